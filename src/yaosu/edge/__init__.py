@@ -1,0 +1,1 @@
+"""What every room's API and pages share: connection, subject, problem answers, rendering."""

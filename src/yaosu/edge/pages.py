@@ -1,0 +1,101 @@
+"""Rendering of pages: Jinja with autoescape, Chinese first, English by switch (D12).
+
+Templates live in `web/templates`; they are found by folder so that rooms do not import the face.
+Every template has `subject`, `lang`, `csrf`, `path`, `_()` and the asset helper `asset()`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from babel.support import NullTranslations, Translations
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from yaosu.errors import YaosuError
+from yaosu.subject import ANONYMOUS
+
+WEB = Path(__file__).parent.parent / "web"
+
+
+@cache
+def _environment(lang: str) -> Environment:
+    env = Environment(
+        loader=FileSystemLoader(WEB / "templates"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    found: Any = Translations.load(WEB / "locale", [lang], "yaosu") if lang != "zh" else NullTranslations()
+    env.install_gettext_translations(found, newstyle=True)  # type: ignore[attr-defined]
+    env.globals["asset"] = asset
+    return env
+
+
+@cache
+def _manifest(stamp: float) -> Mapping[str, str]:
+    path = WEB / "static" / "dist" / "manifest.json"
+    loaded: dict[str, str] = json.loads(path.read_text("utf-8"))
+    return loaded
+
+
+def asset(name: str) -> str:
+    """The address of a built asset ("app.css"), with its content hash in the name."""
+    path = WEB / "static" / "dist" / "manifest.json"
+    if not path.exists():
+        return f"/static/dist/{name}"
+    return "/static/dist/" + _manifest(path.stat().st_mtime).get(name, name)
+
+
+def language(request: Request) -> str:
+    """See `problem.language`; imported late because problems render pages too."""
+    from yaosu.edge.problem import language as chosen
+
+    return chosen(request)
+
+
+def render(
+    request: Request,
+    template: str,
+    context: Mapping[str, Any] | None = None,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A page from `template` with `context`; partials for htmx are templates too."""
+    lang = language(request)
+    subject = getattr(request.state, "subject", ANONYMOUS)
+    text = (
+        _environment(lang)
+        .get_template(template)
+        .render(
+            {
+                "request": request,
+                "subject": subject,
+                "lang": lang,
+                "csrf": getattr(request.state, "csrf", ""),
+                "path": request.url.path,
+                **(context or {}),
+            }
+        )
+    )
+    return HTMLResponse(text, status_code=status, headers=dict(headers or {}))
+
+
+def see_other(path: str) -> Response:
+    """After a successful form: go and look at the result."""
+    return RedirectResponse(path, status_code=303)
+
+
+def error_page(request: Request, error: YaosuError, headers: Mapping[str, str] | None = None) -> Response:
+    """A page that says what is wrong and what to do; sign-in when that is what is missing."""
+    if error.http == 401 and request.method == "GET":
+        return RedirectResponse(f"/login?next={request.url.path}", status_code=303)
+    lang = language(request)
+    return render(request, "error.html", {"error": error, "body": error.as_json(lang)}, error.http, headers)

@@ -1,0 +1,135 @@
+"""Every error leaves the server as one shape, in the caller's language, JSON or page.
+
+Unexpected failures get an incident number; what happened goes to the log under it and nothing of it to the caller.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from yaosu.edge import pages
+from yaosu.errors import Finding, YaosuError
+from yaosu.subject import ANONYMOUS
+
+log = structlog.get_logger("yaosu.edge")
+
+_BY_STATUS = {401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
+
+_REASONS = {
+    "missing": ("必填项未填写", "required"),
+    "string_too_long": ("超过最大长度 {max_length}", "longer than {max_length}"),
+    "string_too_short": ("长度不足 {min_length}", "shorter than {min_length}"),
+    "string_pattern_mismatch": ("格式不正确", "wrong format"),
+    "too_long": ("最多 {max_length} 项", "at most {max_length} items"),
+    "too_short": ("至少 {min_length} 项", "at least {min_length} items"),
+    "int_parsing": ("应为整数", "must be an integer"),
+    "int_type": ("应为整数", "must be an integer"),
+    "string_type": ("应为文本", "must be text"),
+    "bool_parsing": ("应为是或否", "must be true or false"),
+    "extra_forbidden": ("未知的字段", "unknown field"),
+    "enum": ("应为 {expected} 之一", "must be one of {expected}"),
+    "literal_error": ("应为 {expected} 之一", "must be one of {expected}"),
+    "greater_than_equal": ("不得小于 {ge}", "must be at least {ge}"),
+    "less_than_equal": ("不得大于 {le}", "must be at most {le}"),
+    "timezone_aware": ("时间必须带时区", "time needs a zone"),
+    "datetime_from_date_parsing": ("应为日期时间，例如 2026-09-30T10:12:31+08:00", "must be a date and time"),
+    "datetime_parsing": ("应为日期时间，例如 2026-09-30T10:12:31+08:00", "must be a date and time"),
+    "date_from_datetime_parsing": ("应为日期，例如 2026-09-30", "must be a date"),
+    "date_parsing": ("应为日期，例如 2026-09-30", "must be a date"),
+}
+
+
+def language(request: Request) -> str:
+    """The caller's language: the account's choice, else the header, else Chinese."""
+    chosen = request.cookies.get("yaosu_lang") or request.query_params.get("lang")
+    if chosen in ("zh", "en"):
+        return str(chosen)
+    subject = getattr(request.state, "subject", ANONYMOUS)
+    if subject.kind != "anonymous" and subject.lang:
+        return str(subject.lang)
+    header = request.headers.get("accept-language", "zh").lower()
+    return "en" if header.startswith("en") else "zh"
+
+
+def wants_page(request: Request) -> bool:
+    """Whether the caller is a browser looking at pages rather than an API client."""
+    return not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
+
+
+def field_findings(errors: Sequence[Any], lang: str) -> list[Finding]:
+    """Pydantic's list as findings, one per field, in the caller's language."""
+    found = []
+    for error in errors:
+        where = ".".join(str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path"))
+        zh, en = _REASONS.get(error["type"], ("填写不正确（{msg}）", "{msg}"))
+        context = {**(error.get("ctx") or {}), "msg": error.get("msg", "")}
+        template = zh if lang == "zh" else en
+        reason = template
+        for key, value in context.items():
+            reason = reason.replace("{" + key + "}", str(value))
+        found.append(Finding("field_invalid", {"field": where or "body", "reason": reason}, where))
+    return found
+
+
+def answer(request: Request, error: YaosuError, headers: dict[str, str] | None = None) -> Response:
+    """`error` as the caller wants it."""
+    if wants_page(request):
+        return pages.error_page(request, error, headers)
+    return JSONResponse(
+        error.as_json(language(request)),
+        status_code=error.http,
+        headers=headers,
+        media_type="application/problem+json",
+    )
+
+
+async def _on_yaosu(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, YaosuError)
+    headers = {"www-authenticate": "Bearer"} if exc.http == 401 and not wants_page(request) else None
+    if exc.code == "too_many_requests":
+        headers = {"retry-after": str(exc.params.get("seconds", 1))}
+    return answer(request, exc, headers)
+
+
+async def _on_validation(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, RequestValidationError)
+    errors = exc.errors()
+    if any(e["type"] == "json_invalid" for e in errors):
+        reason = str((errors[0].get("ctx") or {}).get("error", ""))
+        return answer(request, YaosuError("malformed_body", {"reason": reason}))
+    findings = field_findings(errors, language(request))
+    return answer(request, YaosuError("invalid_request", {"count": len(findings)}, findings))
+
+
+async def _on_http(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    code = _BY_STATUS.get(exc.status_code)
+    if code is not None:
+        zh = language(request) == "zh"
+        params = {"what": "该地址" if zh else "This address", "scope": ""}
+        return answer(request, YaosuError(code, params), dict(exc.headers or {}))
+    detail = YaosuError("malformed_body", {"reason": str(exc.detail)})
+    return answer(request, detail, dict(exc.headers or {}))
+
+
+async def _on_any(request: Request, exc: Exception) -> Response:
+    incident = secrets.token_hex(4)
+    log.error("unhandled", incident=incident, path=request.url.path, method=request.method, exc_info=exc)
+    return answer(request, YaosuError("internal_error", {"incident": incident}))
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers on `app`."""
+    app.add_exception_handler(YaosuError, _on_yaosu)
+    app.add_exception_handler(RequestValidationError, _on_validation)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_any)
