@@ -131,7 +131,8 @@ CREATE TABLE filing (
     scheme     text NOT NULL,
     rule_text  text NOT NULL,                            -- 药品追溯码编码规则 in words
     pattern    text NOT NULL DEFAULT '',                 -- custom: the registered pattern
-    issuer     text NOT NULL DEFAULT '',                 -- custom: short stable name of the pattern
+    pattern_upper boolean NOT NULL DEFAULT false,        -- custom: codes have no lower case, capitals are made of it
+    issuer     text NOT NULL DEFAULT '',                 -- custom: key of the pattern (codes.check_issuer), also its prefix
     samples    text[] NOT NULL DEFAULT '{}',             -- custom: codes that must fit, also used to find overlaps
     system_id  int NOT NULL REFERENCES trace_system (id),
     query_url  text NOT NULL DEFAULT '',
@@ -146,7 +147,7 @@ CREATE TABLE filing (
     CHECK ((scheme = 'custom') = (issuer <> ''))
 );
 CREATE INDEX filing_org ON filing (org_id, id);
-CREATE UNIQUE INDEX filing_issuer ON filing (issuer) WHERE issuer <> '' AND status = 1;
+CREATE UNIQUE INDEX filing_issuer ON filing (issuer) WHERE issuer <> '';
 
 -- What the resolver looks up: the identifying part of a code.
 CREATE TABLE code_prefix (
