@@ -1,0 +1,267 @@
+"""What every request passes before any room sees it, as one plain ASGI callable (speed: no extra tasks).
+
+In order: clean address line, body limit, who is asking, cross-site request forgery, the room, security
+headers, one log line. A key that was given and is not good is refused even where no key is needed: a caller
+who believes to be somebody must not silently be nobody.
+"""
+
+from __future__ import annotations
+
+import secrets as random
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from yaosu.access import secrets, service, store
+from yaosu.access.audit import caller_address
+from yaosu.access.body import BodyRefusedError, GuardedBody, clean_address_line
+from yaosu.access.cache import identities
+from yaosu.access.csrf import SAFE_METHODS, check_origin, check_token
+from yaosu.access.headers import response_headers
+from yaosu.access.model import Identity
+from yaosu.edge import problem
+from yaosu.edge.state import AppState
+from yaosu.errors import YaosuError
+from yaosu.subject import ANONYMOUS, Subject
+
+SESSION_COOKIE = "yaosu_session"
+UPLOADS = "/api/v1/uploads"
+"""Resumable uploads count their own bytes against limits of their own."""
+
+log = structlog.get_logger("yaosu.access")
+
+
+def install(app: FastAPI) -> None:
+    """Put the guard in front of every route of `app`."""
+    app.add_middleware(Guard)
+
+
+class Guard:
+    """The ASGI callable. Keeps nothing per request on itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; anything but HTTP (lifespan) passes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = random.token_hex(8)
+        values = scope.setdefault("state", {})
+        values["request_id"] = request_id
+        values["subject"] = ANONYMOUS
+        values["csrf"] = ""
+        answered = _Answer(scope, send, request_id)
+        body = GuardedBody(scope, receive, _limit_bytes(scope))
+        address = caller_address.set(client_address(scope))
+        try:
+            try:
+                await self._guarded(scope, body, answered)
+            except BodyRefusedError as refused:
+                await _refuse(scope, answered, refused.error)
+            except YaosuError as error:
+                await _refuse(scope, answered, error)
+            except Exception as error:
+                await _fail(scope, answered, error)
+        finally:
+            caller_address.reset(address)
+            _log_line(scope, answered.status, started, request_id)
+
+    async def _guarded(self, scope: Scope, body: GuardedBody, answered: _Answer) -> None:
+        clean_address_line(scope)
+        body.check_announced()
+        identity, by_cookie = await self._identify(scope)
+        subject = ANONYMOUS
+        if identity is not None:
+            subject = identity.subject
+            scope["state"]["subject"] = subject
+            scope["state"]["csrf"] = identity.csrf
+            answered.private = True
+        if scope["method"] not in SAFE_METHODS and subject.kind != "key":
+            check_origin(scope, _app_state(scope).settings.public_url)
+            if by_cookie and identity is not None:
+                await check_token(scope, body, identity.csrf)
+        answered.body = body
+        await self._app(scope, body.receive, answered.send)
+        if body.refusal is not None:
+            raise BodyRefusedError(body.refusal)
+
+    async def _identify(self, scope: Scope) -> tuple[Identity | None, bool]:
+        """Who asks, and whether by cookie."""
+        key, token = _credentials(scope)
+        if key is not None:
+            return await _by_key(scope, key), False
+        if token:
+            return await _by_session(scope, token), True
+        return None, False
+
+
+class _Answer:
+    """Sends the answer with our headers; swallows what a room says about a body we refused."""
+
+    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+        self._scope = scope
+        self._send = send
+        self._request_id = request_id
+        self.status = 0
+        self.private = False
+        self.body: GuardedBody | None = None
+
+    async def send(self, message: Message) -> None:
+        """ASGI send."""
+        if message["type"] == "http.response.start":
+            if self.body is not None and self.body.refusal is not None:
+                return
+            self.status = message["status"]
+            secure = _app_state(self._scope).settings.secure_cookies
+            given = list(message.get("headers", ()))
+            given.extend(response_headers(given, self.private, secure, self._scope["path"]))
+            given.append((b"x-request-id", self._request_id.encode()))
+            message["headers"] = given
+        elif self.status == 0:
+            return
+        await self._send(message)
+
+
+def _app_state(scope: Scope) -> AppState:
+    found: AppState = scope["app"].state.yaosu
+    return found
+
+
+def _limit_bytes(scope: Scope) -> int | None:
+    path: str = scope["path"]
+    if path == UPLOADS or path.startswith(UPLOADS + "/"):
+        return None
+    return _app_state(scope).settings.body_mb_max * 1024 * 1024
+
+
+def client_address(scope: Scope) -> str:
+    """Network address of the caller as the server saw it (the server applies its own proxy rules)."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def _credentials(scope: Scope) -> tuple[str | None, str]:
+    """The key (None when none was given) and the session token."""
+    key: str | None = None
+    token = ""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            kind, _, rest = value.decode("latin-1").partition(" ")
+            key = rest.strip() if kind.lower() == "bearer" else ""
+        elif name == b"x-api-key":
+            key = value.decode("latin-1").strip()
+        elif name == b"cookie":
+            token = _cookie(value.decode("latin-1")) or token
+    return key, token
+
+
+def _cookie(header: str) -> str:
+    for part in header.split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == SESSION_COOKIE:
+            return value.strip('"')
+    return ""
+
+
+async def _by_key(scope: Scope, key: str) -> Identity:
+    if not secrets.is_key(key):
+        raise YaosuError("key_invalid")
+    digest = secrets.digest(key)
+    known, identity = identities.get(digest)
+    if not known:
+        async with _app_state(scope).pool.acquire() as conn:
+            identity, refusal = await store.identity_of_key(conn, digest)
+        identities.put(digest, identity)
+        if identity is None:
+            raise YaosuError(refusal)
+        _used(scope, identity)
+    if identity is None:
+        # remembered as useless; which of the reasons it was is worth a query, the answer must not change
+        async with _app_state(scope).pool.acquire() as conn:
+            identity = await service.authenticate_key(conn, key)
+    if _over(identity):
+        raise YaosuError("key_expired")
+    return identity
+
+
+async def _by_session(scope: Scope, token: str) -> Identity | None:
+    if not secrets.is_token(token):
+        return None
+    digest = secrets.digest(token)
+    known, identity = identities.get(digest)
+    if not known:
+        async with _app_state(scope).pool.acquire() as conn:
+            identity = await service.authenticate_session(conn, token)
+        identities.put(digest, identity)
+        if identity is not None:
+            _used(scope, identity)
+    if identity is None or _over(identity):
+        return None
+    return identity
+
+
+def _over(identity: Identity) -> bool:
+    return identity.valid_until is not None and identity.valid_until <= datetime.now(UTC)
+
+
+def _used(scope: Scope, identity: Identity) -> None:
+    """Once per cache life, not per request."""
+    used = _app_state(scope).parts.get("access.last_used")
+    if used is not None:
+        used.note(identity.key_id, identity.session_id)
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
+
+
+async def _refuse(scope: Scope, answered: _Answer, error: YaosuError) -> None:
+    if answered.status:
+        return  # the answer was under way; the room has rolled back, the connection ends here
+    answered.body = None
+    headers = {"www-authenticate": "Bearer"} if error.http == 401 else None
+    if error.code == "body_too_large":
+        headers = {"connection": "close"}
+    request = Request(scope)
+    body = error.as_json(problem.language(request))
+    response: Response
+    if problem.wants_page(request) and error.http != 401:
+        response = problem.answer(request, error, headers)
+    else:
+        response = JSONResponse(body, error.http, headers, media_type="application/problem+json")
+    await response(scope, _nothing, answered.send)
+
+
+async def _fail(scope: Scope, answered: _Answer, error: Exception) -> None:
+    """What no room expected: the incident answer of the edge, with our headers on it."""
+    if answered.status:
+        raise error
+    answered.body = None
+    handler: Any = scope["app"].exception_handlers[Exception]
+    response = await handler(Request(scope), error)
+    await response(scope, _nothing, answered.send)
+
+
+def _log_line(scope: Scope, status: int, started: float, request_id: str) -> None:
+    """Route template instead of path and query: addresses hold codes, queries hold persons."""
+    subject: Subject = scope["state"]["subject"]
+    route = getattr(scope.get("route"), "path", None) or "/" + scope["path"].strip("/").split("/", 1)[0][:20]
+    log.info(
+        "request",
+        id=request_id,
+        method=scope["method"],
+        route=route,
+        status=status,
+        ms=round((time.perf_counter() - started) * 1000, 2),
+        org=subject.org_id,
+        by=subject.kind,
+    )

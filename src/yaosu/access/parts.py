@@ -1,0 +1,75 @@
+"""What access runs for the life of a server: the writer of "last used" times."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+
+import structlog
+
+from yaosu.access import store
+from yaosu.edge.state import AppState
+
+log = structlog.get_logger("yaosu.access")
+
+FLUSH_S = 10.0
+PENDING_MAX = 50_000
+
+
+class LastUsed:
+    """When keys and sessions were last used, collected in memory and written every few seconds.
+
+    A crash loses at most `FLUSH_S` of these times; nothing is decided on them but the idle end of sessions,
+    which then comes that much earlier.
+    """
+
+    def __init__(self) -> None:
+        self._keys: dict[int, datetime] = {}
+        self._sessions: dict[int, datetime] = {}
+
+    def note(self, key_id: int | None, session_id: int | None) -> None:
+        """Remember that one of the two was used now."""
+        if len(self._keys) + len(self._sessions) >= PENDING_MAX:
+            return
+        now = datetime.now(UTC)
+        if key_id is not None:
+            self._keys[key_id] = now
+        if session_id is not None:
+            self._sessions[session_id] = now
+
+    async def flush(self, app: AppState) -> None:
+        """Write what was collected."""
+        if not self._keys and not self._sessions:
+            return
+        # sorted: two servers that flush at once take their row locks in the same order
+        keys, sessions = sorted(self._keys.items()), sorted(self._sessions.items())
+        self._keys, self._sessions = {}, {}
+        async with app.pool.acquire() as conn, conn.transaction():
+            await store.touch(conn, keys, sessions)
+
+
+@asynccontextmanager
+async def start(app: AppState) -> AsyncIterator[None]:
+    """Run the writer until the server stops, then write the rest."""
+    used = LastUsed()
+    app.parts["access.last_used"] = used
+
+    async def run() -> None:
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            try:
+                await used.flush(app)
+            except Exception as error:
+                # the database may be away for a moment; requests say so themselves
+                log.warning("last_used_not_written", error=type(error).__name__)
+
+    task = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await used.flush(app)

@@ -1,0 +1,116 @@
+"""Permissions and roles, read from `permissions.yaml` (D11): data with labels and source, never `if`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import yaml
+
+from yaosu.errors import YaosuError
+
+ANY = "*"
+OPERATOR = "operator"
+"""The one role without an organisation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One permission with its names for people."""
+
+    id: str
+    zh: str
+    en: str
+
+    def label(self, lang: str) -> str:
+        """Name in the reader's language."""
+        return self.zh if lang.startswith("zh") else self.en
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What people of one post may do; `types` are the types of organisation that have it (standards §5.8)."""
+
+    id: str
+    zh: str
+    en: str
+    types: frozenset[str]
+    scopes: frozenset[str]
+
+    def label(self, lang: str) -> str:
+        """Name in the reader's language."""
+        return self.zh if lang.startswith("zh") else self.en
+
+    def allowed(self, org_type: str) -> bool:
+        """Whether an organisation of this type may give the role to somebody."""
+        return ANY in self.types or org_type in self.types
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """The whole table with its version and source."""
+
+    version: int
+    source: str
+    scopes: Mapping[str, Scope]
+    roles: Mapping[str, Role]
+
+
+@cache
+def permissions() -> Permissions:
+    """The table in force. Raises ValueError when a role names a permission that does not exist."""
+    text = (resources.files("yaosu.access") / "permissions.yaml").read_text("utf-8")
+    data = yaml.safe_load(text)
+    scopes = {k: Scope(k, v["zh"], v["en"]) for k, v in data["scopes"].items()}
+    roles = {}
+    for key, row in data["roles"].items():
+        unknown = set(row["scopes"]) - set(scopes)
+        if unknown:
+            raise ValueError(f"role {key} names unknown permissions {sorted(unknown)}")
+        roles[key] = Role(key, row["zh"], row["en"], frozenset(row["types"]), frozenset(row["scopes"]))
+    return Permissions(data["version"], data["source"], scopes, roles)
+
+
+def scopes_of(role: str) -> frozenset[str]:
+    """The permissions of `role`; none for a role that no longer exists."""
+    found = permissions().roles.get(role)
+    return found.scopes if found else frozenset()
+
+
+def role_for(role: str, org_type: str | None) -> Role:
+    """The role, refused (`role_unknown`, `role_not_for_org`) when unfit; no type means no organisation."""
+    found = permissions().roles.get(role)
+    if found is None:
+        raise YaosuError("role_unknown", {"role": role})
+    fits = role == OPERATOR if org_type is None else found.allowed(org_type)
+    if not fits:
+        raise YaosuError("role_not_for_org", {"role": role, "org_type": org_type or "-"})
+    return found
+
+
+def roles_for(org_type: str | None) -> list[Role]:
+    """The roles that an organisation of this type can give."""
+    if org_type is None:
+        return [permissions().roles[OPERATOR]]
+    return [r for r in permissions().roles.values() if r.allowed(org_type)]
+
+
+def grantable(org_type: str | None) -> frozenset[str]:
+    """All permissions that a key of an organisation of this type may carry."""
+    return frozenset().union(*(r.scopes for r in roles_for(org_type)))
+
+
+def check_scopes(wanted: Iterable[str], holder: frozenset[str], org_type: str | None) -> frozenset[str]:
+    """`wanted` as a set; refused when unknown, unfit for the type, or more than the giver holds."""
+    chosen = frozenset(wanted)
+    if not chosen:
+        raise YaosuError("key_without_scope")
+    unknown = chosen - set(permissions().scopes)
+    if unknown:
+        raise YaosuError("scope_unknown", {"scope": ", ".join(sorted(unknown))})
+    beyond = chosen - grantable(org_type) if ANY in holder else chosen - (grantable(org_type) & holder)
+    if beyond:
+        raise YaosuError("scope_beyond", {"scope": ", ".join(sorted(beyond))})
+    return chosen

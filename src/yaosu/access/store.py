@@ -1,0 +1,132 @@
+"""SQL of sign-in: keys, sessions, accounts at the moment of authentication."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from yaosu.access.model import Identity
+from yaosu.access.scopes import scopes_of
+from yaosu.db.engine import Connection
+from yaosu.subject import Subject
+
+# The key with what its organisation is; LEFT JOIN because the operator's keys have no organisation.
+KEY_BY_DIGEST = """
+SELECT k.id, k.prefix, k.name, k.org_id, k.scopes, k.expires_at, k.revoked_at,
+       k.expires_at IS NOT NULL AND k.expires_at <= now() AS expired,
+       o.type::text AS org_type, o.region, o.status
+FROM api_key k LEFT JOIN org o ON o.id = k.org_id
+WHERE k.secret_sha256 = $1"""
+
+# A session is good while neither its absolute nor its idle end has passed and its account is active.
+SESSION_BY_DIGEST = """
+SELECT s.id AS session_id, s.csrf, least(s.expires_at, s.last_seen_at + $2::interval) AS valid_until,
+       a.id, a.name, a.org_id, a.role, a.lang, a.must_change, o.type::text AS org_type, o.region, o.status
+FROM session s JOIN account a ON a.id = s.account_id LEFT JOIN org o ON o.id = a.org_id
+WHERE s.token_sha256 = $1 AND a.active AND s.expires_at > now() AND s.last_seen_at + $2::interval > now()"""
+
+# What a sign-in attempt is judged on, before the slow hash.
+ACCOUNT_FOR_SIGN_IN = """
+SELECT a.id, a.name, a.password_hash, a.org_id, a.role, a.lang, a.active, a.must_change,
+       o.type::text AS org_type, o.region, o.status
+FROM account a LEFT JOIN org o ON o.id = a.org_id WHERE lower(a.login) = lower($1)"""
+
+# Locked again after the hash, so that attempts running side by side cannot outrun the count.
+LOCK_ACCOUNT = """
+SELECT failed_count, locked_until, password_hash, active,
+       ceil(extract(epoch FROM locked_until - now()))::int AS seconds
+FROM account WHERE id = $1 FOR UPDATE"""
+
+COUNT_FAILURE = """
+UPDATE account SET failed_count = $2,
+       locked_until = CASE WHEN $3::int > 0 THEN now() + make_interval(secs => $3::int) ELSE locked_until END
+WHERE id = $1"""
+
+CLEAR_FAILURES = "UPDATE account SET failed_count = 0, locked_until = NULL WHERE id = $1"
+
+REHASH = "UPDATE account SET password_hash = $2 WHERE id = $1"
+
+NEW_SESSION = """
+INSERT INTO session (token_sha256, account_id, csrf, expires_at, address, agent)
+VALUES ($1, $2, $3, now() + $4::interval, $5, $6) RETURNING id"""
+
+END_SESSION = "DELETE FROM session WHERE id = $1 RETURNING account_id"
+
+# All others of the account: a changed password signs out whoever held the old one.
+END_OTHER_SESSIONS = "DELETE FROM session WHERE account_id = $1 AND id <> $2 RETURNING id"
+
+# Ended sessions are of no use; what happened in them is in the audit record.
+PURGE_SESSIONS = "DELETE FROM session WHERE account_id = $1 AND expires_at < now()"
+
+# Many touches at once, at most one per key and flush; never moves backwards.
+TOUCH_KEYS = """
+UPDATE api_key k SET last_used_at = greatest(k.last_used_at, t.at)
+FROM unnest($1::int[], $2::timestamptz[]) AS t (id, at) WHERE k.id = t.id"""
+
+TOUCH_SESSIONS = """
+UPDATE session s SET last_seen_at = greatest(s.last_seen_at, t.at)
+FROM unnest($1::bigint[], $2::timestamptz[]) AS t (id, at) WHERE s.id = t.id"""
+
+IN_USE = 1
+"""org.status of an organisation in use (standards §5.8)."""
+
+
+def account_subject(row: Any, session_id: int) -> Subject:
+    """The subject of an account row; before the first own password is set it may do nothing else."""
+    return Subject(
+        kind="account",
+        account_id=row["id"],
+        org_id=row["org_id"],
+        org_type=row["org_type"] or "",
+        role=row["role"],
+        scopes=frozenset() if row["must_change"] else scopes_of(row["role"]),
+        lang=row["lang"],
+        region=row["region"] or "",
+        name=row["name"],
+        session_id=str(session_id),
+    )
+
+
+async def identity_of_key(conn: Connection, digest: bytes) -> tuple[Identity | None, str]:
+    """Whom a key's digest stands for, or the code of the refusal."""
+    row = await conn.fetchrow(KEY_BY_DIGEST, digest)
+    if row is None:
+        return None, "key_invalid"
+    if row["revoked_at"] is not None:
+        return None, "key_revoked"
+    if row["expired"]:
+        return None, "key_expired"
+    if row["org_id"] is not None and row["status"] != IN_USE:
+        return None, "org_not_in_use"
+    subject = Subject(
+        kind="key",
+        org_id=row["org_id"],
+        org_type=row["org_type"] or "",
+        role="" if row["org_id"] is not None else "operator",
+        scopes=frozenset(row["scopes"]),
+        lang="",
+        region=row["region"] or "",
+        name=row["name"],
+        session_id=row["prefix"],
+    )
+    return Identity(subject, key_id=row["id"], valid_until=row["expires_at"]), ""
+
+
+async def identity_of_session(conn: Connection, digest: bytes, idle: object) -> Identity | None:
+    """Whose session the digest is, if it has not ended."""
+    row = await conn.fetchrow(SESSION_BY_DIGEST, digest, idle)
+    if row is None or (row["org_id"] is not None and row["status"] != IN_USE):
+        return None
+    subject = account_subject(row, row["session_id"])
+    return Identity(subject, row["csrf"], session_id=row["session_id"], valid_until=row["valid_until"])
+
+
+async def touch(
+    conn: Connection, keys: Sequence[tuple[int, datetime]], sessions: Sequence[tuple[int, datetime]]
+) -> None:
+    """Write down when keys and sessions were last used."""
+    if keys:
+        await conn.execute(TOUCH_KEYS, [k for k, _ in keys], [at for _, at in keys])
+    if sessions:
+        await conn.execute(TOUCH_SESSIONS, [s for s, _ in sessions], [at for _, at in sessions])
