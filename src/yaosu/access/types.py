@@ -1,0 +1,75 @@
+"""Types of clean input for every room's API.
+
+`CleanText` is text as PostgreSQL, pages and exports can carry it: no control characters, no lone surrogates,
+no characters that turn the reading direction around (they make a name look like another), outer blanks removed,
+composed form (NFC). Length is counted in characters after that.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+TEXT_CHARS_MAX = 200
+LONG_TEXT_CHARS_MAX = 4000
+
+# C0 and C1 controls, surrogates, direction overrides and isolates, non-characters
+_FOREIGN = "\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff"
+_UNCLEAN = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f{_FOREIGN}]")
+_UNCLEAN_LINES = re.compile(f"[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f{_FOREIGN}]")
+
+
+def _composed(value: object) -> object:
+    return unicodedata.normalize("NFC", value).strip() if isinstance(value, str) else value
+
+
+def _one_line(value: str) -> str:
+    if _UNCLEAN.search(value):
+        raise PydanticCustomError("text_unclean", "control characters are not allowed")
+    return value
+
+
+def _lines(value: str) -> str:
+    if _UNCLEAN_LINES.search(value):
+        raise PydanticCustomError("text_unclean", "control characters are not allowed")
+    return value
+
+
+def is_clean(value: str) -> bool:
+    """Whether one line of text can be stored as it is."""
+    return _UNCLEAN.search(value) is None
+
+
+CleanText = Annotated[
+    str,
+    BeforeValidator(_composed),
+    StringConstraints(max_length=TEXT_CHARS_MAX),
+    AfterValidator(_one_line),
+]
+"""One line, at most 200 characters; may be empty."""
+
+Name = Annotated[
+    str,
+    BeforeValidator(_composed),
+    StringConstraints(min_length=1, max_length=100),
+    AfterValidator(_one_line),
+]
+"""One line, 1 to 100 characters: the name of something."""
+
+LongText = Annotated[
+    str,
+    BeforeValidator(_composed),
+    StringConstraints(max_length=LONG_TEXT_CHARS_MAX),
+    AfterValidator(_lines),
+]
+"""Several lines, at most 4,000 characters."""
+
+IntId = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""The number of a record in an int column; larger ones would fail in the database."""
+
+BigId = Annotated[int, Field(ge=1, le=2**63 - 1)]
+"""The number of a record in a bigint column."""
