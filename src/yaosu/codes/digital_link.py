@@ -41,9 +41,9 @@ _QUALIFIERS = frozenset(["22", "10", "21", "235"])
 
 def is_url(text: str) -> bool:
     """True if the text looks like an http(s) address, with or without its scheme."""
-    return (
-        text[:4].lower() == "http" and _SCHEME.match(text) is not None or _BARE_HOST.match(text) is not None
-    )
+    return (text[:4].lower() == "http" and _SCHEME.match(text) is not None) or _BARE_HOST.match(
+        text
+    ) is not None
 
 
 def parse_url(text: str, raw: str, notes: tuple[str, ...] = ()) -> TraceCode | NotACode:

@@ -187,7 +187,7 @@ def _looks_like_elements(text: str) -> bool:
     if text[:2] == "00" and len(text) >= 20:
         sscc = text[2:20]
         return sscc.isascii() and sscc.isdigit() and mod10_ok(sscc)
-    if text[:2] in ("11", "17") and text[8:10] == "01" or text[:2] in ("10", "21"):
+    if (text[:2] in ("11", "17") and text[8:10] == "01") or text[:2] in ("10", "21"):
         at = text.find("01", 3)
         while 0 < at <= 32:
             gtin = text[at + 2 : at + 16]
