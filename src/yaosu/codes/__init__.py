@@ -1,8 +1,8 @@
 """The codes room: read, check and issue identifiers. Pure; imports nothing of ours.
 
 Doors: `parse` (any text → `TraceCode` or `NotACode`), `parse_canonical`, `is_cn20`, `CustomPattern` and
-`check_pattern`, `yaosu.codes.identifiers` (checks of the numbers around a drug), `yaosu.codes.issue` (issue without
-storing).
+`check_pattern`, `yaosu.codes.identifiers` (checks of the numbers around a drug), `yaosu.codes.issue` (issue
+without storing).
 """
 
 from yaosu.codes.cn20 import is_cn20, split20

@@ -64,8 +64,8 @@ _EDGES = " \t\r\n\x1d\x1e\x04"
 def clean(raw: str) -> tuple[str, list[str]]:
     """The text in ASCII form as far as that is unambiguous, without edges, and the notes on what was changed.
 
-    Full-width and input-method punctuation becomes ASCII; zero-width, directional and control characters (other
-    than separators and line ends) go; blanks, line ends and separators at both ends go without a note.
+    Full-width and input-method punctuation becomes ASCII; zero-width, directional and control characters
+    (other than separators and line ends) go; blanks, line ends and separators at both ends go without a note.
     """
     notes: list[str] = []
     text = raw

@@ -1,7 +1,7 @@
 """The 20-digit trace code (NMPAB/T 1002-2019 option a; 码上放心 and the former 药品电子监管码).
 
-Digits 1–7 are the 药品标识码 (product at one package level), 8–16 the serial number, 17–20 a check field whose
-algorithm is the issuer's secret. It is therefore never checked here for codes of other issuers.
+Digits 1–7 are the 药品标识码 (product at one package level), 8–16 the serial number, 17–20 a check
+field whose algorithm is the issuer's secret. It is therefore never checked here for codes of other issuers.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Enterprise-defined trace codes, recognised by a registered pattern.
 
 A pattern is a small regular expression. Because it runs on whatever a scanner sends, only a subset without
-catastrophic cases is accepted: literals, classes, one level of plain groups, alternatives outside repetition, and
-at most three repetitions of variable length, none inside another. With texts of at most 100 characters the worst
-case stays in the order of 100,000 steps.
+catastrophic cases is accepted: literals, classes, one level of plain groups, alternatives outside
+repetition, and at most three repetitions of variable length, none inside another. With texts of at most 100
+characters the worst case stays in the order of 100,000 steps.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _COUNT = re.compile(r"\{(\d{1,4})(?:(,)(\d{0,4}))?\}")
 class CustomPattern:
     """One registered pattern of one issuer.
 
-    Named groups ``serial`` and ``batch`` are taken as such; without a ``serial`` group the whole text is the serial.
-    Raises ValueError with a message code if the pattern or the issuer key is not acceptable: check user input with
-    `check_pattern` and `check_issuer` first.
+    Named groups ``serial`` and ``batch`` are taken as such; without a ``serial`` group the whole text is the
+    serial. Raises ValueError with a message code if the pattern or the issuer key is not acceptable: check
+    user input with `check_pattern` and `check_issuer` first.
     """
 
     issuer: str
@@ -41,7 +41,8 @@ class CustomPattern:
     regex: str
     """Pattern for the whole text (anchored at both ends)."""
     normalise: Literal["upper", "none"] = "none"
-    """``upper``: the issuer's codes have no lower-case letters, so capitals are made of them before matching."""
+    """``upper``: the issuer's codes have no lower-case letters, so capitals are made of them before
+    matching."""
 
     def __post_init__(self) -> None:
         problem = check_issuer(self.issuer) or check_pattern(self.regex)
@@ -97,7 +98,8 @@ _FOREIGN_PROBES = (
     "010692456188407121ABC123",
     "https://id.example.com/01/06924561884071/21/ABC123",
 )
-"""Standard codes and retail barcodes: a pattern that also takes one of these would shadow what the box says."""
+"""Standard codes and retail barcodes: a pattern that also takes one of these would shadow what the box
+says."""
 
 
 def _unsafe_at(regex: str) -> int | None:
@@ -180,7 +182,8 @@ def _class_end(regex: str, pos: int) -> int:
 def match_custom(
     text: str, customs: Sequence[CustomPattern], notes: tuple[str, ...], raw: str
 ) -> TraceCode | NotACode | None:
-    """The code that the registered patterns make of the text; None if none fits; ambiguous if two issuers fit."""
+    """The code that the registered patterns make of the text; None if none fits; ambiguous if two issuers
+    fit."""
     if len(text) > CANONICAL_LENGTH_MAX:
         return None
     found: dict[str, TraceCode] = {}

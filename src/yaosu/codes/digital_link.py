@@ -1,8 +1,8 @@
 """URLs that carry a trace code: GS1 Digital Link URIs, and the query addresses that consumers scan.
 
-A Digital Link names its keys in the path (``https://any.host/01/GTIN/21/SERIAL``) and further attributes as query
-parameters (``?17=261231``). The host has no meaning. Other URLs are searched for a path segment, query value or
-fragment that is a complete trace code in itself.
+A Digital Link names its keys in the path (``https://any.host/01/GTIN/21/SERIAL``) and further attributes as
+query parameters (``?17=261231``). The host has no meaning. Other URLs are searched for a path segment, query
+value or fragment that is a complete trace code in itself.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def is_url(text: str) -> bool:
 
 
 def parse_url(text: str, raw: str, notes: tuple[str, ...] = ()) -> TraceCode | NotACode:
-    """The trace code inside a URL, or why there is none. A URL never yields a code silently: a note names it."""
+    """The trace code inside a URL, or why there is none. A URL never yields a code silently: a note names
+    it."""
     if len(text) > URL_LENGTH_MAX:
         return NotACode("code_too_long", {"length": str(len(text)), "max": str(URL_LENGTH_MAX)}, raw[:200])
     head = _SCHEME.match(text)

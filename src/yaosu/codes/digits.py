@@ -1,7 +1,8 @@
 """Texts that are digits only: which number of the trade it is, by length and check digit.
 
-Order (documented because 20 digits can be read in three ways): ``00`` + 18 digits with a right SSCC check digit is
-an SSCC; ``01`` + a right GTIN-14 + ``21`` + 2 digits is GS1; every other 20 digits are a 20-digit trace code.
+Order (documented because 20 digits can be read in three ways): ``00`` + 18 digits with a right SSCC check
+digit is an SSCC; ``01`` + a right GTIN-14 + ``21`` + 2 digits is GS1; every other 20 digits are a 20-digit
+trace code.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def spreadsheet(text: str, raw: str) -> NotACode | None:
 
 
 def labelled_digits(text: str) -> str | None:
-    """The 20 digits of a printed label (``药品标识码:8385793 序列号:0000879766660``), or None if it is none."""
+    """The 20 digits of a label (``药品标识码:8385793 序列号:0000879766660``), or None if it is none."""
     if text.isascii() or len(text) > 100:
         return None
     digits = _LABELS.sub("", text)

@@ -1,9 +1,10 @@
 """GS1 element strings: the table of application identifiers and the strict reader.
 
-An element string is a chain of (application identifier, value) pairs. Values of *predefined* length are simply
-followed by the next pair; every other value ends at a group separator (FNC1 in the symbol, the control character
-GS = 0x1D in the text) or at the end. On a medicine box the pairs are (01) GTIN, (21) serial number, (17) expiry,
-(10) batch, (11) production date, in any order (standards: NMPAB/T 1002-2019 option b; GS1 General Specifications).
+An element string is a chain of (application identifier, value) pairs. Values of *predefined* length are
+simply followed by the next pair; every other value ends at a group separator (FNC1 in the symbol, the
+control character GS = 0x1D in the text) or at the end. On a medicine box the pairs are (01) GTIN, (21)
+serial number, (17) expiry, (10) batch, (11) production date, in any order (standards: NMPAB/T 1002-2019
+option b; GS1 General Specifications).
 """
 
 from __future__ import annotations
@@ -115,8 +116,8 @@ class ElementProblem:
 def gs1_date(yymmdd: str) -> date | None:
     """Date of a GS1 YYMMDD value, or None if there is no such day. Day 00 is the last day of the month.
 
-    Years are read as 2000–2099: no medicine box on the market carries an earlier date, and the answer must not
-    depend on the day of the reading, as GS1's sliding century would make it.
+    Years are read as 2000–2099: no medicine box on the market carries an earlier date, and the answer must
+    not depend on the day of the reading, as GS1's sliding century would make it.
     """
     year, month, day = 2000 + int(yymmdd[:2]), int(yymmdd[2:4]), int(yymmdd[4:])
     if not 1 <= month <= 12:
@@ -125,6 +126,16 @@ def gs1_date(yymmdd: str) -> date | None:
     if day > last:
         return None
     return date(year, month, day or last)
+
+
+@lru_cache(maxsize=65536)
+def _is_gtin14(value: str) -> bool:
+    return len(value) == 14 and value.isascii() and value.isdigit() and mod10_ok(value)
+
+
+@lru_cache(maxsize=8192)
+def _is_date(value: str) -> bool:
+    return len(value) == 6 and value.isascii() and value.isdigit() and gs1_date(value) is not None
 
 
 def in_charset_82(value: str) -> bool:
@@ -142,7 +153,8 @@ def ai_at(text: str, pos: int) -> str | None:
 
 
 def check_value(ai: str, value: str) -> ElementProblem | None:
-    """What is wrong with the value of an identifier of the table, or None. Check digits and dates included."""
+    """What is wrong with the value of an identifier of the table, or None. Check digits and dates
+    included."""
     spec = AI_TABLE[ai]
     if not spec.length_min <= len(value) <= spec.length_max:
         want = str(spec.length_max)
@@ -175,7 +187,8 @@ def add_element(elements: Elements, ai: str, value: str) -> ElementProblem | Non
 def read_elements(text: str) -> Elements | ElementProblem:
     """Read a raw element string strictly: separators exactly where the standard wants them.
 
-    A superfluous separator after a value of predefined length is tolerated, as decoders do. Linear in the length.
+    A superfluous separator after a value of predefined length is tolerated, as decoders do. Linear in the
+    length.
     """
     if len(text) > ELEMENTS_LENGTH_MAX:
         return ElementProblem(
@@ -184,10 +197,35 @@ def read_elements(text: str) -> Elements | ElementProblem:
     elements: Elements = {}
     pos, end = 0, len(text)
     while pos < end:
-        if text[pos] == GS:
+        ai = text[pos : pos + 2]
+        # The identifiers of every medicine box, inline: each scan comes through here, calls would double its
+        # cost. Whatever is not plainly right falls through to the general reading, which names the problem.
+        if ai in ("21", "10"):
+            stop = text.find(GS, pos)
+            if stop < 0:
+                stop = end
+            value = text[pos + 2 : stop]
+            if (
+                stop - pos < 23
+                and value.isalnum()
+                and value.isascii()
+                and elements.setdefault(ai, value) == value
+            ):
+                pos = stop + 1
+                continue
+        elif ai == "01":
+            value = text[pos + 2 : pos + 16]
+            if _is_gtin14(value) and elements.setdefault(ai, value) == value:
+                pos += 16
+                continue
+        elif ai in ("17", "11"):
+            value = text[pos + 2 : pos + 8]
+            if _is_date(value) and elements.setdefault(ai, value) == value:
+                pos += 8
+                continue
+        elif ai[0] == GS:
             pos += 1
             continue
-        ai = text[pos : pos + 2]
         fixed = _FIXED_2.get(ai)
         if fixed is not None:
             stop = pos + 2 + fixed
@@ -306,8 +344,8 @@ def trace_code(elements: Elements, raw: str, notes: tuple[str, ...] = ()) -> Tra
 
 
 def sscc_code(sscc: str, notes: tuple[str, ...] = ()) -> TraceCode:
-    """The trace code of a checked 18-digit SSCC. Position 6 of the prefix (after the extension digit) starts the
-    GS1 company prefix, whose length only the issuer knows; so the whole number is the prefix."""
+    """The trace code of a checked 18-digit SSCC. Position 6 of the prefix (after the extension digit) starts
+    the GS1 company prefix, whose length only the issuer knows; so the whole number is the prefix."""
     return TraceCode(f"(00){sscc}", Scheme.SSCC, f"sscc:{sscc}", sscc, notes=notes)
 
 

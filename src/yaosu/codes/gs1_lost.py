@@ -1,14 +1,16 @@
-"""Element strings whose group separator got lost on the way: list every reading, take one only if it is alone.
+"""Element strings whose group separator got lost on the way: list every reading, take one only if it is
+alone.
 
-Many scanners in keyboard mode drop the control character GS. ``(10)A21B`` + ``(21)C`` then arrives as one run of
-characters. The reader below tries every place at which one of the identifiers of a medicine box could start.
+Many scanners in keyboard mode drop the control character GS. ``(10)A21B`` + ``(21)C`` then arrives as one
+run of characters. The reader below tries every place at which one of the identifiers of a medicine box could
+start.
 
 When is a reading taken?
 
-* The string reads strictly and names a trace code: that reading conforms to the standard and is taken. If another
-  reading exists in which a separator was lost, a note says so. If that other reading splits off a checked date
-  *and* completes batch and expiry, it is about as credible as the first: the text is refused as ambiguous. (For a
-  random 20-digit serial number this happens less than once in 20,000.)
+* The string reads strictly and names a trace code: that reading conforms to the standard and is taken. If
+  another reading exists in which a separator was lost, a note says so. If that other reading splits off a
+  checked date *and* completes batch and expiry, it is about as credible as the first: the text is refused as
+  ambiguous. (For a random 20-digit serial number this happens less than once in 20,000.)
 * The string does not read strictly, or lacks the serial number: exactly one reading with a trace code → taken
   with a note; several → refused, naming them.
 """
@@ -55,7 +57,8 @@ class _Search:
     def readings(
         self, pos: int, seen: Elements, lost: tuple[str, ...]
     ) -> Iterator[tuple[Elements, tuple[str, ...]]]:
-        """Readings of the text from ``pos`` on, with the identifiers that were split off without a separator."""
+        """Readings of the text from ``pos`` on, with the identifiers that were split off without a
+        separator."""
         text = self.text
         while pos < len(text) and text[pos] == GS:
             pos += 1
@@ -89,7 +92,8 @@ class _Search:
 
 
 def _lost_readings(text: str) -> tuple[list[tuple[Elements, tuple[str, ...]]], bool]:
-    """Readings with at least one lost separator that name a GTIN and a serial number; and «search was cut off»."""
+    """Readings with at least one lost separator that name a GTIN and a serial number; and «search was cut
+    off»."""
     search = _Search(text)
     found: list[tuple[Elements, tuple[str, ...]]] = []
     for elements, lost in search.readings(0, {}, ()):

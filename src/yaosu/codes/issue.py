@@ -9,22 +9,22 @@ Given a code and the key, the sequence number is computed back, so membership ne
 
 How
 ---
-``i`` in 0 … 999,999,999 is split into (left, right) with i = left · 31,250 + right, left < 32,000. Twelve rounds of
-an alternating Feistel network add a pseudo-random function of one half to the other (modulo its radix). Because
-32,000 · 31,250 is exactly 10⁹ this is a permutation without cycle walking. The round functions are independent
-random tables: entry k of round r is taken from BLAKE2b keyed with the issue key and personalised by the prefix.
-The check field is A[left] + B[right] modulo 10,000 with two further tables, taken after six rounds, so that six
-keyed rounds separate it from everything printed on the box.
+``i`` in 0 … 999,999,999 is split into (left, right) with i = left · 31,250 + right, left < 32,000. Twelve
+rounds of an alternating Feistel network add a pseudo-random function of one half to the other (modulo its
+radix). Because 32,000 · 31,250 is exactly 10⁹ this is a permutation without cycle walking. The round
+functions are independent random tables: entry k of round r is taken from BLAKE2b keyed with the issue key
+and personalised by the prefix. The check field is A[left] + B[right] modulo 10,000 with two further tables,
+taken after six rounds, so that six keyed rounds separate it from everything printed on the box.
 
 What it is worth
 ----------------
 * Unique by construction: a permutation has no collisions, and sequence numbers are given out once.
 * Of the 10¹³ possible 13-digit endings of a prefix exactly 10⁹ pass the check (1 in 10,000), however many are
   issued; a random guess names one of n *issued* codes with probability n / 10¹³, at most 1/10,000.
-* Without the key, the ending of one code tells nothing usable about another. The network is small (30 bits) and
-  not a standardised cipher: the claim is unpredictability against people who see boxes, not against an attacker
-  with a sizeable share of all codes of a prefix and much computing time. A code is no secret: copying a printed
-  one is found by its movements, not here.
+* Without the key, the ending of one code tells nothing usable about another. The network is small (30 bits)
+  and not a standardised cipher: the claim is unpredictability against people who see boxes, not against an
+  attacker with a sizeable share of all codes of a prefix and much computing time. A code is no secret:
+  copying a printed one is found by its movements, not here.
 * Who has the key can make valid codes. Keys are derived from one master secret and never leave the server.
 """
 
@@ -59,7 +59,7 @@ Array16 = npt.NDArray[np.uint16]
 Array32 = npt.NDArray[np.uint32]
 
 
-class IssueRefused(ValueError):
+class IssueRefusedError(ValueError):
     """A range or prefix that cannot be issued; ``problem`` is the coded reason."""
 
     def __init__(self, problem: NotACode) -> None:
@@ -76,15 +76,15 @@ class IssueKey:
 
     def __post_init__(self) -> None:
         if len(self.secret) != 32:
-            raise IssueRefused(NotACode("issue_key_length", {"length": str(len(self.secret))}))
+            raise IssueRefusedError(NotACode("issue_key_length", {"length": str(len(self.secret))}))
 
 
 def derive(master: bytes, key_id: int) -> IssueKey:
     """The issue key with number ``key_id`` (0 … 2³²−1) of a master secret of 32 to 64 bytes."""
     if not 32 <= len(master) <= 64:
-        raise IssueRefused(NotACode("issue_master_length", {"length": str(len(master))}))
+        raise IssueRefusedError(NotACode("issue_master_length", {"length": str(len(master))}))
     if not 0 <= key_id < 1 << 32:
-        raise IssueRefused(NotACode("issue_key_id", {"key_id": str(key_id)}))
+        raise IssueRefusedError(NotACode("issue_key_id", {"key_id": str(key_id)}))
     return IssueKey(
         blake2b(key_id.to_bytes(4, "big"), key=master, digest_size=32, person=b"yaosu issue key").digest()
     )
@@ -94,7 +94,7 @@ def derive(master: bytes, key_id: int) -> IssueKey:
 class Range:
     """Consecutive sequence numbers of one prefix under one key: what a code request stores.
 
-    Raises `IssueRefused` if the prefix cannot be issued or the numbers leave the counter space.
+    Raises `IssueRefusedError` if the prefix cannot be issued or the numbers leave the counter space.
     """
 
     prefix: str
@@ -109,7 +109,7 @@ class Range:
     def __post_init__(self) -> None:
         problem = check_prefix(self.prefix) or _check_numbers(self.start, self.count)
         if problem is not None:
-            raise IssueRefused(problem)
+            raise IssueRefusedError(problem)
 
     def __contains__(self, sequence: object) -> bool:
         """True if the sequence number lies in the range."""
@@ -137,7 +137,7 @@ def _check_numbers(start: int, count: int) -> NotACode | None:
     return None
 
 
-# --- one code at a time: table entries are computed as needed, about 20 microseconds ---------------------------
+# One code at a time: table entries are computed as needed, about 20 microseconds per code.
 
 
 def _radix(table: int) -> int:
@@ -227,7 +227,8 @@ def nth(issued: Range, i: int) -> str:
 
 
 def locate(code: str, key: IssueKey) -> int | None:
-    """Sequence number of a canonical code in the counter space of its prefix, or None if the key did not make it.
+    """Sequence number of a canonical code in the counter space of its prefix, or None if the key did not
+    make it.
 
     A number does not mean «issued»: compare it with the ranges of the code requests.
     """
@@ -235,7 +236,7 @@ def locate(code: str, key: IssueKey) -> int | None:
     return None if own is None else _sequence(key, own[0], own[1])
 
 
-# --- many codes: whole tables and arrays ------------------------------------------------------------------------
+# Many codes: whole tables and arrays.
 
 
 @lru_cache(maxsize=24)
@@ -252,7 +253,8 @@ def _tables(key: IssueKey, prefix: str) -> tuple[Array16, ...]:
 
 
 def _add(a: Array16, b: Array16, radix: int) -> Array16:
-    """(a + b) mod radix for operands below radix ≤ 32,767: the wrapped difference is the larger one, so min picks."""
+    """(a + b) mod radix for operands below radix ≤ 32,767: the wrapped difference is the larger one, so min
+    picks."""
     total = a + b
     result: Array16 = np.minimum(total, total - _U16(radix))
     return result
@@ -291,9 +293,11 @@ _QUADS = _quads()
 
 
 def iter_codes(prefix: str, key: IssueKey, start: int, count: int) -> Iterator[bytes]:
-    """Codes ``start`` … ``start + count − 1`` of a prefix as chunks of lines, each code followed by a line feed.
+    """Codes ``start`` … ``start + count − 1`` of a prefix as chunks of lines, each code followed by a line
+    feed.
 
-    The same codes as `nth` gives, in the same order. Memory is bounded by one chunk. Raises `IssueRefused`.
+    The same codes as `nth` gives, in the same order. Memory is bounded by one chunk. Raises
+    `IssueRefusedError`.
     """
     issued = Range(prefix, key, start, count)
     return _chunks(issued)
@@ -312,7 +316,8 @@ def _chunks(issued: Range) -> Iterator[bytes]:
         }
     )
     size = min(CHUNK, issued.count)
-    # Prefix and line feed never change: they are laid down once, each chunk writes the 13 digits between them.
+    # Prefix and line feed never change: they are laid down once, each chunk writes the 13 digits between
+    # them.
     lines = np.frombuffer(bytearray((head + b"0" * 13 + b"\n") * size), dtype=line)
     for offset in range(0, issued.count, size):
         n = min(size, issued.count - offset)

@@ -1,8 +1,8 @@
 """Undo a wrong keyboard layout: the scanner sends key positions, the computer believes in another layout.
 
 Each table maps the character that arrived to the one on the same key of the US layout, which scanners assume.
-A table is only a proposal: `repairs` lists all of them, and the caller keeps one only if exactly one makes a code
-whose check digits or length confirm it.
+A table is only a proposal: `repairs` lists all of them, and the caller keeps one only if exactly one makes a
+code whose check digits or length confirm it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Values of the codes room: a trace code that was understood, or the reason why a text is none.
 
-Both are plain immutable values without behaviour, so that they can be made by the hundred thousand per second,
-compared, pickled and kept in sets. Canonical forms of different schemes can never be equal (decision D7):
+Both are plain immutable values without behaviour, so that they can be made by the hundred thousand per
+second, compared, pickled and kept in sets. Canonical forms of different schemes can never be equal (decision
+D7):
 
 ========  =============================  ===========================================
 scheme    canonical ``text``             ``prefix`` (what the registry resolves)
@@ -43,9 +44,9 @@ class Scheme(StrEnum):
 class TraceCode(NamedTuple):
     """One understood trace code (药品追溯码) in canonical form.
 
-    A named tuple rather than a dataclass because building one costs a quarter as much, and every scan builds one.
-    Two readings of the same box may differ in ``batch``, ``expiry``, ``produced`` and ``notes``; the identity of
-    the box is ``text`` alone.
+    A named tuple rather than a dataclass because building one costs a quarter as much, and every scan builds
+    one. Two readings of the same box may differ in ``batch``, ``expiry``, ``produced`` and ``notes``; the
+    identity of the box is ``text`` alone.
     """
 
     text: str
@@ -55,11 +56,11 @@ class TraceCode(NamedTuple):
     prefix: str
     """The part that names product and package level (药品标识码, GTIN, …); see the module table."""
     serial: str
-    """The part that tells one package from the next (生产标识码: 单品序列号)."""
+    """The part that tells one package from the next (单品序列号)."""
     batch: str | None = None
     """Batch (生产批号) when the carrier states it: GS1 AI (10)."""
     expiry: date | None = None
-    """Last day of use (有效期至) when the carrier states it: GS1 AI (17); day 00 means last day of the month."""
+    """Last day of use (有效期至) when stated: GS1 AI (17); day 00 means last day of the month."""
     produced: date | None = None
     """Date of production (生产日期) when the carrier states it: GS1 AI (11)."""
     notes: tuple[str, ...] = ()

@@ -1,4 +1,5 @@
-"""Read one scanned, typed or filed text as a trace code, or say why it is none (issue room «codes», R-I2, R-X1).
+"""Read one scanned, typed or filed text as a trace code, or say why it is none (issue room «codes», R-I2,
+R-X1).
 
 `parse` is total: it answers every ``str`` with a value, never raises, and takes time linear in at most
 4,096 characters. It never guesses: a repair is made only where a single reading is left, and leaves a note.
@@ -7,7 +8,8 @@ Order of reading
 
 1.  exactly 20 ASCII digits (the fast path; see `digits.digits20` for leading 00 and 01);
 2.  GS1 symbols announced by the scanner (AIM prefix ``]d2 ]C1 ]Q3 ]e0 ]J1``);
-3.  cleaning (width, invisible characters, spreadsheet wrapping), then printed GS1 ``(01)…``, URLs, element strings;
+3.  cleaning (width, invisible characters, spreadsheet wrapping), then printed GS1 ``(01)…``, URLs, element
+    strings;
 4.  digits with blanks, hyphens or dots between groups;
 5.  registered patterns of enterprise-defined codes;
 6.  wrong keyboard layouts, each kept only if it alone makes a confirmed code;
@@ -52,8 +54,17 @@ def parse(raw: str, customs: Sequence[CustomPattern] = ()) -> TraceCode | NotACo
             notes = () if raw[15:] != "00000" else _ROUNDED
             return _new(TraceCode, (raw, _CN20, raw[:7], raw[7:], None, None, None, notes))
         return digits20(raw)
-    if raw[:3] in _AIM_GS1 and len(raw) <= gs1.ELEMENTS_LENGTH_MAX and raw.isascii():
-        code = gs1_lost.read(raw[3:].lstrip(gs1.GS).rstrip("\r\n\x1d\x04"), raw)
+    if len(raw) <= gs1.ELEMENTS_LENGTH_MAX and raw.isascii() and "<" not in raw:
+        # Clean GS1 forms, the mass of scans after the 20 digits. What fails here is read again with all care.
+        code: TraceCode | NotACode | None = None
+        if raw[:3] in _AIM_GS1:
+            code = gs1_lost.read(raw[3:], raw)
+        elif raw[:2] == "01" and len(raw) > 20:
+            code = gs1_lost.read(raw, raw)
+        elif raw[:4] == "(01)" and raw[18:19] == "(":
+            elements = gs1.read_bracketed(raw)
+            if isinstance(elements, dict):
+                code = gs1.trace_code(elements, raw)
         if isinstance(code, TraceCode):
             return code
     return _slowly(raw, customs)
@@ -62,8 +73,8 @@ def parse(raw: str, customs: Sequence[CustomPattern] = ()) -> TraceCode | NotACo
 def parse_canonical(text: str) -> TraceCode | NotACode:
     """Read a text that must already be canonical (our own key), without any repair.
 
-    The inverse of ``TraceCode.text``; batch and dates are not part of it. Enterprise-defined codes are checked for
-    their issuer key only, because the patterns may have changed since.
+    The inverse of ``TraceCode.text``; batch and dates are not part of it. Enterprise-defined codes are
+    checked for their issuer key only, because the patterns may have changed since.
     """
     if is_cn20(text):
         return cn20(text)
@@ -177,8 +188,8 @@ def _digit_groups(body: str, joined: str, raw: str, notes: list[str]) -> TraceCo
 
 
 def _looks_like_elements(text: str) -> bool:
-    """True if the text opens with 01 + a right GTIN-14 or 00 + a right SSCC, or has a GTIN-14 further on after
-    dates or batch: an element string whose scanner sends no AIM prefix."""
+    """True if the text opens with 01 + a right GTIN-14 or 00 + a right SSCC, or has a GTIN-14 further on
+    after dates or batch: an element string whose scanner sends no AIM prefix."""
     if text[:2] == "01" and len(text) > 16:
         gtin = text[2:16]
         if gtin.isascii() and gtin.isdigit():

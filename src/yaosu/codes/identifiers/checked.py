@@ -38,5 +38,6 @@ _NORMAL: dict[int, int | None] = {**_FULL_WIDTH, **_BLANKS}
 
 
 def squeeze(raw: str) -> str:
-    """Half width, without blanks, line ends and invisible characters; case is kept. At most 200 characters read."""
+    """Half width, without blanks, line ends and invisible characters; case is kept. At most 200 characters
+    read."""
     return raw[:200].translate(_NORMAL)

@@ -1,8 +1,8 @@
 """GTIN (商品条码 and its relatives): the number of a trade item, without a serial number.
 
 Four lengths share one mod-10 check digit. The 13-digit form with prefix 690–699 is what Chinese shops call
-69码. The 14-digit form adds a leading packaging indicator (1–8: a grouping of the same item). As a key, a GTIN is
-stored with 14 digits, filled with zeros on the left.
+69码. The 14-digit form adds a leading packaging indicator (1–8: a grouping of the same item). As a key, a
+GTIN is stored with 14 digits, filled with zeros on the left.
 """
 
 from __future__ import annotations

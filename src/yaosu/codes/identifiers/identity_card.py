@@ -1,7 +1,7 @@
 """公民身份号码 (GB 11643): the 18-character number of a Chinese identity card.
 
-6 administrative division, 8 date of birth, 3 sequence, 1 check character (ISO 7064 mod 11-2). It is personal data:
-no problem reported here ever carries the number, neither in its parameters nor as raw text.
+6 administrative division, 8 date of birth, 3 sequence, 1 check character (ISO 7064 mod 11-2). It is personal
+data: no problem reported here ever carries the number, neither in its parameters nor as raw text.
 """
 
 from __future__ import annotations

@@ -29,6 +29,6 @@ def check_national_drug_code(raw: str) -> Checked:
 
 
 def is_suspicious(value: str) -> bool:
-    """True if 医保 would flag the code as doubtful: seven or more times the same digit in a row, or a cycle."""
+    """True if 医保 would flag the code as doubtful: one digit seven times in a row, or a cycle."""
     body = value[3:13]
     return _RUN.search(value) is not None or any(body == (body[:n] * 10)[:10] for n in (1, 2, 3, 5))

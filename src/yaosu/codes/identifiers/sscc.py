@@ -1,6 +1,7 @@
 """SSCC (系列货运包装箱代码): the 18-digit number of a logistics container.
 
-Extension digit, GS1 company prefix (7–10 digits, length unknown to the reader), serial reference, mod-10 check digit.
+Extension digit, GS1 company prefix (7–10 digits, length unknown to the reader), serial reference, mod-10
+check digit.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from yaosu.codes.identifiers.checksums import mod10_digit, mod10_ok
 
 
 def check_sscc(raw: str) -> Checked:
-    """Check an SSCC given with or without its application identifier ``(00)`` or ``00``; the value is 18 digits."""
+    """Check an SSCC given with or without its application identifier ``(00)`` or ``00``; the value is 18
+    digits."""
     text = squeeze(raw).removeprefix("(00)")
     if len(text) == 20 and text.startswith("00"):
         text = text[2:]

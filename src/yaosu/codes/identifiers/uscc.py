@@ -1,7 +1,7 @@
 """统一社会信用代码 (GB 32100-2015): the 18-character identity of a Chinese organisation.
 
-1 registration authority, 1 kind of organisation, 6 administrative division, 9 organisation code (GB 11714, with a
-check character of its own), 1 check character. Letters I, O, S, V and Z are not used.
+1 registration authority, 1 kind of organisation, 6 administrative division, 9 organisation code (GB 11714,
+with a check character of its own), 1 check character. Letters I, O, S, V and Z are not used.
 """
 
 from __future__ import annotations

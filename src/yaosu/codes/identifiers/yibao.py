@@ -1,4 +1,4 @@
-"""医保药品编码 and 医保耗材编码: the catalogue number of the national medical insurance. Shape only, no check digit.
+"""医保药品编码 and 医保耗材编码: the catalogue number of the medical insurance. Shape only, no check digit.
 
 西药 ``X`` + 22 characters, 中成药 ``Z`` + 19, 中药饮片 ``T`` and 耗材 ``C`` + 9 to 26.
 """
