@@ -1,1 +1,1 @@
-"""."""
+"""Movements: the one write path, notices, receipt checks, quarantine."""

@@ -20,14 +20,6 @@ def _dump(value: object) -> str:
 async def _prepare(conn: Connection) -> None:
     for name in ("json", "jsonb"):
         await conn.set_type_codec(name, schema="pg_catalog", encoder=_dump, decoder=orjson.loads)
-    # "char" (one byte) carries status letters; as text it compares with Python letters directly
-    await conn.set_type_codec(
-        "char",
-        schema="pg_catalog",
-        encoder=lambda v: v.encode(),
-        decoder=lambda v: v.decode(),
-        format="binary",
-    )
 
 
 async def connect(address: str) -> asyncpg.Connection[asyncpg.Record]:

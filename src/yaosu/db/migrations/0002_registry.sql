@@ -8,7 +8,7 @@ CREATE TABLE org (
     other_id_kind     smallint,                     -- list id_kind_org: what stands in for it (village clinics, foreign firms)
     other_id          text,
     name              text NOT NULL,
-    name_norm         text NOT NULL,                -- names.normalise(name): one width, one bracket, no spaces, one case
+    name_norm         text COLLATE "C" NOT NULL,    -- names.normalise(name): one width, one bracket, no spaces, one case
     short_name        text NOT NULL DEFAULT '',
     type              smallint NOT NULL,            -- list org_type (standards §5.8)
     sub_type          smallint,                     -- list org_sub_type
@@ -28,7 +28,7 @@ CREATE TABLE org (
     CHECK (parent_id <> id),
     UNIQUE (other_id_kind, other_id)
 );
-CREATE INDEX org_name_norm ON org (name_norm text_pattern_ops, id);
+CREATE INDEX org_name_norm ON org (name_norm, id);
 CREATE INDEX org_region_type ON org (region, type, id);
 CREATE INDEX org_parent ON org (parent_id) WHERE parent_id IS NOT NULL;
 
@@ -86,7 +86,6 @@ CREATE TABLE product (
 );
 CREATE INDEX product_mah ON product (mah_id, id);
 CREATE INDEX product_manufacturer ON product (manufacturer_id, id);
-CREATE INDEX product_name ON product (generic_name text_pattern_ops, id);
 
 -- The ladder. Level 1 is the smallest sales package; one scale, everywhere.
 CREATE TABLE package_level (
@@ -108,7 +107,8 @@ CREATE TABLE product_link (
     value   text NOT NULL,
     drug_id int NOT NULL REFERENCES product (id),
     level   smallint,                                    -- when the code names one package level
-    PRIMARY KEY (kind, value)
+    -- packs of one drug share 本位码, YPID and often 医保编码; the service holds the others to one product
+    PRIMARY KEY (kind, value, drug_id)
 );
 CREATE INDEX product_link_drug ON product_link (drug_id);
 CREATE INDEX product_link_value ON product_link (value);

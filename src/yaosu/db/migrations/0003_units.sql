@@ -25,10 +25,11 @@ CREATE TABLE unit (
     level smallint NOT NULL,            -- 1 = smallest sales package; 90 = logistics container
     code text COLLATE "C" NOT NULL,
     parent text COLLATE "C",            -- package it is inside of now; NULL = outermost
-    status "char",                      -- A I O S C X N, and Q (quarantine); NULL = inherited from the outermost package
+    status text COLLATE "C",                      -- A I O S C X N, and Q (quarantine); NULL = inherited from the outermost package
     holder int,                         -- organisation whose account it is in (for O: the sender)
     dest int,                           -- for O: the organisation it is on its way to
     qty int,                            -- smallest packages in it now; NULL = 1 (a smallest package itself)
+    notice bigint,                      -- for O: the bill by which it is on its way, which is the buyer's notice
     since timestamptz,                  -- happened_at of last_bill
     PRIMARY KEY (drug_id, code)
 );
@@ -75,8 +76,8 @@ CREATE TABLE bill (
     type smallint NOT NULL,
     revision smallint NOT NULL DEFAULT 1,
     flags smallint NOT NULL DEFAULT 0,  -- bits: rules.flags
-    status "char" NOT NULL DEFAULT 'A', -- A in force, R replaced by a later revision, V void
-    mode "char" NOT NULL DEFAULT 'P',   -- P per-code, T atomic
+    status text COLLATE "C" NOT NULL DEFAULT 'A', -- A in force, R replaced by a later revision, V void
+    mode text COLLATE "C" NOT NULL DEFAULT 'P',   -- P per-code, T atomic
     lines int NOT NULL,                 -- accepted codes
     qty bigint NOT NULL,                -- smallest packages moved
     refused int NOT NULL DEFAULT 0,     -- refused codes
@@ -103,23 +104,28 @@ CREATE INDEX bill_submitter ON bill (submitter, id) WHERE submitter <> owner;
 CREATE TABLE bill_line (
     bill_id bigint NOT NULL,
     prev_bill bigint NOT NULL,          -- the unit's last_bill before this one; 0 for its first
+    notice bigint NOT NULL DEFAULT 0,   -- the notice it was on before this bill; 0 for none
     drug_id int NOT NULL,
     batch_id int NOT NULL,
     qty int NOT NULL,
     pre_holder int NOT NULL,
     pre_dest int NOT NULL DEFAULT 0,
-    pre "char" NOT NULL,
-    post "char" NOT NULL,
+    pre text COLLATE "C" NOT NULL,
+    post text COLLATE "C" NOT NULL,
     code text COLLATE "C" NOT NULL,
     left_parent text COLLATE "C" NOT NULL DEFAULT '', -- package it was taken out of by this bill
     PRIMARY KEY (drug_id, bill_id, code)
 );
 
--- What was refused stays on record with the reason and the raw scan (R-X2); nothing of it moved.
-CREATE TABLE bill_refused (
+-- What was said of a code beyond plain acceptance: refused codes with the reason and the raw scan (R-X2; nothing
+-- of them moved), and accepted ones with a warning.
+CREATE TABLE bill_note (
     bill_id bigint NOT NULL,
-    n int NOT NULL,
-    code text NOT NULL,                 -- canonical where it could be read, else the raw text
+    n int NOT NULL,                     -- position in the submission
+    evidence_bill bigint NOT NULL DEFAULT 0,
+    severity text COLLATE "C" NOT NULL,           -- R refused, W accepted with a warning
+    quarantined boolean NOT NULL DEFAULT false,
+    code text COLLATE "C" NOT NULL,     -- canonical where it could be read, else empty
     raw text NOT NULL,
     verdict text NOT NULL,
     params jsonb NOT NULL,
@@ -135,8 +141,8 @@ CREATE TABLE entry (
     from_org int NOT NULL,
     to_org int NOT NULL,
     qty int NOT NULL CHECK (qty > 0),
-    from_status "char" NOT NULL,
-    to_status "char" NOT NULL,
+    from_status text COLLATE "C" NOT NULL,
+    to_status text COLLATE "C" NOT NULL,
     PRIMARY KEY (drug_id, bill_id, batch_id, from_org, from_status, to_org, to_status)
 );
 CREATE INDEX entry_from ON entry (from_org, bill_id);
@@ -147,10 +153,10 @@ CREATE TABLE balance (
     drug_id int NOT NULL,
     batch_id int NOT NULL,
     org int NOT NULL,
-    status "char" NOT NULL,
-    PRIMARY KEY (drug_id, batch_id, org, status),
-    -- no account but the contra account can go below nothing: stock neither appears nor vanishes
-    CONSTRAINT balance_not_negative CHECK (qty >= 0 OR status = 'P')
+    status text COLLATE "C" NOT NULL,
+    PRIMARY KEY (drug_id, batch_id, org, status)
+    -- Only the contra account P may go below nothing. A CHECK cannot say so (it looks at the row an upsert proposes,
+    -- before the conflict is resolved), so the write path looks at what each upsert returns and stops the bill.
 ) WITH (fillfactor = 70);
 CREATE INDEX balance_org ON balance (org, status, drug_id);
 
@@ -224,6 +230,19 @@ CREATE TABLE quarantine (
 );
 CREATE INDEX quarantine_open ON quarantine (org, id) WHERE closed_at IS NULL;
 CREATE INDEX quarantine_code ON quarantine (code) WHERE closed_at IS NULL;
+
+-- Who may submit for whom (R-B8, R-B7 beyond a chain's own stores). A chain's headquarters needs no row for its stores.
+CREATE TABLE delegation (
+    id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    principal int NOT NULL,
+    agent int NOT NULL,
+    valid_from timestamptz NOT NULL DEFAULT now(),
+    valid_until timestamptz,
+    revoked_at timestamptz,
+    made_by int
+);
+CREATE INDEX delegation_agent ON delegation (agent, principal);
+CREATE INDEX delegation_principal ON delegation (principal);
 
 -- Bills larger than one synchronous call, and every other long work, as a job a caller can watch.
 CREATE TABLE job (

@@ -1,0 +1,140 @@
+"""Small bills share transactions (design D5).
+
+Concurrent small bills are collected for a few milliseconds and committed together; each caller still gets its
+own verdicts, and a bad bill never fails a neighbour. When the shared transaction fails (another server took a
+number, the database went away), every bill of the group is tried once more on its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+
+import asyncpg
+import structlog
+
+from yaosu.circulation.apply import Outcome, apply_group
+from yaosu.circulation.cache import BatchCache
+from yaosu.circulation.model import MovementResult, Prepared
+from yaosu.db.engine import Pool
+from yaosu.errors import YaosuError
+
+log = structlog.get_logger("yaosu.circulation")
+
+GROUP_BILLS_MAX = 128
+GROUP_CODES_MAX = 2_000
+"""A group closes at either limit, so that nobody waits long behind others."""
+LINGER_S = 0.002
+"""How long the first bill of a group waits for company when another group is already being written."""
+WAITING_MAX = 4_000
+"""Bills waiting; above, callers are told to come back (`too_busy`)."""
+TRIES = 3
+
+_RETRY = (
+    asyncpg.UniqueViolationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
+
+
+class Committer:
+    """One per server process: a queue of prepared bills and the writers that drain it."""
+
+    def __init__(self, pool: Pool, batches: BatchCache, writers: int = 2) -> None:
+        self._pool = pool
+        self._batches = batches
+        self._writers = writers
+        self._waiting: deque[tuple[Prepared, asyncio.Future[Outcome]]] = deque()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._busy = 0
+
+    def start(self) -> None:
+        """Start the writers."""
+        self._tasks = [asyncio.create_task(self._run(), name=f"committer-{n}") for n in range(self._writers)]
+
+    async def stop(self) -> None:
+        """Write what waits, then stop."""
+        while self._waiting or self._busy:
+            await asyncio.sleep(0.01)
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def submit(self, prepared: Prepared) -> MovementResult:
+        """Judge and record one bill; returns after the commit. Raises what its judgement raises."""
+        if len(self._waiting) >= WAITING_MAX:
+            raise YaosuError("too_busy")
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append((prepared, future))
+        self._wake.set()
+        outcome = await future
+        if isinstance(outcome, YaosuError):
+            raise outcome
+        return outcome
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            if self._busy:
+                await asyncio.sleep(LINGER_S)
+            group = self._take()
+            if not group:
+                self._wake.clear()
+                continue
+            self._busy += 1
+            try:
+                await self._write(group)
+            finally:
+                self._busy -= 1
+
+    def _take(self) -> list[tuple[Prepared, asyncio.Future[Outcome]]]:
+        """The next group: in order of arrival, no two bills of one number, within the limits."""
+        group: list[tuple[Prepared, asyncio.Future[Outcome]]] = []
+        numbers: set[tuple[int, str]] = set()
+        codes = 0
+        while self._waiting and len(group) < GROUP_BILLS_MAX:
+            prepared, future = self._waiting[0]
+            number = (prepared.movement.owner, prepared.movement.bill_no)
+            if number in numbers or (group and codes + len(prepared.scans) > GROUP_CODES_MAX):
+                break
+            self._waiting.popleft()
+            if future.cancelled():
+                continue
+            numbers.add(number)
+            codes += len(prepared.scans)
+            group.append((prepared, future))
+        return group
+
+    async def _write(self, group: list[tuple[Prepared, asyncio.Future[Outcome]]]) -> None:
+        try:
+            outcomes = await self._transaction([prepared for prepared, _ in group])
+        except Exception as error:
+            if len(group) == 1:
+                self._fail(group[0][1], error)
+                return
+            # one by one: whatever it was, it must not touch the neighbours
+            for one in group:
+                await self._write([one])
+            return
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            if not future.done():
+                future.set_result(outcome)
+
+    async def _transaction(self, bills: list[Prepared]) -> list[Outcome]:
+        for attempt in range(TRIES):
+            try:
+                async with self._pool.acquire() as conn, conn.transaction():
+                    return await apply_group(conn, bills, self._batches)
+            except _RETRY as error:
+                log.info("group_retried", attempt=attempt, bills=len(bills), reason=type(error).__name__)
+                if attempt == TRIES - 1 or len(bills) > 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    @staticmethod
+    def _fail(future: asyncio.Future[Outcome], error: Exception) -> None:
+        if not future.done():
+            future.set_exception(error)

@@ -1,0 +1,171 @@
+"""Values of the circulation room: a movement as it comes in, and what is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from yaosu.errors import message
+from yaosu.rules.bill_types import BillType
+from yaosu.rules.judge import Order, Scan
+
+CODES_MAX = 10_000
+"""Scanned codes in one synchronous bill; larger ones run as a job with the same result (issue 2 §5)."""
+
+Mode = Literal["atomic", "per_code"]
+
+
+class Flag:
+    """Bits of bill.flags: remarks on the bill as a whole."""
+
+    LATE = 1
+    """Uploaded more than a day after it happened (D14)."""
+    OUT_OF_ORDER = 2
+    """Its time lies before an event of its units that was already on record (D14)."""
+    NO_NOTICE = 4
+    """A receipt with goods nobody announced (R-B4)."""
+    REVERSAL = 8
+    """Posts the reversing entries of a replaced revision (D8)."""
+    CORRECTION = 16
+    """A later revision."""
+
+    NAMES: Mapping[int, str] = {
+        1: "late",
+        2: "out_of_order",
+        4: "no_notice",
+        8: "reversal",
+        16: "correction",
+    }
+
+    @classmethod
+    def names(cls, bits: int) -> list[str]:
+        """The flags set in `bits`, by name."""
+        return [name for bit, name in cls.NAMES.items() if bits & bit]
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """A business document that moves units, whatever way it came in (design §1).
+
+    `owner` 货主, `principal` 委托方, `carrier` 配送方, `direct_org` 直调企业 are organisation ids. `codes` are raw
+    scanner texts. `notice` names the seller's shipping bill (its number) a receipt is checked against.
+    `body` is the submission as received, byte for byte.
+    """
+
+    type: int
+    bill_no: str
+    owner: int
+    happened_at: datetime
+    codes: Sequence[str]
+    revision: int = 1
+    void: bool = False
+    from_org: int | None = None
+    to_org: int | None = None
+    principal: int | None = None
+    carrier: int | None = None
+    direct_org: int | None = None
+    mode: Mode = "per_code"
+    notice: str = ""
+    expected: Sequence[tuple[int, str]] = ()
+    rejects: Sequence[str] = ()
+    reject_batches: Sequence[str] = ()
+    reject_all: bool = False
+    header: Mapping[str, object] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A movement after parsing, resolving and permission checks: ready for the transaction."""
+
+    movement: Movement
+    kind: BillType
+    order: Order
+    scans: list[Scan]
+    submitter: int
+    account_id: int | None
+    content_hash: bytes
+    keys: list[tuple[int, str]]
+    """(drug_id, code) of readable scans of products."""
+    containers: list[str]
+    """Scanned logistics containers, whose products are looked up."""
+    flags: int = 0
+
+
+@dataclass(slots=True)
+class CodeResult:
+    """The verdict on one scanned code (R-X1): stable code, severity, evidence, next step come by `as_json`."""
+
+    raw: str
+    code: str
+    verdict: str
+    severity: str
+    params: Mapping[str, object]
+    quarantined: bool = False
+    qty: int = 0
+    drug_id: int = 0
+    batch_id: int = 0
+    evidence_bill: int = 0
+    evidence: Mapping[str, object] | None = None
+    """The bill that explains the verdict, as far as the owner may see it (D10)."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it moved."""
+        return self.severity != "refused"
+
+    def as_json(self, lang: str) -> dict[str, object]:
+        """The form of API answers and pages."""
+        entry = message(self.verdict)
+        return {
+            "raw": self.raw,
+            "code": self.code,
+            "verdict": self.verdict,
+            "severity": self.severity,
+            "message": entry.text(lang, self.params),
+            "next": entry.next_step(lang, self.params),
+            "quarantined": self.quarantined,
+            "qty": self.qty,
+            "drug_id": self.drug_id or None,
+            "evidence": self.evidence,
+        }
+
+
+@dataclass(slots=True)
+class MovementResult:
+    """The answer to a submission. `status`: accepted (all), partial, refused (nothing moved), void."""
+
+    bill_id: int
+    bill_no: str
+    revision: int
+    status: str
+    results: list[CodeResult]
+    owner: int = 0
+    flags: int = 0
+    replayed: bool = False
+    qty: int = 0
+    recorded_at: datetime | None = None
+    leaf: str = ""
+    checks: list[dict[str, object]] = field(default_factory=list)
+    """For receipts: the check against each notice touched (R-B2)."""
+
+    def as_json(self, lang: str) -> dict[str, object]:
+        """The form of API answers."""
+        accepted = sum(1 for r in self.results if r.accepted)
+        return {
+            "bill_id": self.bill_id or None,
+            "bill_no": self.bill_no,
+            "revision": self.revision,
+            "status": self.status,
+            "replayed": self.replayed,
+            "accepted": accepted,
+            "refused": len(self.results) - accepted,
+            "qty": self.qty,
+            "flags": Flag.names(self.flags),
+            "recorded_at": self.recorded_at.isoformat() if self.recorded_at else None,
+            "leaf": self.leaf,
+            "checks": self.checks,
+            "results": [r.as_json(lang) for r in self.results],
+        }

@@ -1,0 +1,244 @@
+"""Repeats, corrections and voids (D8): the same number with the same content gets the same answer; a later
+revision takes the earlier one back with reversing entries and leaves it on record.
+
+A revision is only taken back while nothing was built on it: if a unit has moved on since, the correction is
+refused and names the code and the later bill (R-X3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from yaosu.circulation import store_write as store
+from yaosu.circulation.evidence import add_evidence
+from yaosu.circulation.model import CodeResult, MovementResult, Prepared
+from yaosu.db.engine import Connection
+from yaosu.errors import Finding, YaosuError
+from yaosu.rules.judge import Line
+from yaosu.rules.world import Unit, World
+
+FINDINGS_MAX = 200
+"""Differences or later facts listed in one refusal; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The latest revision on record under a number."""
+
+    id: int
+    revision: int
+    status: str
+    content_hash: bytes
+    type: int
+    from_org: int | None
+    to_org: int | None
+    happened_at: datetime
+    recorded_at: datetime
+    flags: int
+    qty: int
+    leaf: bytes
+    lines: int
+    refused: int
+    drug_ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class OldLine:
+    """A line of the bill that is taken back."""
+
+    drug_id: int
+    code: str
+    batch_id: int
+    qty: int
+    pre: str
+    post: str
+    pre_holder: int
+    pre_dest: int
+    prev_bill: int
+    bill_id: int
+    notice: int
+    left_parent: str
+
+
+@dataclass
+class Undo:
+    """States to go back to when a correction is refused after its predecessor was taken back in memory."""
+
+    saved: list[tuple[Unit, tuple[Any, ...]]] = field(default_factory=list)
+
+    def save(self, unit: Unit) -> None:
+        """Remember `unit` as it is."""
+        state = (unit.status, unit.holder, unit.dest, unit.since, unit.last_bill, unit.notice, unit.touched)
+        self.saved.append((unit, state))
+
+    def restore(self) -> None:
+        """Put everything back, latest first."""
+        for unit, state in reversed(self.saved):
+            unit.status, unit.holder, unit.dest, unit.since, unit.last_bill, unit.notice, unit.touched = state
+        self.saved.clear()
+
+
+async def latest_revisions(
+    conn: Connection, group: Sequence[Prepared]
+) -> dict[tuple[int, str], Previous]:
+    """What is on record under the numbers of `group`."""
+    owners = [p.movement.owner for p in group]
+    numbers = [p.movement.bill_no for p in group]
+    found = {}
+    for row in await conn.fetch(store.LATEST_REVISIONS, owners, numbers):
+        values = {name: row[name] for name in Previous.__slots__}
+        found[(row["owner"], row["bill_no"])] = Previous(**values)
+    return found
+
+
+def is_repeat(one: Prepared, previous: Previous) -> bool:
+    """Whether `one` is the submission that is already on record."""
+    return one.movement.revision == previous.revision and one.content_hash == previous.content_hash
+
+
+def check_revision(one: Prepared, previous: Previous | None) -> None:
+    """Refuse (`bill_conflict`, `revision_gap`, `nothing_to_void`) what does not follow the record."""
+    revision = one.movement.revision
+    if previous is None:
+        if revision != 1 or one.movement.void:
+            raise YaosuError("nothing_to_revise", {"bill_no": one.movement.bill_no})
+        return
+    if revision == previous.revision + 1:
+        if previous.status == "V":
+            raise YaosuError("bill_is_void", {"bill_no": one.movement.bill_no})
+        return
+    if revision > previous.revision + 1 or revision < previous.revision:
+        raise YaosuError(
+            "revision_gap",
+            {"bill_no": one.movement.bill_no, "latest": previous.revision, "given": revision},
+        )
+    raise YaosuError(
+        "bill_conflict",
+        {"bill_no": one.movement.bill_no, "bill_id": previous.id, "next_revision": revision + 1},
+        _differences(one, previous),
+    )
+
+
+def _differences(one: Prepared, previous: Previous) -> list[Finding]:
+    movement = one.movement
+    pairs: list[tuple[str, object, object]] = [
+        ("type", previous.type, movement.type),
+        ("from_org", previous.from_org, movement.from_org),
+        ("to_org", previous.to_org, movement.to_org),
+        ("happened_at", previous.happened_at.isoformat(), movement.happened_at.isoformat()),
+        ("codes", previous.lines + previous.refused, len(one.scans)),
+    ]
+    differing = [
+        Finding("field_differs", {"field": name, "recorded": old or "—", "given": new or "—"}, name)
+        for name, old, new in pairs
+        if old != new and not (name == "happened_at" and previous.happened_at == movement.happened_at)
+    ]
+    return differing or [Finding("field_differs", {"field": "codes", "recorded": "≠", "given": "≠"}, "codes")]
+
+
+async def replay(conn: Connection, one: Prepared, previous: Previous) -> MovementResult:
+    """The answer the first submission got, put together from the record."""
+    notes = {r["n"]: r for r in await conn.fetch(store.NOTES_OF, previous.id)}
+    lines: dict[str, OldLine] = {}
+    qty: dict[str, int] = {}
+    for line in await old_lines(conn, previous):
+        lines[line.code] = line
+        qty[line.code] = qty.get(line.code, 0) + line.qty
+    results = []
+    for scan in one.scans:
+        note = notes.get(scan.n)
+        moved = lines.get(scan.code)
+        if note is not None:
+            verdict, params = note["verdict"], note["params"]
+            severity = "refused" if note["severity"] == "R" else "warn"
+        elif moved is not None and moved.left_parent:
+            verdict, severity, params = "taken_out", "ok", {"package": moved.left_parent}
+        else:
+            verdict, severity, params = "accepted", "ok", {}
+        results.append(
+            CodeResult(
+                raw=scan.raw,
+                code=scan.code,
+                verdict=verdict,
+                severity=severity,
+                params={"code": scan.code or scan.raw, **params},
+                quarantined=bool(note and note["quarantined"]),
+                qty=qty.get(scan.code, 0),
+                drug_id=scan.drug_id,
+                batch_id=moved.batch_id if moved else 0,
+                evidence_bill=note["evidence_bill"] if note else 0,
+            )
+        )
+    refused = sum(1 for r in results if not r.accepted)
+    status = "accepted" if not refused else ("partial" if refused < len(results) else "refused")
+    result = MovementResult(
+        owner=one.movement.owner,
+        bill_id=previous.id,
+        bill_no=one.movement.bill_no,
+        revision=previous.revision,
+        status="void" if one.movement.void else status,
+        results=results,
+        flags=previous.flags,
+        replayed=True,
+        qty=previous.qty,
+        recorded_at=previous.recorded_at,
+        leaf=previous.leaf.hex(),
+    )
+    await add_evidence(conn, [result])
+    return result
+
+
+async def old_lines(conn: Connection, previous: Previous) -> list[OldLine]:
+    """The lines of the revision on record."""
+    rows = await conn.fetch(store.LINES_OF, previous.id, list(previous.drug_ids))
+    return [OldLine(**dict(row)) for row in rows]
+
+
+async def times_before(
+    conn: Connection, taken_back: Mapping[int, Sequence[OldLine]]
+) -> dict[int, datetime]:
+    """Business times of the events that units go back to."""
+    ids = {line.prev_bill for lines in taken_back.values() for line in lines}
+    return await store.bill_times(conn, sorted(ids)) if ids else {}
+
+
+def take_back(
+    world: World, old: Sequence[OldLine], bill_id: int, times: Mapping[int, datetime], undo: Undo
+) -> list[Line]:
+    """Reverse `old` in the world under `bill_id`; refused (`later_fact`) where a unit has moved on since."""
+    later: list[Finding] = []
+    for line in old:
+        unit = world.units[(line.drug_id, line.code)]
+        held = sum(world.batches_in(unit).values())
+        if unit.last_bill != line.bill_id or held != line.qty:
+            params = {"code": line.code, "bill": unit.last_bill}
+            later.append(Finding("moved_on_since", params, line.code))
+    if later:
+        raise YaosuError("later_fact", {"count": len(later)}, later[:FINDINGS_MAX])
+    lines = []
+    for line in old:
+        unit = world.units[(line.drug_id, line.code)]
+        undo.save(unit)
+        lines.append(
+            Line(
+                unit=unit,
+                pre=unit.status or "",
+                post=line.pre,
+                pre_holder=unit.holder or 0,
+                post_holder=line.pre_holder,
+                pre_dest=unit.dest or 0,
+                prev_bill=unit.last_bill,
+                # the notice the goods are on again, or the one that is withdrawn
+                notice_bill=line.notice or unit.notice or 0,
+                left_parent="",
+                contents=world.batches_in(unit),
+            )
+        )
+        unit.status, unit.holder, unit.dest = line.pre, line.pre_holder, line.pre_dest or None
+        unit.notice = (line.notice or None) if line.pre == "O" else None
+        unit.since = times.get(line.prev_bill, unit.since)
+        unit.last_bill, unit.touched = bill_id, True
+    return lines

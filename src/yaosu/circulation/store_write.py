@@ -1,0 +1,199 @@
+"""SQL of the one write path: lock, write back, record. Set-based: no statement per code.
+
+Nothing here returns data to a caller outside the write path, so visibility (D10) does not apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+
+
+from yaosu.db.engine import Connection
+from yaosu.rules.world import Unit
+
+# Latest revision of each (owner, bill number) asked about: for idempotency and revisions (D8).
+LATEST_REVISIONS = """
+SELECT DISTINCT ON (b.owner, b.bill_no)
+    b.id, b.owner, b.bill_no, b.revision, b.status, b.content_hash, b.type, b.from_org, b.to_org,
+    b.happened_at, b.recorded_at, b.flags, b.qty, b.leaf, b.lines, b.refused, b.drug_ids
+FROM unnest($1::int[], $2::text[]) AS a(owner, bill_no)
+JOIN bill b ON b.owner = a.owner AND b.bill_no = a.bill_no AND b.revision > 0
+ORDER BY b.owner, b.bill_no, b.revision DESC"""
+
+# Lock the asked units. The order (level, product, code) is the same for every bill, so two bills that share
+# units wait for each other instead of deadlocking.
+LOCK_UNITS = """
+SELECT u.drug_id, u.code, u.batch_id, u.level, u.parent, u.status, u.holder, u.dest, u.qty, u.since, u.last_bill,
+    u.notice
+FROM unnest($1::int[], $2::text[]) AS a(drug_id, code)
+JOIN unit u ON u.drug_id = a.drug_id AND u.code = a.code
+ORDER BY u.level, u.drug_id, u.code
+FOR NO KEY UPDATE OF u"""
+
+# The same without locks, for questions that change nothing.
+READ_UNITS = """
+SELECT u.drug_id, u.code, u.batch_id, u.level, u.parent, u.status, u.holder, u.dest, u.qty, u.since, u.last_bill,
+    u.notice
+FROM unnest($1::int[], $2::text[]) AS a(drug_id, code)
+JOIN unit u ON u.drug_id = a.drug_id AND u.code = a.code"""
+
+# Products inside scanned logistics containers (their code says nothing about products).
+CONTAINERS = "SELECT code, drug_ids FROM logistics_container WHERE code = ANY($1::text[])"
+
+# Batches inside containers that hold several.
+CONTAINER_BATCHES = """
+SELECT c.drug_id, c.code, c.batch_id, c.qty
+FROM unnest($1::int[], $2::text[]) AS a(drug_id, code)
+JOIN container_batch c ON c.drug_id = a.drug_id AND c.code = a.code"""
+
+# Facts of batches, kept by the caller: a batch never changes.
+BATCHES = "SELECT id, drug_id, batch_no, expires_on FROM batch WHERE id = ANY($1::int[]) AND drug_id = ANY($2::int[])"
+
+# Bill ids are taken after the locks, so that along one unit's life they rise.
+NEXT_IDS = "SELECT nextval('bill_id_seq') FROM generate_series(1, $1::int)"
+
+# Write the changed units back. Only outermost packages have a state; a package's containers lose quantity.
+UPDATE_UNITS = """
+UPDATE unit u SET last_bill = v.last_bill, parent = v.parent, status = v.status, holder = v.holder,
+    dest = v.dest, qty = CASE WHEN u.qty IS NULL THEN NULL ELSE v.qty END, since = v.since,
+    notice = v.notice
+FROM unnest($1::int[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::int[], $7::int[], $8::int[],
+    $9::timestamptz[], $10::bigint[])
+    AS v(drug_id, code, last_bill, parent, status, holder, dest, qty, since, notice)
+WHERE u.drug_id = v.drug_id AND u.code = v.code"""
+
+UPDATE_CONTAINER_BATCHES = """
+UPDATE container_batch c SET qty = v.qty
+FROM unnest($1::int[], $2::text[], $3::int[], $4::int[]) AS v(drug_id, code, batch_id, qty)
+WHERE c.drug_id = v.drug_id AND c.code = v.code AND c.batch_id = v.batch_id"""
+
+INSERT_SUBMISSION = "INSERT INTO submission (parts, body) VALUES ($1, $2) RETURNING id"
+
+INSERT_BILLS = """
+INSERT INTO bill (id, owner, submitter, account_id, from_org, to_org, principal, carrier, direct_org, type,
+    revision, flags, status, mode, lines, qty, refused, happened_at, recorded_at, submission_id, part, replaces,
+    notice_bill, bill_no, content_hash, leaf, header, drug_ids)
+SELECT id, owner, submitter, account_id, from_org, to_org, principal, carrier, direct_org, type,
+    revision, flags, status, mode, lines, qty, refused, happened_at, $28, submission_id, part,
+    replaces, notice_bill, bill_no, content_hash, leaf, header, drug_ids::int[]
+FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::int[],
+    $10::smallint[], $11::smallint[], $12::smallint[], $13::text[], $14::text[], $15::int[], $16::bigint[],
+    $17::int[], $18::timestamptz[], $19::bigint[], $20::int[], $21::bigint[], $22::bigint[], $23::text[],
+    $24::bytea[], $25::bytea[], $26::jsonb[], $27::text[])
+    AS v(id, owner, submitter, account_id, from_org, to_org, principal, carrier, direct_org, type, revision,
+    flags, status, mode, lines, qty, refused, happened_at, submission_id, part, replaces, notice_bill, bill_no,
+    content_hash, leaf, header, drug_ids)"""
+
+INSERT_LINES = """
+INSERT INTO bill_line (bill_id, prev_bill, notice, drug_id, batch_id, qty, pre_holder, pre_dest, pre, post, code,
+    left_parent)
+SELECT bill_id, prev_bill, notice, drug_id, batch_id, qty, pre_holder, pre_dest, pre, post, code,
+    left_parent
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[],
+    $9::text[], $10::text[], $11::text[], $12::text[])
+    AS v(bill_id, prev_bill, notice, drug_id, batch_id, qty, pre_holder, pre_dest, pre, post, code, left_parent)"""
+
+INSERT_NOTES = """
+INSERT INTO bill_note (bill_id, n, evidence_bill, severity, quarantined, code, raw, verdict, params)
+SELECT bill_id, n, evidence_bill, severity, quarantined, code, raw, verdict, params
+FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::text[], $5::bool[], $6::text[], $7::text[], $8::text[],
+    $9::jsonb[]) AS v(bill_id, n, evidence_bill, severity, quarantined, code, raw, verdict, params)"""
+
+INSERT_ENTRIES = """
+INSERT INTO entry (bill_id, drug_id, batch_id, from_org, to_org, qty, from_status, to_status)
+SELECT bill_id, drug_id, batch_id, from_org, to_org, qty, from_status, to_status
+FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::int[], $6::int[], $7::text[], $8::text[])
+    AS v(bill_id, drug_id, batch_id, from_org, to_org, qty, from_status, to_status)"""
+
+# Rows in primary-key order, so that concurrent bills lock balances in the same order.
+UPSERT_BALANCES = """
+INSERT INTO balance AS b (drug_id, batch_id, org, status, qty)
+SELECT drug_id, batch_id, org, status, delta
+FROM unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::bigint[]) AS v(drug_id, batch_id, org, status, delta)
+ON CONFLICT (drug_id, batch_id, org, status) DO UPDATE SET qty = b.qty + excluded.qty
+RETURNING b.drug_id, b.batch_id, b.org, b.status, b.qty"""
+
+# What a void or correction takes back: the units of the bill it replaces.
+LINES_OF = """
+SELECT drug_id, code, batch_id, qty, pre, post, pre_holder, pre_dest, prev_bill, bill_id, notice, left_parent
+FROM bill_line WHERE bill_id = $1 AND drug_id = ANY($2::int[])"""
+
+# Business time of earlier events: a unit put back takes the time of the event it goes back to.
+BILL_TIMES = "SELECT id, happened_at FROM bill WHERE id = ANY($1::bigint[])"
+
+SET_BILL_STATUS = "UPDATE bill SET status = $2 WHERE id = ANY($1::bigint[])"
+
+# What was said of codes, to answer a repeated submission with the same words.
+NOTES_OF = """
+SELECT n, evidence_bill, severity, quarantined, code, raw, verdict, params FROM bill_note WHERE bill_id = $1"""
+
+# Bills that explain a refusal.
+EVIDENCE = """
+SELECT id, type, bill_no, owner, submitter, from_org, to_org, happened_at FROM bill WHERE id = ANY($1::bigint[])"""
+
+
+
+
+async def lock_units(conn: Connection, keys: Sequence[tuple[int, str]], *, lock: bool = True) -> list[Unit]:
+    """The stored units of `keys`, locked until the transaction ends; absent ones are not there."""
+    if not keys:
+        return []
+    query = LOCK_UNITS if lock else READ_UNITS
+    rows = await conn.fetch(query, [k[0] for k in keys], [k[1] for k in keys])
+    # rows come in the order of Unit's parameters
+    return [Unit(*row) for row in rows]
+
+
+async def update_units(conn: Connection, units: Sequence[Unit]) -> None:
+    """Write changed units back."""
+    if not units:
+        return
+    await conn.execute(
+        UPDATE_UNITS,
+        [u.drug_id for u in units],
+        [u.code for u in units],
+        [u.last_bill for u in units],
+        [u.parent for u in units],
+        [u.status for u in units],
+        [u.holder for u in units],
+        [u.dest for u in units],
+        [u.qty for u in units],
+        [u.since for u in units],
+        [u.notice for u in units],
+    )
+
+
+async def columns(conn: Connection, query: str, rows: Sequence[Sequence[Any]], *more: Any) -> None:
+    """Run an insert that takes columns as arrays, from rows."""
+    if rows:
+        await conn.execute(query, *(list(column) for column in zip(*rows, strict=True)), *more)
+
+
+class LedgerError(RuntimeError):
+    """An account would go below nothing: units and ledger disagree. The bill is stopped, nothing is written."""
+
+
+async def post_balances(conn: Connection, deltas: Sequence[tuple[int, int, int, str, int]]) -> None:
+    """Add (drug, batch, organisation, status, delta) to the balances; rows in key order.
+
+    Raises LedgerError when stock would go below nothing (D4: asserted in production).
+    """
+    if not deltas:
+        return
+    rows = await conn.fetch(UPSERT_BALANCES, *(list(column) for column in zip(*deltas, strict=True)))
+    for row in rows:
+        if row["qty"] < 0 and row["status"] != "P":
+            raise LedgerError(f"account {tuple(row)} below nothing")
+
+
+async def next_ids(conn: Connection, count: int) -> list[int]:
+    """`count` new bill ids."""
+    return [row[0] for row in await conn.fetch(NEXT_IDS, count)]
+
+
+async def bill_times(conn: Connection, ids: Sequence[int]) -> dict[int, datetime]:
+    """Business time of each bill."""
+    return {r["id"]: r["happened_at"] for r in await conn.fetch(BILL_TIMES, list(ids))}

@@ -1,0 +1,307 @@
+"""The judge: an order and its scans against the world, a verdict per code. Pure and replayable.
+
+Two steps, so that `atomic` needs no undo: first every scan is looked at (`examine`), then what was accepted is
+carried out (`carry_out`). Within one order no scanned code lies inside another and none stands twice, so the
+verdicts do not depend on each other.
+
+Reasons are chosen to be the most useful: what the caller can act on first (doubled scan, package and its
+content in one bill), then what the unit is, then what it is to the caller (see docs/verdicts.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from yaosu.rules.bill_types import BillType
+from yaosu.rules.world import Unit, World
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One scanned code. `rows` is what it stands for: one unit, or one per product in a mixed container."""
+
+    n: int
+    raw: str
+    code: str
+    drug_id: int = 0
+    problem: str = ""
+    """A verdict reached before judging: unreadable, unknown, registered elsewhere."""
+    params: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the caller says the goods are: a product, and a batch number when `batch_no` is not empty."""
+
+    drug_id: int
+    batch_no: str = ""
+
+
+@dataclass(slots=True)
+class Order:
+    """What a bill asks for, as far as rules need it.
+
+    `owner` is whose account it concerns; `to` the receiver; `notice` the shipping bill a receipt is checked
+    against (0: whichever the goods came with); `rejects` codes and `reject_batches` batch numbers the buyer
+    sends back unreceived; `reject_all` the whole delivery.
+    """
+
+    type: BillType
+    owner: int
+    happened_at: datetime
+    to: int = 0
+    sender: int = 0
+    notice: int = 0
+    atomic: bool = False
+    expected: tuple[Expected, ...] = ()
+    rejects: frozenset[str] = frozenset()
+    reject_batches: frozenset[str] = frozenset()
+    reject_all: bool = False
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What is said of one scan. `severity`: ok, warn (accepted, but look), refused.
+
+    `evidence_bill` is the bill that explains a refusal (0: none); `quarantined` tells that the goods were
+    booked to quarantine instead.
+    """
+
+    scan: Scan
+    code: str = "accepted"
+    severity: str = "ok"
+    params: Mapping[str, object] | None = None
+    evidence_bill: int = 0
+    units: tuple[Unit, ...] = ()
+    quarantined: bool = False
+    rejected: bool = False
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the unit moved as the order asked."""
+        return self.severity != "refused"
+
+
+@dataclass(slots=True)
+class Line:
+    """One unit's change by a bill: before and after."""
+
+    unit: Unit
+    pre: str
+    post: str
+    pre_holder: int
+    post_holder: int
+    pre_dest: int
+    prev_bill: int
+    notice_bill: int
+    left_parent: str
+    contents: dict[int, int]
+
+
+def examine(world: World, order: Order, scans: Sequence[Scan]) -> list[Verdict]:
+    """A verdict for each scan, changing nothing. Scans and verdicts are in the same order."""
+    kind = order.type
+    pre, by_dest, owner = kind.pre, kind.by_dest, order.owner
+    simple = not (order.expected or order.notice or by_dest)
+    allow_expired = kind.expired
+    rows_of, batches, when = world.rows_of, world.batches, order.happened_at
+    scanned = {scan.code for scan in scans}
+    seen: set[str] = set()
+    verdicts: list[Verdict] = []
+    for scan in scans:
+        if scan.problem:
+            verdicts.append(Verdict(scan, scan.problem, "refused", scan.params))
+            continue
+        code = scan.code
+        if code in seen:
+            verdicts.append(Verdict(scan, "duplicate_in_bill", "refused"))
+            continue
+        seen.add(code)
+        rows = rows_of.get(code)
+        if rows is None:
+            verdicts.append(Verdict(scan, "not_activated", "refused"))
+            continue
+        unit = rows[0]
+        if (
+            simple
+            and unit.parent is None
+            and len(rows) == 1
+            and unit.status in pre
+            and unit.holder == owner
+            and unit.qty > 0
+            and unit.batch_id
+            and (allow_expired or batches[unit.batch_id].expires_at > when)
+        ):
+            late = unit.since is not None and when < unit.since
+            verdicts.append(
+                Verdict(scan, units=(unit,))
+                if not late
+                else Verdict(scan, "out_of_order", "warn", units=(unit,), evidence_bill=unit.last_bill)
+            )
+            continue
+        verdicts.append(_examine_fully(world, order, scan, rows, scanned))
+    return verdicts
+
+
+def _examine_fully(
+    world: World, order: Order, scan: Scan, rows: Sequence[Unit], scanned: set[str]
+) -> Verdict:
+    for row in rows:
+        for around in world.ancestors(row):
+            if around.code in scanned:
+                return Verdict(scan, "inside_scanned_package", "refused", {"package": around.code})
+    worst: Verdict | None = None
+    for row in rows:
+        found = _examine_row(world, order, scan, row)
+        if found.severity == "refused":
+            found.units = tuple(rows) if found.quarantined else ()
+            return found
+        if found.severity == "warn" or worst is None:
+            worst = found
+    assert worst is not None
+    worst.units = tuple(rows)
+    return worst
+
+
+def _examine_row(world: World, order: Order, scan: Scan, unit: Unit) -> Verdict:
+    root = world.root(unit)
+    reason = _state_reason(order, root)
+    if reason:
+        return Verdict(scan, reason, "refused", {"holder": root.holder or 0}, root.last_bill)
+    if unit.qty == 0:
+        return Verdict(scan, "package_empty", "refused", {}, unit.last_bill)
+    receiving = order.type.kind == "receive"
+    facts = [world.batches[b] for b in world.batches_in(unit)]
+    if receiving and _rejected(order, unit, [f.batch_no for f in facts]):
+        return Verdict(scan, "rejected_by_you", "warn", rejected=True)
+    if receiving and order.notice and root.notice != order.notice:
+        return Verdict(scan, "on_other_notice", "refused", {}, root.notice or 0, quarantined=True)
+    if receiving and order.sender and root.holder != order.sender:
+        return Verdict(scan, "from_other_sender", "refused", {}, root.last_bill, quarantined=True)
+    if order.expected:
+        products = {e.drug_id for e in order.expected}
+        if unit.drug_id not in products:
+            return Verdict(scan, "wrong_product", "refused", {}, 0, quarantined=receiving)
+        allowed = {e.batch_no for e in order.expected if e.drug_id == unit.drug_id}
+        wrong = [f.batch_no for f in facts if f.batch_no not in allowed] if "" not in allowed else []
+        if wrong:
+            params = {"batch": "、".join(wrong), "expected": "、".join(sorted(allowed))}
+            return Verdict(scan, "wrong_batch", "refused", params, 0, quarantined=receiving)
+    if not order.type.expired:
+        gone = [f for f in facts if f.expires_at <= order.happened_at]
+        if gone:
+            params = {"batch": gone[0].batch_no}
+            return Verdict(scan, "expired", "refused", params, 0, quarantined=receiving)
+    if root.since is not None and order.happened_at < root.since:
+        return Verdict(scan, "out_of_order", "warn", {}, root.last_bill)
+    if unit.parent is not None:
+        return Verdict(scan, "taken_out", "ok", {"package": unit.parent})
+    return Verdict(scan)
+
+
+def _rejected(order: Order, unit: Unit, batch_nos: Sequence[str]) -> bool:
+    return (
+        order.reject_all
+        or unit.code in order.rejects
+        or (bool(order.reject_batches) and any(b in order.reject_batches for b in batch_nos))
+    )
+
+
+_WITH_OTHER = {
+    "A": "not_shipped_to_you",
+    "I": "held_elsewhere",
+    "Q": "held_elsewhere",
+    "O": "in_transit_elsewhere",
+    "S": "sold_elsewhere",
+    "C": "cancelled",
+    "X": "destroyed",
+    "N": "disabled",
+}
+_WITH_SELF = {
+    "A": "not_stocked_in",
+    "I": "already_in_stock",
+    "Q": "in_quarantine",
+    "O": "already_shipped",
+    "S": "already_sold",
+    "C": "cancelled",
+    "X": "destroyed",
+    "N": "disabled",
+}
+
+
+def _state_reason(order: Order, root: Unit) -> str:
+    """Why the unit's state does not allow the order; '' when it does."""
+    status = root.status or "E"
+    if order.type.by_dest:
+        if status == "O" and root.dest == order.owner:
+            return ""
+        if root.holder == order.owner:
+            return _WITH_SELF[status]
+        if status in "AIQ":
+            return "no_notice"
+        return _WITH_OTHER[status]
+    if status in order.type.pre and root.holder == order.owner:
+        return ""
+    if status == "O" and root.dest == order.owner:
+        return "not_received_yet"
+    if root.holder != order.owner:
+        return _WITH_OTHER[status]
+    if order.type.kind == "give_back" and status in "AIQ":
+        return "not_sold"
+    return _WITH_SELF[status]
+
+
+def carry_out(world: World, order: Order, verdicts: Sequence[Verdict], bill_id: int) -> list[Line]:
+    """Apply what was accepted (and what goes to quarantine) to the world; the lines to record."""
+    kind = order.type
+    owner, when = order.owner, order.happened_at
+    post, post_dest = kind.post, (order.to if kind.post == "O" else None)
+    lines: list[Line] = []
+    for verdict in verdicts:
+        for unit in verdict.units:
+            prev_bill = unit.last_bill
+            root = unit if unit.parent is None else world.root(unit)
+            pre, pre_holder, pre_dest = root.status or "", root.holder or 0, root.dest or 0
+            notice_bill = root.notice or 0
+            left = world.take_out(unit) if unit.parent is not None else ""
+            if verdict.rejected:
+                unit.status, unit.holder, unit.dest, unit.notice = "O", pre_holder, pre_holder, bill_id
+            elif verdict.quarantined:
+                unit.status, unit.holder, unit.dest, unit.notice = "Q", owner, None, None
+            else:
+                unit.status, unit.holder, unit.dest = post, owner, post_dest
+                unit.notice = bill_id if post == "O" else None
+            unit.since, unit.last_bill, unit.touched = when, bill_id, True
+            lines.append(
+                Line(
+                    unit,
+                    pre,
+                    unit.status,
+                    pre_holder,
+                    unit.holder,
+                    pre_dest,
+                    prev_bill,
+                    notice_bill,
+                    left,
+                    {unit.batch_id: unit.qty} if unit.batch_id else world.batches_in(unit),
+                )
+            )
+    return lines
+
+
+Transfer = tuple[int, int, int, str, int, str]
+"""(drug_id, batch_id, from_org, from_status, to_org, to_status)"""
+
+
+def transfers(lines: Sequence[Line]) -> dict[Transfer, int]:
+    """The ledger's side of `lines`: smallest packages per transfer between two different accounts (D4)."""
+    found: dict[Transfer, int] = {}
+    for line in lines:
+        if line.pre == line.post and line.pre_holder == line.post_holder:
+            continue
+        for batch_id, qty in line.contents.items():
+            key = (line.unit.drug_id, batch_id, line.pre_holder, line.pre, line.post_holder, line.post)
+            found[key] = found.get(key, 0) + qty
+    return found

@@ -1,0 +1,152 @@
+"""The units a group of bills touches, in memory: what the judge looks at and what it changes.
+
+State sits on the outermost package (D3): `root` climbs to it. Taking a package out of a container is
+`take_out`: the package gets its own state, every package around it holds that much less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+LOGISTICS_LEVEL = 90
+"""Package level of a logistics container (SSCC); such a container has one row per product in it."""
+
+
+class Unit:
+    """A coded package as stored; None status/holder means inherited from the outermost package.
+
+    `qty` counts smallest packages in it now; `since` is the business time of `last_bill`; `notice` is, for goods
+    on their way, the bill they were shipped by.
+    """
+
+    __slots__ = (
+        "batch_id",
+        "code",
+        "dest",
+        "drug_id",
+        "holder",
+        "last_bill",
+        "level",
+        "notice",
+        "parent",
+        "qty",
+        "since",
+        "status",
+        "touched",
+    )
+
+    def __init__(
+        self,
+        drug_id: int,
+        code: str,
+        batch_id: int,
+        level: int,
+        parent: str | None,
+        status: str | None,
+        holder: int | None,
+        dest: int | None,
+        qty: int | None,
+        since: datetime | None,
+        last_bill: int,
+        notice: int | None = None,
+    ) -> None:
+        self.drug_id = drug_id
+        self.code = code
+        self.batch_id = batch_id
+        self.level = level
+        self.parent = parent
+        self.status = status
+        self.holder = holder
+        self.dest = dest
+        self.qty = 1 if qty is None else qty
+        self.since = since
+        self.last_bill = last_bill
+        self.notice = notice
+        self.touched = False
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """Primary key."""
+        return (self.drug_id, self.code)
+
+    def __repr__(self) -> str:
+        return f"Unit({self.code} L{self.level} {self.status}@{self.holder} in {self.parent} ×{self.qty})"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFacts:
+    """What the judge needs of a batch. `expires_at` is the first moment past 有效期至, in China time."""
+
+    batch_id: int
+    drug_id: int
+    batch_no: str
+    expires_at: datetime
+
+
+@dataclass
+class World:
+    """Units by key; `rows_of` lists the keys a scanned code stands for (several for a mixed container)."""
+
+    units: dict[tuple[int, str], Unit] = field(default_factory=dict)
+    rows_of: dict[str, list[Unit]] = field(default_factory=dict)
+    batches: dict[int, BatchFacts] = field(default_factory=dict)
+    container_batches: dict[tuple[int, str], dict[int, int]] = field(default_factory=dict)
+
+    def add(self, unit: Unit) -> None:
+        """Put one stored unit in."""
+        self.units[(unit.drug_id, unit.code)] = unit
+        rows = self.rows_of.get(unit.code)
+        if rows is None:
+            self.rows_of[unit.code] = [unit]
+        else:
+            rows.append(unit)
+
+    def container_of(self, unit: Unit) -> Unit | None:
+        """The package `unit` is directly inside of."""
+        if unit.parent is None:
+            return None
+        return self.units[(unit.drug_id, unit.parent)]
+
+    def root(self, unit: Unit) -> Unit:
+        """The outermost package around `unit` (itself when it is inside nothing)."""
+        while unit.parent is not None:
+            unit = self.units[(unit.drug_id, unit.parent)]
+        return unit
+
+    def ancestors(self, unit: Unit) -> list[Unit]:
+        """Packages around `unit`, innermost first."""
+        found = []
+        while unit.parent is not None:
+            unit = self.units[(unit.drug_id, unit.parent)]
+            found.append(unit)
+        return found
+
+    def batches_in(self, unit: Unit) -> dict[int, int]:
+        """Smallest packages of `unit` by batch; more than one entry only for mixed containers."""
+        if unit.batch_id:
+            return {unit.batch_id: unit.qty}
+        return {b: q for b, q in self.container_batches.get(unit.key, {}).items() if q > 0}
+
+    def take_out(self, unit: Unit) -> str:
+        """Take `unit` out of all packages around it; the code of the one it was directly in, or ''."""
+        if unit.parent is None:
+            return ""
+        left = unit.parent
+        outer = self.root(unit)
+        contents = self.batches_in(unit)
+        for around in self.ancestors(unit):
+            assert around.qty >= unit.qty, f"{around.code} holds {around.qty}, less than {unit.code}"
+            around.qty -= unit.qty
+            around.touched = True
+            if not around.batch_id:
+                held = self.container_batches[around.key]
+                for batch_id, qty in contents.items():
+                    held[batch_id] -= qty
+        unit.parent = None
+        unit.status = outer.status
+        unit.holder = outer.holder
+        unit.dest = outer.dest
+        unit.since = outer.since
+        unit.notice = outer.notice
+        return left
