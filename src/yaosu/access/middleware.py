@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from yaosu.access import secrets, service, store
@@ -25,12 +25,16 @@ from yaosu.access.cache import identities
 from yaosu.access.csrf import SAFE_METHODS, check_origin, check_token
 from yaosu.access.headers import response_headers
 from yaosu.access.model import Identity
+from yaosu.access.session_cookie import SESSION_COOKIE
 from yaosu.edge import problem
 from yaosu.edge.state import AppState
 from yaosu.errors import YaosuError
 from yaosu.subject import ANONYMOUS, Subject
 
-SESSION_COOKIE = "yaosu_session"
+SIGN_IN = ("/login", "/api/v1/sessions")
+"""Signing in needs no token of the session it replaces; where the request comes from is still checked."""
+FIRST_STEPS = ("/account", "/logout", "/lang/", "/static/", "/api/v1/me", "/api/v1/sessions/current")
+"""What an account whose password must be changed can reach."""
 UPLOADS = "/api/v1/uploads"
 """Resumable uploads count their own bytes against limits of their own."""
 
@@ -84,11 +88,14 @@ class Guard:
             subject = identity.subject
             scope["state"]["subject"] = subject
             scope["state"]["csrf"] = identity.csrf
+            scope["state"]["org_name"] = identity.org_name
             answered.private = True
         if scope["method"] not in SAFE_METHODS and subject.kind != "key":
             check_origin(scope, _app_state(scope).settings.public_url)
-            if by_cookie and identity is not None:
+            if by_cookie and identity is not None and scope["path"] not in SIGN_IN:
                 await check_token(scope, body, identity.csrf)
+        if identity is not None and identity.must_change and not scope["path"].startswith(FIRST_STEPS):
+            raise YaosuError("password_change_due")
         answered.body = body
         await self._app(scope, body.receive, answered.send)
         if body.refusal is not None:
@@ -234,7 +241,9 @@ async def _refuse(scope: Scope, answered: _Answer, error: YaosuError) -> None:
     request = Request(scope)
     body = error.as_json(problem.language(request))
     response: Response
-    if problem.wants_page(request) and error.http != 401:
+    if error.code == "password_change_due" and problem.wants_page(request):
+        response = RedirectResponse("/account", status_code=303)
+    elif problem.wants_page(request) and error.http != 401:
         response = problem.answer(request, error, headers)
     else:
         response = JSONResponse(body, error.http, headers, media_type="application/problem+json")

@@ -30,6 +30,9 @@ class Identity:
     """The session's CSRF secret; empty for API keys, which need none."""
     key_id: int | None = None
     session_id: int | None = None
+    org_name: str = ""
+    must_change: bool = False
+    """A new password is due before anything else."""
     valid_until: datetime | None = None
     """When key or session ends whatever the cache says; None for a key without expiry."""
 

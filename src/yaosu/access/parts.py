@@ -1,4 +1,4 @@
-"""What access runs for the life of a server: the writer of "last used" times."""
+"""What access keeps for the life of a server: "last used" times to write, failed sign-ins by address."""
 
 from __future__ import annotations
 
@@ -8,14 +8,25 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import structlog
+from starlette.requests import Request
 
 from yaosu.access import store
-from yaosu.edge.state import AppState
+from yaosu.access.limits import RateLimit
+from yaosu.edge.state import AppState, state
 
 log = structlog.get_logger("yaosu.access")
 
 FLUSH_S = 10.0
 PENDING_MAX = 50_000
+FAILURES_PER_MINUTE = 10
+FAILURES_BURST = 60
+"""Failed sign-ins of one address: enough for a large office behind one address, too few for guessing."""
+
+
+def sign_in_limit(request: Request) -> RateLimit:
+    """The server's count of failed sign-ins by address."""
+    found: RateLimit = state(request).parts["access.sign_ins"]
+    return found
 
 
 class LastUsed:
@@ -55,6 +66,7 @@ async def start(app: AppState) -> AsyncIterator[None]:
     """Run the writer until the server stops, then write the rest."""
     used = LastUsed()
     app.parts["access.last_used"] = used
+    app.parts["access.sign_ins"] = RateLimit(FAILURES_PER_MINUTE, FAILURES_BURST)
 
     async def run() -> None:
         while True:

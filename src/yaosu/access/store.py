@@ -15,21 +15,24 @@ from yaosu.subject import Subject
 KEY_BY_DIGEST = """
 SELECT k.id, k.prefix, k.name, k.org_id, k.scopes, k.expires_at, k.revoked_at,
        k.expires_at IS NOT NULL AND k.expires_at <= now() AS expired,
-       o.type::text AS org_type, o.region, o.status
+       o.type::text AS org_type,
+       o.region, o.status, o.name AS org_name
 FROM api_key k LEFT JOIN org o ON o.id = k.org_id
 WHERE k.secret_sha256 = $1"""
 
 # A session is good while neither its absolute nor its idle end has passed and its account is active.
 SESSION_BY_DIGEST = """
 SELECT s.id AS session_id, s.csrf, least(s.expires_at, s.last_seen_at + $2::interval) AS valid_until,
-       a.id, a.name, a.org_id, a.role, a.lang, a.must_change, o.type::text AS org_type, o.region, o.status
+       a.id, a.name, a.org_id, a.role, a.lang, a.must_change, o.type::text AS org_type,
+       o.region, o.status, o.name AS org_name
 FROM session s JOIN account a ON a.id = s.account_id LEFT JOIN org o ON o.id = a.org_id
 WHERE s.token_sha256 = $1 AND a.active AND s.expires_at > now() AND s.last_seen_at + $2::interval > now()"""
 
 # What a sign-in attempt is judged on, before the slow hash.
 ACCOUNT_FOR_SIGN_IN = """
 SELECT a.id, a.name, a.password_hash, a.org_id, a.role, a.lang, a.active, a.must_change,
-       o.type::text AS org_type, o.region, o.status
+       o.type::text AS org_type,
+       o.region, o.status, o.name AS org_name
 FROM account a LEFT JOIN org o ON o.id = a.org_id WHERE lower(a.login) = lower($1)"""
 
 # Locked again after the hash, so that attempts running side by side cannot outrun the count.
@@ -110,7 +113,8 @@ async def identity_of_key(conn: Connection, digest: bytes) -> tuple[Identity | N
         name=row["name"],
         session_id=row["prefix"],
     )
-    return Identity(subject, key_id=row["id"], valid_until=row["expires_at"]), ""
+    name = row["org_name"] or ""
+    return Identity(subject, key_id=row["id"], org_name=name, valid_until=row["expires_at"]), ""
 
 
 async def identity_of_session(conn: Connection, digest: bytes, idle: object) -> Identity | None:
@@ -119,7 +123,14 @@ async def identity_of_session(conn: Connection, digest: bytes, idle: object) -> 
     if row is None or (row["org_id"] is not None and row["status"] != IN_USE):
         return None
     subject = account_subject(row, row["session_id"])
-    return Identity(subject, row["csrf"], session_id=row["session_id"], valid_until=row["valid_until"])
+    return Identity(
+        subject,
+        row["csrf"],
+        session_id=row["session_id"],
+        org_name=row["org_name"] or "",
+        must_change=row["must_change"],
+        valid_until=row["valid_until"],
+    )
 
 
 async def touch(

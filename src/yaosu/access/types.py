@@ -1,8 +1,8 @@
 """Types of clean input for every room's API.
 
 `CleanText` is text as PostgreSQL, pages and exports can carry it: no control characters, no lone surrogates,
-no characters that turn the reading direction around (they make a name look like another), outer blanks removed,
-composed form (NFC). Length is counted in characters after that.
+no characters that turn the reading direction around (they make a name look like another), outer blanks
+removed, composed form (NFC). Length is counted in characters after that.
 """
 
 from __future__ import annotations

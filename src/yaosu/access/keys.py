@@ -1,0 +1,75 @@
+"""API keys of an organisation's programs. The secret is shown once, at making; only its digest is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from yaosu.access import audit, scopes, secrets, store_accounts
+from yaosu.access.accounts import managed_org, org_facts
+from yaosu.access.cache import identities
+from yaosu.access.model import ApiKey
+from yaosu.db.engine import Connection
+from yaosu.errors import YaosuError
+from yaosu.subject import ADMIN, Subject
+
+
+async def keys(
+    conn: Connection, subject: Subject, org_id: int | None = None, after: int = 0, limit: int = 100
+) -> list[ApiKey]:
+    """Keys of the managed organisation by number, ended ones too (`key.manage`)."""
+    subject.require("key.manage")
+    rows = await conn.fetch(store_accounts.KEYS, managed_org(subject, org_id), after, limit)
+    return [store_accounts.key(row) for row in rows]
+
+
+async def create_key(
+    conn: Connection,
+    subject: Subject,
+    name: str,
+    wanted: Iterable[str],
+    expires_at: datetime | None = None,
+    org_id: int | None = None,
+) -> tuple[ApiKey, str]:
+    """A new key and its secret, which nobody can be shown again.
+
+    Refused: `key_without_scope`, `scope_unknown`, `scope_beyond`, `key_expiry_past`, `not_found`.
+    """
+    subject.require("key.manage")
+    org = managed_org(subject, org_id)
+    facts = await org_facts(conn, org)
+    # the operator makes first keys for organisations without holding their permissions itself
+    holder = frozenset({ADMIN}) if subject.org_id is None else subject.scopes
+    chosen = scopes.check_scopes(wanted, holder, facts.org_type if facts else None)
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        raise YaosuError("key_expiry_past")
+    prefix, secret = secrets.new_key()
+    row = await conn.fetchrow(
+        store_accounts.ADD_KEY,
+        prefix,
+        secrets.digest(secret),
+        org,
+        name,
+        sorted(chosen),
+        subject.account_id,
+        expires_at,
+    )
+    made = store_accounts.key(row)
+    await audit.record(
+        conn, subject, "key.create", ("key", made.id), {"prefix": prefix, "scopes": sorted(chosen)}, org
+    )
+    return made, secret
+
+
+async def revoke_key(conn: Connection, subject: Subject, number: int) -> None:
+    """End a key now; again is no error. Refused: `not_found` for anybody else's."""
+    subject.require("key.manage")
+    row = await conn.fetchrow(store_accounts.KEY, subject.org_id, number, subject.org_id is None)
+    if row is None:
+        raise YaosuError("not_found", {"what": f"key {number}"})
+    done = await conn.execute(store_accounts.REVOKE_KEY, number)
+    identities.forget("key", number)
+    if done == "UPDATE 1":
+        await audit.record(
+            conn, subject, "key.revoke", ("key", number), {"prefix": row["prefix"]}, row["org_id"]
+        )
