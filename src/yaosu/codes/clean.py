@@ -58,6 +58,7 @@ _GONE: dict[int, None] = dict.fromkeys((*_CONTROLS, *_FORMATS), None)
 _SEPARATOR_WORDS = re.compile(
     r"<GS>|\{GS\}|\[GS\]|<FNC1>|\{FNC1\}|\[FNC1\]|\^\]|~1|~d029|\\x1d|\\u001d|\\F", re.IGNORECASE | re.ASCII
 )
+_OPENS_PLAIN = re.compile(r"[0-9A-Za-z(\]]", re.ASCII)
 _EDGES = " \t\r\n\x1d\x1e\x04"
 
 
@@ -88,12 +89,13 @@ def clean(raw: str) -> tuple[str, list[str]]:
 def unwrap_spreadsheet(text: str, notes: list[str]) -> str:
     """Take off what spreadsheets put around a text: ``'…``, ``"…"``, ``="…"``."""
     bare = text
-    if bare.startswith("=") and len(bare) > 3 and bare[1] == '"' and bare.endswith('"'):
-        bare = bare[2:-1]
-    elif len(bare) > 2 and bare[0] == bare[-1] == '"':
-        bare = bare[1:-1]
-    elif bare.startswith("'") and len(bare) > 1 and bare[1].isalnum():
-        bare = bare[1:].removesuffix("'")
+    if text.startswith('="') and text.endswith('"') and len(text) > 3:
+        bare = text[2:-1]
+    elif _OPENS_PLAIN.match(text, 1):  # otherwise the quote may be a digit of a wrong keyboard layout
+        if text[0] == text[-1] == '"':
+            bare = text[1:-1]
+        elif text[0] == "'":
+            bare = text[1:].removesuffix("'")
     if bare is not text:
         notes.append(NOTE_SPREADSHEET)
     return bare.strip(" ")

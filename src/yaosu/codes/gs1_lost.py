@@ -119,6 +119,8 @@ def read(text: str, raw: str, notes: tuple[str, ...] = ()) -> TraceCode | NotACo
             if completes and not _DATES.isdisjoint(lost):
                 return _ambiguous([strict, elements], raw)
         return code._replace(notes=(*code.notes, NOTE_MAYBE_LOST))
+    if isinstance(strict, dict) and "01" in strict and "21" in strict:
+        return code  # read completely; what is wrong is not a separator
     if len(text) > ELEMENTS_LENGTH_MAX or not text.startswith(("01", "10", "11", "17", "21", "24", "71")):
         return code
     others, cut_off = _lost_readings(text)

@@ -2,8 +2,8 @@
 
 Current form (药品注册管理办法 2020, art. 123): ``国药准字`` + H (chemical), Z (Chinese medicine) or
 S (biological), J for overseas and C for Hong Kong, Macao and Taiwan, + 8 digits.
-Older forms remain valid on packs: letters B, T, F, J alone, and the certificate numbers of imported drugs (``H20171234``, ``HC…``, with ``B`` for bulk
-repackaging).
+Older forms remain valid on packs: letters B, T, F, J alone, and the certificate numbers of imported drugs
+(``H20171234``, ``HC…``, with ``B`` for bulk repackaging).
 """
 
 from __future__ import annotations
