@@ -1,8 +1,8 @@
 """Code lists: every list of the field as versioned data with a source, region and validity (D11).
 
 The delivered lists are `registry/lists/*.yaml`; the operator's own versions of single items lie over them
-(`CodeLists.over`). A file has a head (`list`, `zh`, `en`, `source`, `version`) and `items`; an item has `code`,
-`zh`, `en` and may have `source`, `region`, `valid_from`, `valid_to`; any further key is a column of that list.
+(`CodeLists.over`). A file has a head (`list`, `zh`, `en`, `source`, `version`) and `items`; an item has
+`code`, `zh`, `en` and may have `source`, `region`, `valid_from`, `valid_to`; further keys are columns of the list.
 Loading refuses a list with a doubled item, a wrong date or a missing source: a defect of the package.
 """
 
@@ -20,7 +20,8 @@ import yaml
 from yaosu.registry.model import Item
 
 _KNOWN = {"code", "zh", "en", "source", "region", "valid_from", "valid_to"}
-_START = date(1949, 10, 1)
+START = date(1949, 10, 1)
+"""Validity of items that were always so."""
 
 
 class ListError(ValueError):
@@ -40,7 +41,7 @@ class CodeList:
 
 
 class CodeLists:
-    """All lists. `get` and `item` choose what is valid at a date in a region; the most specific region wins."""
+    """All lists. `get` and `item` choose what is valid at a date in a region; the closest region wins."""
 
     def __init__(self, lists: Mapping[str, CodeList]) -> None:
         self._lists = dict(lists)
@@ -58,7 +59,7 @@ class CodeLists:
         """Names of all lists, sorted."""
         return sorted(self._lists)
 
-    def list(self, name: str) -> CodeList:
+    def whole(self, name: str) -> CodeList:
         """The whole list; KeyError for a name that is none."""
         return self._lists[name]
 
@@ -76,7 +77,7 @@ class CodeLists:
         return [item for item in found if item is not None]
 
     def text(self, name: str, code: str | int | None, lang: str = "zh") -> str:
-        """The label of an entry whatever its validity, for display; the code itself when the list lacks it."""
+        """The label of an entry whatever its validity, for display; the code itself when there is none."""
         if code is None:
             return ""
         found = self._by_code[name].get(str(code))
@@ -85,7 +86,7 @@ class CodeLists:
         return found[0].zh if lang == "zh" else found[0].en
 
     def over(self, changed: Iterable[tuple[str, Item]]) -> CodeLists:
-        """These lists with the operator's items `(list, item)` over them; same code, region and start replace."""
+        """These lists with the operator's items over them; same code, region and start replace."""
         fresh: dict[str, dict[tuple[str, str, date], Item]] = {}
         for name, item in changed:
             if name in self._lists:
@@ -118,7 +119,7 @@ def _day(value: object, where: str, otherwise: date | None) -> date | None:
 
 def parse(text: str, where: str) -> CodeList:
     """The list in a YAML text. Raises ListError naming `where` and the item that is wrong."""
-    head: dict[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    head: dict[str, Any] = yaml.safe_load(text)
     for key in ("list", "zh", "en", "source", "version", "items"):
         if not head.get(key):
             raise ListError(f"{where}: the head lacks {key}")
@@ -130,7 +131,7 @@ def parse(text: str, where: str) -> CodeList:
             raise ListError(f"{at}: code must be text")
         if not row.get("zh") or not row.get("en"):
             raise ListError(f"{at}: both names are needed")
-        begin = _day(row.get("valid_from"), at, _START)
+        begin = _day(row.get("valid_from"), at, START)
         end = _day(row.get("valid_to"), at, None)
         assert begin is not None
         if end is not None and end < begin:
@@ -140,10 +141,10 @@ def parse(text: str, where: str) -> CodeList:
             region == "" or (region.isdigit() and len(region) in (2, 4, 6))
         ):
             raise ListError(f"{at}: region must be 2, 4 or 6 digits in quotes")
-        key = (row["code"], region, begin)
-        if key in seen:
+        identity = (row["code"], region, begin)
+        if identity in seen:
             raise ListError(f"{at}: stands twice")
-        seen.add(key)
+        seen.add(identity)
         attrs = {k: v for k, v in row.items() if k not in _KNOWN}
         source = row.get("source", head["source"])
         items.append(Item(row["code"], row["zh"], row["en"], source, region, begin, end, attrs))

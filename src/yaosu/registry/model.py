@@ -188,7 +188,7 @@ class Product:
 
     @property
     def ratio(self) -> str:
-        """包装比例 as printed and as in the relation file's `cascade`: cumulative from the top, e.g. 1:10:200.
+        """包装比例 as printed and as in the relation file's `cascade`, from the top, e.g. 1:10:200.
 
         The top level stands first; each further number is how many packages of that level the top holds.
         """

@@ -1,7 +1,7 @@
 """Starts the server's `Registry` and keeps it fresh.
 
-A dedicated connection listens for changes; what arrives within a few milliseconds is taken in together. Should
-the connection break, it is opened again, and a check by the clock makes up for whatever was missed meanwhile.
+A dedicated connection listens for changes; what arrives within a few milliseconds is taken in together.
+Should the connection break, it is opened again, and a check by the clock makes up for what was missed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The registry in memory: which product and package level a code belongs to, and whose system it is in.
 
-Every scan asks it, so an answer is one dictionary look-up by the code's prefix (< 1 µs); answers are made when
-data change, not when they are asked for. One `Registry` per server, kept fresh by `parts`; jobs, CLI and tests
-load their own with `load_registry`. Everything here is synchronous; only `refresh` talks to the database.
+Every scan asks it, so an answer is one dictionary look-up by the code's prefix (< 1 µs); answers are made
+when data change, not when they are asked for. One `Registry` per server, kept fresh by `parts`; jobs, CLI and
+tests load their own with `load_registry`. All is synchronous; only `refresh` talks to the database.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from yaosu.registry import lists, rows
 from yaosu.registry import store_cache as store
 from yaosu.registry.model import (
     UNKNOWN,
-    Item,
     Level,
     OrgCard,
     Prefix,
@@ -47,10 +46,10 @@ class Registry:
         self.generation = 0
         """Rises with every refresh that found something; callers may key caches of their own by it."""
 
-    # -- look-ups ---------------------------------------------------------------------------------------------
+    # -- look-ups -----------------------------------------------------------------------------------
 
     def resolve(self, code: TraceCode) -> Resolution:
-        """Product, level and home system of `code`, by its prefix (R-A4). Logistics containers are `unknown`."""
+        """Product, level and home system of `code`, by its prefix (R-A4). An SSCC is `unknown`."""
         return self._resolved.get(code.prefix, UNKNOWN)
 
     def resolve_prefix(self, prefix: str) -> Resolution:
@@ -71,7 +70,7 @@ class Registry:
         return found.levels if found is not None else ()
 
     def linked(self, value: str) -> tuple[int, ...]:
-        """Products that carry `value` as 药品标识码, GTIN, 本位码, 医保编码, YPID … (R-A2); mostly one or none."""
+        """Products that carry `value` as 药品标识码, GTIN, 本位码, 医保编码, YPID … (R-A2)."""
         resolved = self._resolved.get(value)
         if resolved is not None and resolved.drug_id is not None:
             return (resolved.drug_id,)
@@ -109,13 +108,12 @@ class Registry:
         """The code lists with the operator's own versions over the delivered ones."""
         return self._lists
 
-    # -- loading ----------------------------------------------------------------------------------------------
+    # -- loading ------------------------------------------------------------------------------------
 
     async def refresh(self, conn: Connection, *, full: bool = False) -> bool:
         """Take in what changed since the last time; True when there was anything.
 
-        Reads at least everything committed before the call, and the caller's own uncommitted work. Two refreshes
-        may run at once: each loads what is newest when it loads.
+        Reads at least everything committed before the call, and the caller's own uncommitted work.
         """
         now = await store.snapshot(conn)
         if full or not self._snapshot:
@@ -170,7 +168,7 @@ class Registry:
         if system_rows is not None:
             self._systems = {r["id"]: rows.system(r) for r in system_rows}
         if item_rows is not None:
-            self._lists = lists.delivered().over((r["list"], _item(r)) for r in item_rows)
+            self._lists = lists.delivered().over((r["list"], rows.item(r)) for r in item_rows)
         if custom_rows is not None:
             self._customs = tuple(
                 CustomPattern(r["issuer"], r["name"], r["pattern"], "upper" if r["pattern_upper"] else "none")
@@ -243,11 +241,6 @@ class Registry:
         if prefix.drug_id is None:
             return Resolution("unknown", None, None, system, url)
         return Resolution("known", prefix.drug_id, prefix.level, system, url)
-
-
-def _item(row: rows.Record) -> Item:
-    names = ("code", "zh", "en", "source", "region", "valid_from", "valid_to", "attrs", "version")
-    return Item(**{name: row[name] for name in names})
 
 
 async def load_registry(conn: Connection) -> Registry:

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from yaosu.registry.model import Filing, Level, Licence, Org, OrgCard, Prefix, Product, TraceSystem
+from yaosu.registry.model import Filing, Item, Level, Licence, Org, OrgCard, Prefix, Product, TraceSystem
 
 Record = asyncpg.Record
 
@@ -127,3 +127,9 @@ def filing(row: Record) -> Filing:
         version=row["version"],
         prefixes=tuple(row["prefixes"]),
     )
+
+
+def item(row: Record) -> Item:
+    """The code-list item in `row`."""
+    names = ("code", "zh", "en", "source", "region", "valid_from", "valid_to", "attrs", "version")
+    return Item(**{name: row[name] for name in names})

@@ -41,7 +41,7 @@ FROM code_list_item ORDER BY list, code, region, valid_from, version DESC"""
 
 SNAPSHOT = "SELECT pg_current_snapshot()::text"
 
-# exactly what the earlier snapshot did not show: an out-of-order commit is never missed, however late it comes;
+# exactly what the earlier snapshot did not show: a late commit is never missed, however late it comes;
 # the comparison with xmin only lets the index skip what is long past
 CHANGES = """
 SELECT DISTINCT kind, key FROM (
