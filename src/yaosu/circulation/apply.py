@@ -47,7 +47,9 @@ class Posting:
         "verdicts",
     )
 
-    def __init__(self, prepared: Prepared, bill_id: int, lines: list[Line], verdicts: Sequence[Verdict]) -> None:
+    def __init__(
+        self, prepared: Prepared, bill_id: int, lines: list[Line], verdicts: Sequence[Verdict]
+    ) -> None:
         self.prepared = prepared
         self.bill_id = bill_id
         self.lines = lines
@@ -63,11 +65,14 @@ class Posting:
         self.result: MovementResult | None = None
 
 
-async def apply_group(conn: Connection, group: Sequence[Prepared], batches: BatchCache) -> list[Outcome]:
+async def apply_group(
+    conn: Connection, group: Sequence[Prepared], batches: BatchCache, *, lock: bool = False
+) -> list[Outcome]:
     """Judge and record `group` inside the caller's transaction; one outcome per bill, in order.
 
-    Two bills of a group must not share owner and number (the committer sees to that). A `UniqueViolation`
-    means another server took the same number meanwhile: the caller rolls back and tries once more.
+    Two bills of a group must not share owner and number (the committer sees to that). Without `lock` the units
+    are read as they are and written only if nobody changed them meanwhile. `ConflictError`, `UniqueViolation` and
+    deadlocks mean that somebody was faster: the caller rolls back and tries again with `lock`.
     """
     outcomes: list[Outcome | None] = [None] * len(group)
     latest = await revise.latest_revisions(conn, group)
@@ -83,7 +88,7 @@ async def apply_group(conn: Connection, group: Sequence[Prepared], batches: Batc
         except YaosuError as error:
             outcomes[n] = error
     if todo:
-        await _apply(conn, todo, outcomes, batches)
+        await _apply(conn, todo, outcomes, batches, lock)
     return [o for o in outcomes if o is not None]
 
 
@@ -93,7 +98,7 @@ async def load_world(
     containers: Sequence[str],
     batches: BatchCache,
     *,
-    lock: bool = True,
+    lock: bool,
 ) -> World:
     """The units of `keys` and everything around them, locked lowest level first."""
     world = World()
@@ -103,7 +108,7 @@ async def load_world(
             wanted.update(dict.fromkeys((drug_id, row["code"]) for drug_id in row["drug_ids"]))
     missing = list(wanted)
     while missing:
-        found = await store.lock_units(conn, missing, lock=lock)
+        found = await store.read_units(conn, missing, lock=lock)
         for unit in found:
             world.add(unit)
         missing = list(
@@ -117,7 +122,9 @@ async def load_world(
     if mixed:
         rows = await conn.fetch(store.CONTAINER_BATCHES, [k[0] for k in mixed], [k[1] for k in mixed])
         for row in rows:
-            world.container_batches.setdefault((row["drug_id"], row["code"]), {})[row["batch_id"]] = row["qty"]
+            world.container_batches.setdefault((row["drug_id"], row["code"]), {})[row["batch_id"]] = row[
+                "qty"
+            ]
     needed: dict[int, int] = {u.batch_id: u.drug_id for u in world.units.values() if u.batch_id}
     for (drug_id, _), held in world.container_batches.items():
         needed.update(dict.fromkeys(held, drug_id))
@@ -130,6 +137,7 @@ async def _apply(
     todo: Sequence[tuple[int, Prepared, revise.Previous | None]],
     outcomes: list[Outcome | None],
     batches: BatchCache,
+    lock: bool,
 ) -> None:
     keys = [key for _, one, _ in todo for key in one.keys]
     containers = [code for _, one, _ in todo for code in one.containers]
@@ -138,7 +146,7 @@ async def _apply(
         if previous is not None:
             taken_back[n] = await revise.old_lines(conn, previous)
             keys += [(line.drug_id, line.code) for line in taken_back[n]]
-    world = await load_world(conn, keys, containers, batches)
+    world = await load_world(conn, keys, containers, batches, lock=lock)
     times = await revise.times_before(conn, taken_back)
     ids = iter(await store.next_ids(conn, len(todo) + len(taken_back)))
     now = datetime.now(UTC)
@@ -208,9 +216,9 @@ def code_result(verdict: Verdict) -> CodeResult:
         code=verdict.scan.code,
         verdict=verdict.code,
         severity=verdict.severity,
-        params={"code": verdict.scan.code or verdict.scan.raw, **(verdict.params or {})},
+        params=verdict.params,
         quarantined=verdict.quarantined,
-        qty=sum(u.qty for u in units),
+        qty=units[0].qty if len(units) == 1 else sum(u.qty for u in units),
         drug_id=verdict.scan.drug_id,
         batch_id=units[0].batch_id if units else 0,
         evidence_bill=verdict.evidence_bill,
@@ -317,12 +325,15 @@ async def _write(
                 )
         for (drug_id, batch_id, from_org, from_status, to_org, to_status), qty in moved.items():
             entries.append((bill_id, drug_id, batch_id, from_org, to_org, qty, from_status, to_status))
-            source, target = (drug_id, batch_id, from_org, from_status), (drug_id, batch_id, to_org, to_status)
+            source, target = (
+                (drug_id, batch_id, from_org, from_status),
+                (drug_id, batch_id, to_org, to_status),
+            )
             deltas[source] = deltas.get(source, 0) - qty
             deltas[target] = deltas.get(target, 0) + qty
     assert sum(deltas.values()) == 0, "a posting that does not balance"
     await store.columns(conn, store.INSERT_BILLS, bills, now)
-    await store.columns(conn, store.INSERT_LINES, lines)
+    await store.insert_lines(conn, lines)
     await store.columns(conn, store.INSERT_NOTES, notes)
     await store.columns(conn, store.INSERT_ENTRIES, entries)
     await store.update_units(conn, [u for u in world.units.values() if u.touched])
@@ -343,7 +354,9 @@ async def _write(
 def _judged(posting: Posting) -> bytes:
     """The judgement as bytes, for the leaf: who, what, when, and the fate of every code."""
     head = f"{posting.bill_id}|{posting.revision}|{posting.status}|{posting.flags}"
-    moved = "\n".join(f"{li.unit.code} {li.pre}{li.post} {li.pre_holder} {li.post_holder}" for li in posting.lines)
+    moved = "\n".join(
+        f"{li.unit.code} {li.pre}{li.post} {li.pre_holder} {li.post_holder}" for li in posting.lines
+    )
     refused = "\n".join(f"{v.scan.n} {v.code}" for v in posting.verdicts if not v.accepted)
     return f"{head}\n{moved}\n\n{refused}".encode()
 
@@ -381,4 +394,3 @@ def _bill_row(posting: Posting, submission: int, part: int) -> tuple[object, ...
         dict(movement.header) or None,
         "{" + ",".join(map(str, drug_ids)) + "}",
     )
-

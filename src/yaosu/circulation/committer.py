@@ -17,6 +17,7 @@ import structlog
 from yaosu.circulation.apply import Outcome, apply_group
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.model import MovementResult, Prepared
+from yaosu.circulation.store_write import ConflictError
 from yaosu.db.engine import Pool
 from yaosu.errors import YaosuError
 
@@ -32,6 +33,7 @@ WAITING_MAX = 4_000
 TRIES = 3
 
 _RETRY = (
+    ConflictError,
     asyncpg.UniqueViolationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
@@ -127,10 +129,10 @@ class Committer:
         for attempt in range(TRIES):
             try:
                 async with self._pool.acquire() as conn, conn.transaction():
-                    return await apply_group(conn, bills, self._batches)
+                    return await apply_group(conn, bills, self._batches, lock=attempt > 0)
             except _RETRY as error:
                 log.info("group_retried", attempt=attempt, bills=len(bills), reason=type(error).__name__)
-                if attempt == TRIES - 1 or len(bills) > 1:
+                if attempt == TRIES - 1:
                     raise
         raise AssertionError("unreachable")
 

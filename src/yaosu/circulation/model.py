@@ -102,7 +102,7 @@ class CodeResult:
     code: str
     verdict: str
     severity: str
-    params: Mapping[str, object]
+    params: Mapping[str, object] | None = None
     quarantined: bool = False
     qty: int = 0
     drug_id: int = 0
@@ -119,13 +119,14 @@ class CodeResult:
     def as_json(self, lang: str) -> dict[str, object]:
         """The form of API answers and pages."""
         entry = message(self.verdict)
+        params = {"code": self.code or self.raw, **(self.params or {})}
         return {
             "raw": self.raw,
             "code": self.code,
             "verdict": self.verdict,
             "severity": self.severity,
-            "message": entry.text(lang, self.params),
-            "next": entry.next_step(lang, self.params),
+            "message": entry.text(lang, params),
+            "next": entry.next_step(lang, params),
             "quarantined": self.quarantined,
             "qty": self.qty,
             "drug_id": self.drug_id or None,

@@ -192,12 +192,19 @@ def _checks_of(
             outcome = "part"
         details: dict[str, object] = {"lines": lines, "codes": codes[:DETAILS_MAX] if notice == main else []}
         seller = sellers.get(notice) or (order.sender or None)
-        found.append((posting, posting.bill_id, notice or None, order.owner, seller, outcome, counts, details))
+        found.append(
+            (posting, posting.bill_id, notice or None, order.owner, seller, outcome, counts, details)
+        )
     return found
 
 
 def _detail(v: Verdict, kind: str) -> dict[str, object]:
-    return {"code": v.scan.code, "raw": v.scan.raw if not v.scan.code else "", "verdict": v.code, "kind": kind}
+    return {
+        "code": v.scan.code,
+        "raw": v.scan.raw if not v.scan.code else "",
+        "verdict": v.code,
+        "kind": kind,
+    }
 
 
 async def _quarantine(conn: Connection, postings: Sequence[Posting]) -> None:
@@ -206,11 +213,16 @@ async def _quarantine(conn: Connection, postings: Sequence[Posting]) -> None:
     for posting in postings:
         movement, kind = posting.prepared.movement, posting.prepared.kind
         if posting.flags & Flag.REVERSAL:
-            closing[posting.bill_id] = (movement.owner, [li.unit.code for li in posting.lines if li.pre == "Q"])
+            closing[posting.bill_id] = (
+                movement.owner,
+                [li.unit.code for li in posting.lines if li.pre == "Q"],
+            )
             await conn.execute(store.CLOSE_OF_BILL, posting.replaces, posting.bill_id)
             continue
         leaving = [
-            li.unit.code for li in posting.lines if li.pre == "Q" or (kind.kind == "receive" and li.post == "I")
+            li.unit.code
+            for li in posting.lines
+            if li.pre == "Q" or (kind.kind == "receive" and li.post == "I")
         ]
         if leaving:
             closing[posting.bill_id] = (movement.owner, leaving)
@@ -227,13 +239,31 @@ async def _quarantine(conn: Connection, postings: Sequence[Posting]) -> None:
             unit = line.unit
             params = dict(verdict.params or {})
             rows.append(
-                (movement.owner, unit.drug_id, unit.code, verdict.scan.raw, qty, True, reason, params, posting.bill_id)
+                (
+                    movement.owner,
+                    unit.drug_id,
+                    unit.code,
+                    verdict.scan.raw,
+                    qty,
+                    True,
+                    reason,
+                    params,
+                    posting.bill_id,
+                )
             )
         if kind.kind == "receive":
             for v in posting.verdicts:
                 if not v.accepted and v.code in MEMO:
                     drug_id = v.scan.drug_id or None
-                    row = (movement.owner, drug_id, v.scan.code, v.scan.raw.replace("\x00", "␀"), 0, False, v.code)
+                    row = (
+                        movement.owner,
+                        drug_id,
+                        v.scan.code,
+                        v.scan.raw.replace("\x00", "␀"),
+                        0,
+                        False,
+                        v.code,
+                    )
                     rows.append((*row, dict(v.params or {}), posting.bill_id))
     for bill_id, (owner, codes) in closing.items():
         if codes:

@@ -58,13 +58,17 @@ def scans_of(registry: Registry, raws: Sequence[str]) -> tuple[list[Scan], list[
             scans.append(Scan(n, raw, code.text, found.drug_id))
             keys.append((found.drug_id, code.text))
         else:
-            scans.append(_unresolved(n, raw, code, found.kind, found.system and found.system.name, found.query_url))
+            scans.append(
+                _unresolved(n, raw, code, found.kind, found.system and found.system.name, found.query_url)
+            )
     return scans, keys, containers
 
 
 def _unresolved(n: int, raw: str, code: TraceCode, kind: str, system: str | None, url: str) -> Scan:
     if kind == "elsewhere":
-        return Scan(n, raw, code.text, 0, "registered_elsewhere", {"system": system or "—", "url": url or "—"})
+        return Scan(
+            n, raw, code.text, 0, "registered_elsewhere", {"system": system or "—", "url": url or "—"}
+        )
     return Scan(n, raw, code.text, 0, "prefix_unknown", {"prefix": code.prefix})
 
 
@@ -155,7 +159,9 @@ def _unknown(field: str, org_id: int) -> Finding:
     return Finding("party_unknown", {"field": field, "id": org_id}, field)
 
 
-def _header_findings(registry: Registry, movement: Movement, kind: BillType, owner_type: int) -> list[Finding]:
+def _header_findings(
+    registry: Registry, movement: Movement, kind: BillType, owner_type: int
+) -> list[Finding]:
     found: list[Finding] = []
     if owner_type not in kind.actors:
         params = {"type": kind.code, "name": kind.zh}

@@ -81,9 +81,7 @@ class Undo:
         self.saved.clear()
 
 
-async def latest_revisions(
-    conn: Connection, group: Sequence[Prepared]
-) -> dict[tuple[int, str], Previous]:
+async def latest_revisions(conn: Connection, group: Sequence[Prepared]) -> dict[tuple[int, str], Previous]:
     """What is on record under the numbers of `group`."""
     owners = [p.movement.owner for p in group]
     numbers = [p.movement.bill_no for p in group]
@@ -164,7 +162,7 @@ async def replay(conn: Connection, one: Prepared, previous: Previous) -> Movemen
                 code=scan.code,
                 verdict=verdict,
                 severity=severity,
-                params={"code": scan.code or scan.raw, **params},
+                params=params,
                 quarantined=bool(note and note["quarantined"]),
                 qty=qty.get(scan.code, 0),
                 drug_id=scan.drug_id,
@@ -197,9 +195,7 @@ async def old_lines(conn: Connection, previous: Previous) -> list[OldLine]:
     return [OldLine(**dict(row)) for row in rows]
 
 
-async def times_before(
-    conn: Connection, taken_back: Mapping[int, Sequence[OldLine]]
-) -> dict[int, datetime]:
+async def times_before(conn: Connection, taken_back: Mapping[int, Sequence[OldLine]]) -> dict[int, datetime]:
     """Business times of the events that units go back to."""
     ids = {line.prev_bill for lines in taken_back.values() for line in lines}
     return await store.bill_times(conn, sorted(ids)) if ids else {}

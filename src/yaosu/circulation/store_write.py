@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 
-
 from yaosu.db.engine import Connection
 from yaosu.rules.world import Unit
 
@@ -23,22 +22,21 @@ FROM unnest($1::int[], $2::text[]) AS a(owner, bill_no)
 JOIN bill b ON b.owner = a.owner AND b.bill_no = a.bill_no AND b.revision > 0
 ORDER BY b.owner, b.bill_no, b.revision DESC"""
 
-# Lock the asked units. The order (level, product, code) is the same for every bill, so two bills that share
-# units wait for each other instead of deadlocking.
-LOCK_UNITS = """
-SELECT u.drug_id, u.code, u.batch_id, u.level, u.parent, u.status, u.holder, u.dest, u.qty, u.since, u.last_bill,
-    u.notice
-FROM unnest($1::int[], $2::text[]) AS a(drug_id, code)
-JOIN unit u ON u.drug_id = a.drug_id AND u.code = a.code
-ORDER BY u.level, u.drug_id, u.code
-FOR NO KEY UPDATE OF u"""
-
-# The same without locks, for questions that change nothing.
+# Read the asked units. The order (level, product, code) is the same for every bill that locks, so two bills that
+# share units wait for each other instead of deadlocking.
 READ_UNITS = """
 SELECT u.drug_id, u.code, u.batch_id, u.level, u.parent, u.status, u.holder, u.dest, u.qty, u.since, u.last_bill,
     u.notice
 FROM unnest($1::int[], $2::text[]) AS a(drug_id, code)
 JOIN unit u ON u.drug_id = a.drug_id AND u.code = a.code"""
+LOCK_UNITS = READ_UNITS + " ORDER BY u.level, u.drug_id, u.code FOR NO KEY UPDATE OF u"
+
+# The same for many codes of one product: one text instead of two arrays costs the driver a tenth.
+READ_UNITS_OF = """
+SELECT u.drug_id, u.code, u.batch_id, u.level, u.parent, u.status, u.holder, u.dest, u.qty, u.since, u.last_bill,
+    u.notice
+FROM unit u WHERE u.drug_id = $1 AND u.code = ANY(string_to_array($2, E'\\n'))"""
+LOCK_UNITS_OF = READ_UNITS_OF + " ORDER BY u.level, u.drug_id, u.code FOR NO KEY UPDATE OF u"
 
 # Products inside scanned logistics containers (their code says nothing about products).
 CONTAINERS = "SELECT code, drug_ids FROM logistics_container WHERE code = ANY($1::text[])"
@@ -55,15 +53,21 @@ BATCHES = "SELECT id, drug_id, batch_no, expires_on FROM batch WHERE id = ANY($1
 # Bill ids are taken after the locks, so that along one unit's life they rise.
 NEXT_IDS = "SELECT nextval('bill_id_seq') FROM generate_series(1, $1::int)"
 
-# Write the changed units back. Only outermost packages have a state; a package's containers lose quantity.
+# Write the changed units back, provided nobody changed them since they were read: `was` and `was_qty` are what
+# the judge saw. Everything a verdict depends on is written by it (taking a package out changes every package
+# around it), so this check is enough; the caller compares the row count.
 UPDATE_UNITS = """
 UPDATE unit u SET last_bill = v.last_bill, parent = v.parent, status = v.status, holder = v.holder,
-    dest = v.dest, qty = CASE WHEN u.qty IS NULL THEN NULL ELSE v.qty END, since = v.since,
-    notice = v.notice
+    dest = v.dest, qty = CASE WHEN u.qty IS NULL THEN NULL ELSE v.qty END, since = v.since, notice = v.notice
 FROM unnest($1::int[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::int[], $7::int[], $8::int[],
-    $9::timestamptz[], $10::bigint[])
-    AS v(drug_id, code, last_bill, parent, status, holder, dest, qty, since, notice)
-WHERE u.drug_id = v.drug_id AND u.code = v.code"""
+    $9::timestamptz[], $10::bigint[], $11::bigint[], $12::int[])
+    AS v(drug_id, code, last_bill, parent, status, holder, dest, qty, since, notice, was, was_qty)
+WHERE u.drug_id = v.drug_id AND u.code = v.code AND u.last_bill = v.was AND coalesce(u.qty, 1) = v.was_qty"""
+
+# The same for many units of one product that all change alike: the common case of a bill of boxes.
+UPDATE_UNITS_ALIKE = """
+UPDATE unit u SET last_bill = $3, parent = NULL, status = $4, holder = $5, dest = $6, since = $7, notice = $8
+WHERE u.drug_id = $1 AND u.code = ANY(string_to_array($2, E'\\n')) AND u.last_bill = $9 AND coalesce(u.qty, 1) = $10"""
 
 UPDATE_CONTAINER_BATCHES = """
 UPDATE container_batch c SET qty = v.qty
@@ -135,35 +139,96 @@ EVIDENCE = """
 SELECT id, type, bill_no, owner, submitter, from_org, to_org, happened_at FROM bill WHERE id = ANY($1::bigint[])"""
 
 
+ALIKE_MIN = 32
+"""From this many on, the statements for units of one product that change alike are cheaper."""
 
 
-async def lock_units(conn: Connection, keys: Sequence[tuple[int, str]], *, lock: bool = True) -> list[Unit]:
-    """The stored units of `keys`, locked until the transaction ends; absent ones are not there."""
+class ConflictError(RuntimeError):
+    """Units changed between reading and writing: the group is tried again with locks."""
+
+
+async def read_units(conn: Connection, keys: Sequence[tuple[int, str]], *, lock: bool) -> list[Unit]:
+    """The stored units of `keys`; absent ones are not there. With `lock` nobody changes them until the commit."""
     if not keys:
         return []
-    query = LOCK_UNITS if lock else READ_UNITS
-    rows = await conn.fetch(query, [k[0] for k in keys], [k[1] for k in keys])
+    drug_id = keys[0][0]
+    if len(keys) >= ALIKE_MIN and all(k[0] == drug_id for k in keys):
+        query = LOCK_UNITS_OF if lock else READ_UNITS_OF
+        rows = await conn.fetch(query, drug_id, "\n".join([k[1] for k in keys]))
+    else:
+        query = LOCK_UNITS if lock else READ_UNITS
+        rows = await conn.fetch(query, [k[0] for k in keys], [k[1] for k in keys])
     # rows come in the order of Unit's parameters
     return [Unit(*row) for row in rows]
 
 
 async def update_units(conn: Connection, units: Sequence[Unit]) -> None:
-    """Write changed units back."""
-    if not units:
-        return
-    await conn.execute(
-        UPDATE_UNITS,
-        [u.drug_id for u in units],
-        [u.code for u in units],
-        [u.last_bill for u in units],
-        [u.parent for u in units],
-        [u.status for u in units],
-        [u.holder for u in units],
-        [u.dest for u in units],
-        [u.qty for u in units],
-        [u.since for u in units],
-        [u.notice for u in units],
-    )
+    """Write changed units back. Raises ConflictError when one was changed by somebody else meanwhile."""
+    alike: dict[tuple[object, ...], list[Unit]] = {}
+    for u in units:
+        # a package that only lost content, or is inside another, is not alike
+        change = (u.drug_id, u.last_bill, u.status, u.holder, u.dest, u.since, u.notice, u.was, u.was_qty)
+        key = change if u.parent is None and u.qty == u.was_qty else ()
+        alike.setdefault(key, []).append(u)
+    rest = alike.pop((), [])
+    for group in alike.values():
+        if len(group) < ALIKE_MIN:
+            rest += group
+            continue
+        u = group[0]
+        done = await conn.execute(
+            UPDATE_UNITS_ALIKE,
+            u.drug_id,
+            "\n".join([one.code for one in group]),
+            u.last_bill,
+            u.status,
+            u.holder,
+            u.dest,
+            u.since,
+            u.notice,
+            u.was,
+            u.was_qty,
+        )
+        _all_written(done, len(group))
+    if rest:
+        done = await conn.execute(
+            UPDATE_UNITS,
+            [u.drug_id for u in rest],
+            [u.code for u in rest],
+            [u.last_bill for u in rest],
+            [u.parent for u in rest],
+            [u.status for u in rest],
+            [u.holder for u in rest],
+            [u.dest for u in rest],
+            [u.qty for u in rest],
+            [u.since for u in rest],
+            [u.notice for u in rest],
+            [u.was for u in rest],
+            [u.was_qty for u in rest],
+        )
+        _all_written(done, len(rest))
+
+
+def _all_written(tag: str, count: int) -> None:
+    if tag != f"UPDATE {count}":
+        raise ConflictError(f"{tag} of {count}")
+
+
+COPY_MIN = 64
+"""From this many rows on, COPY is cheaper than an insert from arrays."""
+
+LINE_COLUMNS = (
+    "bill_id", "prev_bill", "notice", "drug_id", "batch_id", "qty", "pre_holder", "pre_dest", "pre", "post", "code",
+    "left_parent",
+)  # fmt: skip
+
+
+async def insert_lines(conn: Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    """Record lines."""
+    if len(rows) >= COPY_MIN:
+        await conn.copy_records_to_table("bill_line", records=rows, columns=LINE_COLUMNS)
+    else:
+        await columns(conn, INSERT_LINES, rows)
 
 
 async def columns(conn: Connection, query: str, rows: Sequence[Sequence[Any]], *more: Any) -> None:

@@ -17,7 +17,8 @@ class Unit:
     """A coded package as stored; None status/holder means inherited from the outermost package.
 
     `qty` counts smallest packages in it now; `since` is the business time of `last_bill`; `notice` is, for goods
-    on their way, the bill they were shipped by.
+    on their way, the bill they were shipped by; `was` and `was_qty` are what the
+    database had when it was read.
     """
 
     __slots__ = (
@@ -34,6 +35,8 @@ class Unit:
         "since",
         "status",
         "touched",
+        "was",
+        "was_qty",
     )
 
     def __init__(
@@ -64,6 +67,8 @@ class Unit:
         self.last_bill = last_bill
         self.notice = notice
         self.touched = False
+        self.was = last_bill
+        self.was_qty = self.qty
 
     @property
     def key(self) -> tuple[int, str]:
