@@ -263,14 +263,25 @@ async def _fail(scope: Scope, answered: _Answer, error: Exception) -> None:
 def _log_line(scope: Scope, status: int, started: float, request_id: str) -> None:
     """Route template instead of path and query: addresses hold codes, queries hold persons."""
     subject: Subject = scope["state"]["subject"]
-    route = getattr(scope.get("route"), "path", None) or "/" + scope["path"].strip("/").split("/", 1)[0][:20]
     log.info(
         "request",
         id=request_id,
         method=scope["method"],
-        route=route,
+        route=_route(scope),
         status=status,
         ms=round((time.perf_counter() - started) * 1000, 2),
         org=subject.org_id,
         by=subject.kind,
     )
+
+
+def _route(scope: Scope) -> str:
+    """The path with the values of its parameters taken out; nothing of a path that no route knows."""
+    path: str = scope["path"]
+    if path.startswith("/static/"):
+        return "/static"
+    if "endpoint" not in scope:
+        return "unmatched"
+    for name, value in scope.get("path_params", {}).items():
+        path = path.replace(f"/{value}", f"/{{{name}}}", 1)
+    return path

@@ -1,0 +1,264 @@
+"""Accounts, passwords, keys: who may make what for whom; the record of it stays."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from access.helpers import PASSWORD, make_account, make_key, make_org, subject_of
+from yaosu.access import accounts, audit, keys, service
+from yaosu.access.scopes import grantable, permissions
+from yaosu.db.engine import Connection
+from yaosu.errors import YaosuError
+from yaosu.subject import SYSTEM, Subject
+
+
+def _refused(code: str) -> pytest.RaisesExc[YaosuError]:
+    return pytest.RaisesExc(YaosuError, check=lambda e: e.code == code)
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("short-one", "password_short"),
+        ("x" * 201, "password_long"),
+        ("my-Li.Na-2026", "password_is_login"),
+        ("Password123", "password_common"),
+        ("1qaz2wsx3edc", "password_common"),
+        ("woaini1314", "password_common"),
+        ("2026password!!", "password_common"),
+        ("abababababab", "password_common"),
+        ("0123456789", "password_common"),
+        ("jihgfedcba", "password_common"),
+    ],
+)
+def test_a_password_that_is_easily_guessed_is_refused(password: str, code: str) -> None:
+    with _refused(code):
+        accounts.check_password("li.na", password)
+
+
+@pytest.mark.parametrize("password", ["仓库门口有两棵老槐树呢", "correct-horse-battery", "k7#Lq0z!m2"])
+def test_a_long_or_unusual_password_is_fine(password: str) -> None:
+    accounts.check_password("li.na", password)
+
+
+def test_made_up_first_passwords_pass_the_rule_and_differ() -> None:
+    made = {accounts.initial_password() for _ in range(50)}
+    assert len(made) == 50
+    for one in made:
+        accounts.check_password("li.na", one)
+
+
+async def test_a_new_account_must_change_its_first_password_and_may_do_nothing_before(db: Connection) -> None:
+    admin = await subject_of(db, await make_org(db))
+    made, first = await accounts.create_account(db, admin, "Zhang.San", "张三", "warehouse")
+    done = await service.sign_in(db, "zhang.san", first)
+    assert done.must_change
+    assert done.subject is not None
+    assert done.subject.scopes == frozenset()
+    await accounts.change_password(db, done.subject, first, PASSWORD)
+    again = await service.sign_in(db, "zhang.san", PASSWORD)
+    assert not again.must_change
+    assert again.subject is not None
+    assert again.subject.can("bill.write")
+    assert made.org_id == admin.org_id
+
+
+async def test_changing_the_password_ends_the_other_sessions(db: Connection) -> None:
+    _, login = await make_account(db, await make_org(db), "admin")
+    here = await service.sign_in(db, login, PASSWORD)
+    elsewhere = await service.sign_in(db, login, PASSWORD)
+    assert here.subject is not None
+    with _refused("password_wrong"):
+        await accounts.change_password(db, here.subject, "not-my-password", "another-good-one")
+    with _refused("password_same"):
+        await accounts.change_password(db, here.subject, PASSWORD, PASSWORD)
+    await accounts.change_password(db, here.subject, PASSWORD, "another-good-one")
+    assert await service.authenticate_session(db, here.token) is not None
+    assert await service.authenticate_session(db, elsewhere.token) is None
+
+
+@pytest.mark.parametrize("login", ["ab", "李娜", "-x-y-z", "a b c", "x" * 65, "a'; DROP TABLE account;--"])
+async def test_a_login_has_a_plain_form(db: Connection, login: str) -> None:
+    with _refused("login_form"):
+        await accounts.create_account(db, SYSTEM, login, "某人", "operator")
+
+
+async def test_a_login_is_taken_in_any_case(db: Connection) -> None:
+    await accounts.create_account(db, SYSTEM, "Wang.Wu", "王五", "operator")
+    with _refused("login_taken"):
+        await accounts.create_account(db, SYSTEM, "wang.wu", "王五", "operator")
+
+
+async def test_a_role_must_fit_the_organisation_and_not_exceed_the_giver(db: Connection) -> None:
+    shop = await make_org(db, 4)
+    admin = await subject_of(db, shop)
+    for role, code in (
+        ("production", "role_not_for_org"),
+        ("regulator", "role_not_for_org"),
+        ("operator", "role_not_for_org"),
+        ("emperor", "role_unknown"),
+    ):
+        with _refused(code):
+            await accounts.create_account(db, admin, "new.user", "新人", role)
+    deputy = Subject(
+        kind="account",
+        account_id=1,
+        org_id=shop,
+        org_type="4",
+        scopes=frozenset({"user.manage", "bill.read"}),
+    )
+    with _refused("role_beyond"):
+        await accounts.create_account(db, deputy, "new.user", "新人", "admin")
+
+
+async def test_a_deputy_cannot_reset_the_administrators_password(db: Connection) -> None:
+    shop = await make_org(db, 4)
+    chief, _ = await make_account(db, shop, "admin")
+    deputy = Subject(
+        kind="account", account_id=1, org_id=shop, org_type="4", scopes=frozenset({"user.manage"})
+    )
+    with _refused("role_beyond"):
+        await accounts.reset_password(db, deputy, chief)
+    with _refused("role_beyond"):
+        await accounts.change_account(db, deputy, chief, active=False)
+
+
+async def test_somebody_elses_accounts_and_keys_do_not_exist(db: Connection) -> None:
+    us, them = await make_org(db), await make_org(db)
+    admin = await subject_of(db, us)
+    stranger, _ = await make_account(db, them, "admin")
+    _, _ = await keys.create_key(db, await subject_of(db, them), "ERP", ["bill.read"])
+    number = await db.fetchval("SELECT id FROM api_key WHERE org_id = $1", them)
+    with _refused("not_found"):
+        await accounts.change_account(db, admin, stranger, active=False)
+    with _refused("not_found"):
+        await accounts.reset_password(db, admin, stranger)
+    with _refused("not_found"):
+        await keys.revoke_key(db, admin, number)
+    with _refused("not_found"):
+        await accounts.accounts(db, admin, them)
+    with _refused("not_found"):
+        await keys.create_key(db, admin, "ERP", ["bill.read"], org_id=them)
+    assert await keys.keys(db, admin) == []
+
+
+async def test_nobody_disables_or_promotes_themselves(db: Connection) -> None:
+    admin = await subject_of(db, await make_org(db))
+    assert admin.account_id is not None
+    with _refused("self_disable"):
+        await accounts.change_account(db, admin, admin.account_id, active=False)
+    with _refused("self_disable"):
+        await accounts.change_account(db, admin, admin.account_id, role="reader")
+
+
+async def test_a_reset_unlocks_and_ends_all_sessions(db: Connection) -> None:
+    org = await make_org(db)
+    number, login = await make_account(db, org, "sales")
+    inside = await service.sign_in(db, login, PASSWORD)
+    await db.execute("UPDATE account SET locked_until = now() + interval '1 day', failed_count = 5")
+    first = await accounts.reset_password(db, await subject_of(db, org), number)
+    assert await service.authenticate_session(db, inside.token) is None
+    assert (await service.sign_in(db, login, first)).refusal is None
+
+
+async def test_the_first_operator_is_made_once(db: Connection) -> None:
+    assert await accounts.ensure_operator(db, "ops", PASSWORD)
+    assert not await accounts.ensure_operator(db, "OPS", "another-password")
+    done = await service.sign_in(db, "ops", PASSWORD)
+    assert done.subject is not None
+    assert (done.subject.role, done.subject.org_id) == ("operator", None)
+
+
+async def test_a_key_carries_at_most_what_its_maker_may_and_its_organisation_has(db: Connection) -> None:
+    shop = await make_org(db, 4)
+    admin = await subject_of(db, shop)
+    for wanted, code in (
+        ([], "key_without_scope"),
+        (["bill.fly"], "scope_unknown"),
+        (["code.request", "supervise.read"], "scope_beyond"),
+        (["registry.admin"], "scope_beyond"),
+    ):
+        with _refused(code):
+            await keys.create_key(db, admin, "ERP", wanted)
+    clerk = Subject(
+        kind="account", account_id=1, org_id=shop, org_type="4", scopes=frozenset({"key.manage", "bill.read"})
+    )
+    with _refused("scope_beyond"):
+        await keys.create_key(db, clerk, "ERP", ["bill.write"])
+    with _refused("key_expiry_past"):
+        await keys.create_key(db, admin, "ERP", ["bill.read"], datetime.now(UTC) - timedelta(seconds=1))
+
+
+async def test_a_keys_secret_is_shown_once_and_kept_nowhere(db: Connection) -> None:
+    admin = await subject_of(db, await make_org(db))
+    made, secret = await keys.create_key(db, admin, "ERP", ["bill.read"])
+    assert secret.startswith(made.prefix + "_")
+    assert len(secret) == 3 + 8 + 1 + 43
+    for table in ("api_key", "audit"):
+        rows = await db.fetch(f"SELECT row_to_json(t)::text AS all FROM {table} t")
+        assert not any(secret.rsplit("_", 1)[1] in r["all"] for r in rows)
+    found = await service.authenticate_key(db, secret)
+    assert found.subject.scopes == {"bill.read"}
+    assert found.subject.org_id == admin.org_id
+
+
+async def test_expired_revoked_and_made_up_keys_each_say_so(db: Connection) -> None:
+    org = await make_org(db)
+    expired, revoked, fine = [await make_key(db, org) for _ in range(3)]
+    await db.execute("UPDATE api_key SET expires_at = now() - interval '1 s' WHERE prefix = $1", expired[:11])
+    await db.execute("UPDATE api_key SET revoked_at = now() WHERE prefix = $1", revoked[:11])
+    for secret, code in (
+        (expired, "key_expired"),
+        (revoked, "key_revoked"),
+        (fine[:-1] + ("A" if fine[-1] != "A" else "B"), "key_invalid"),
+        ("", "key_invalid"),
+        ("x" * 5000, "key_invalid"),
+    ):
+        with _refused(code):
+            await service.authenticate_key(db, secret)
+    await db.execute("UPDATE org SET status = 0 WHERE id = $1", org)
+    with _refused("org_not_in_use"):
+        await service.authenticate_key(db, fine)
+
+
+@pytest.mark.parametrize("table", ["audit", "read_record"])
+@pytest.mark.parametrize("change", ["UPDATE {} SET org_id = 1", "DELETE FROM {}", "TRUNCATE {}"])
+async def test_the_record_can_neither_be_changed_nor_removed(db: Connection, table: str, change: str) -> None:
+    await audit.record(db, SYSTEM, "test.done", ("test", 1))
+    await db.execute("INSERT INTO read_record (subject_kind, subject_id, what) VALUES ('key', 'x', 'bill 1')")
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="append-only"):
+        async with db.transaction():
+            await db.execute(change.format(table))
+    assert await db.fetchval(f"SELECT count(*) FROM {table}") > 0
+
+
+@pytest.mark.parametrize("name", ["password", "id_card", "new_token", "patient_name", "api_secret"])
+async def test_secrets_and_persons_have_no_place_in_the_record(db: Connection, name: str) -> None:
+    with pytest.raises(ValueError, match="audit record"):
+        await audit.record(db, SYSTEM, "test.done", ("test", 1), {name: "x"})
+
+
+async def test_the_record_is_read_by_its_own_organisation_only(db: Connection) -> None:
+    us, them = await subject_of(db, await make_org(db)), await subject_of(db, await make_org(db))
+    await accounts.create_account(db, them, "their.user", "他人", "reader")
+    await accounts.create_account(db, us, "our.user", "自己人", "reader")
+    assert [e.action for e in await audit.entries(db, us)] == ["account.create"]
+    with _refused("forbidden"):
+        await audit.entries(db, await subject_of(db, us.org, "warehouse"))
+
+
+def test_every_role_gives_permissions_and_every_permission_has_both_names() -> None:
+    table = permissions()
+    assert all(r.scopes and r.zh and r.en for r in table.roles.values())
+    assert all(s.zh and s.en for s in table.scopes.values())
+    assert table.source
+    given = frozenset().union(*(r.scopes for r in table.roles.values()))
+    assert given == set(table.scopes)
+
+
+def test_a_trading_organisation_can_never_hold_supervision_or_platform_permissions() -> None:
+    for org_type in "1234578":
+        assert not grantable(org_type) & {"supervise.read", "registry.admin", "platform.read"}
