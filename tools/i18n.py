@@ -1,8 +1,9 @@
 """Catalogues of the pages: Chinese is the source, English a translation (D12).
 
-    python tools/i18n.py update    # collect strings from templates and code into the .po file
-    python tools/i18n.py compile   # .po → .mo (also done by tools/build_assets.py)
-    python tools/i18n.py missing   # list strings without English; exit code 1 when there are any
+python tools/i18n.py update    # collect strings from templates and code into the .po file
+python tools/i18n.py compile   # .po → .mo (also done by tools/build_assets.py)
+python tools/i18n.py fill F    # put the English of a YAML file {中文: English} into the .po file
+python tools/i18n.py missing   # list strings without English; exit code 1 when there are any
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 from io import BytesIO
 from pathlib import Path
 
+import yaml
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
@@ -33,7 +35,9 @@ def wanted_folder(path: str) -> bool:
 def collected() -> Catalog:
     """Every string that templates and code mark with `_()`, with where it stands."""
     catalog = Catalog(project="yaosu", charset="utf-8")
-    found = extract_from_dir(SOURCE, method_map=METHODS, options_map=OPTIONS, keywords=KEYWORDS, directory_filter=wanted_folder)
+    found = extract_from_dir(
+        SOURCE, method_map=METHODS, options_map=OPTIONS, keywords=KEYWORDS, directory_filter=wanted_folder
+    )
     for file, _line, text, comments, context in found:
         # files without line numbers: a moved line is not a changed catalogue
         catalog.add(text, None, [(file, 0)], auto_comments=comments, context=context)
@@ -53,12 +57,31 @@ def update() -> int:
     catalog, template = load(), collected()
     catalog.update(template, no_fuzzy_matching=True, update_header_comment=False)
     catalog.obsolete.clear()
+    write(catalog)
+    return len(template)
+
+
+def write(catalog: Catalog) -> None:
+    """Write the .po file in a form that changes only where texts change."""
     out = BytesIO()
     write_po(out, catalog, width=120, omit_header=False, sort_output=True, include_lineno=False)
     stable = [line for line in out.getvalue().splitlines(True) if b"-Date:" not in line]
     PO.parent.mkdir(parents=True, exist_ok=True)
     PO.write_bytes(b"".join(stable))
-    return len(template)
+
+
+def fill(path: Path) -> int:
+    """Take English texts from the YAML mapping at `path`; returns how many it set. Unknown strings are an error."""
+    texts: dict[str, str] = yaml.safe_load(path.read_text("utf-8"))
+    update()
+    catalog = load()
+    unknown = [key for key in texts if key not in catalog]
+    if unknown:
+        sys.exit("not used by any page: " + ", ".join(unknown))
+    for key, english in texts.items():
+        catalog[key].string = english
+    write(catalog)
+    return len(texts)
 
 
 def missing() -> list[str]:
@@ -68,7 +91,9 @@ def missing() -> list[str]:
     found = []
     for key in wanted:
         entry = catalog.get(key if isinstance(key, str) else key[0])
-        texts = [] if entry is None else [entry.string] if isinstance(entry.string, str) else list(entry.string)
+        texts = (
+            [] if entry is None else [entry.string] if isinstance(entry.string, str) else list(entry.string)
+        )
         if not texts or not all(texts):
             found.append(key if isinstance(key, str) else key[0])
     return found
@@ -87,9 +112,15 @@ def compile_catalogues() -> None:
 def main() -> None:
     """Command line entry."""
     parser = argparse.ArgumentParser(description="Catalogues of the pages.")
-    parser.add_argument("verb", choices=["update", "compile", "missing"])
-    verb = parser.parse_args().verb
-    if verb == "update":
+    parser.add_argument("verb", choices=["update", "compile", "fill", "missing"])
+    parser.add_argument("file", nargs="?", type=Path, help="for fill: a YAML file {中文: English}")
+    options = parser.parse_args()
+    verb = options.verb
+    if verb == "fill":
+        if options.file is None:
+            parser.error("fill needs a file")
+        print(f"{fill(options.file)} set, {len(missing())} without English")
+    elif verb == "update":
         print(f"{update()} strings, {len(missing())} without English")
     elif verb == "compile":
         compile_catalogues()

@@ -1,1 +1,71 @@
-export {};
+/** Loaded on every page: htmx, small conveniences, and the islands a page asks for. */
+import htmx from "htmx.org";
+import { copy, toast } from "./dom";
+import { csrfToken } from "./net";
+import { t } from "./text";
+
+document.addEventListener("htmx:configRequest", (event) => {
+  const { headers } = (event as CustomEvent<{ headers: Record<string, string> }>).detail;
+  headers["X-CSRF-Token"] = csrfToken();
+});
+document.addEventListener("htmx:sendError", () => toast(t("网络中断，请稍后重试", "No network; try again"), "refused"));
+document.addEventListener("htmx:responseError", (event) => {
+  const { xhr } = (event as CustomEvent<{ xhr: XMLHttpRequest }>).detail;
+  let message = `HTTP ${xhr.status}`;
+  try {
+    const body = JSON.parse(xhr.responseText) as { message?: string; next?: string };
+    message = [body.message, body.next].filter(Boolean).join(" ");
+  } catch {
+    // a page came back instead of a problem body; the status says enough
+  }
+  toast(message, "refused");
+});
+
+document.addEventListener("click", (event) => {
+  const target = (event.target as Element).closest<HTMLElement>("[data-set-lang],[data-back],[data-copy],[data-open],[data-close],[data-print]");
+  if (!target) return;
+  const { setLang, copy: text, open } = target.dataset;
+  if (setLang) {
+    event.preventDefault();
+    document.cookie = `yaosu_lang=${setLang};path=/;max-age=31536000;samesite=lax`;
+    location.reload();
+  } else if ("back" in target.dataset) history.back();
+  else if (text !== undefined) void copy(text);
+  else if (open) (document.getElementById(open) as HTMLDialogElement | null)?.showModal();
+  else if ("print" in target.dataset) window.print();
+  else target.closest("dialog")?.close();
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && location.hash === "#nav") location.hash = "main";
+  const typing = event.target instanceof HTMLElement && event.target.matches("input, textarea, select");
+  if (event.key !== "/" || typing || event.ctrlKey || event.altKey || document.querySelector("[data-scan-station]")) return;
+  const box = document.querySelector<HTMLElement>('[data-hotkey="/"]');
+  if (!box) return;
+  event.preventDefault();
+  box.focus();
+});
+
+/** A form sent twice by a nervous double click would be two bills. */
+document.addEventListener("submit", (event) => {
+  const form = event.target as HTMLFormElement;
+  if (event.defaultPrevented || form.method === "get" || form.method === "dialog") return;
+  if (form.dataset["sent"]) {
+    event.preventDefault();
+    return;
+  }
+  form.dataset["sent"] = "1";
+  window.setTimeout(() => delete form.dataset["sent"], 8000);
+});
+document.addEventListener("change", (event) => {
+  if (event.target instanceof HTMLElement && "autosubmit" in event.target.dataset) event.target.closest("form")?.requestSubmit();
+});
+
+function islands(): void {
+  if (document.querySelector("[data-scan-station]")) void import("./station");
+  if (document.querySelector("[data-upload]")) void import("./upload");
+  if (document.querySelector("[data-table-filter]")) void import("./table-filter");
+}
+islands();
+
+(window as { htmx?: typeof htmx }).htmx = htmx;

@@ -1,0 +1,103 @@
+/** Reads codes with a phone's camera: the browser's own detector where there is one, else ZXing's decoder. */
+import { h, toast } from "./dom";
+import { t } from "./text";
+
+type Read = (video: HTMLVideoElement) => Promise<string | null>;
+
+interface Detector {
+  detect(source: HTMLVideoElement): Promise<{ rawValue: string }[]>;
+}
+interface DetectorClass {
+  new (options: { formats: string[] }): Detector;
+  getSupportedFormats(): Promise<string[]>;
+}
+
+const FORMATS = ["code_128", "data_matrix", "qr_code", "ean_13"];
+/** The same code in view is one scan; seen again after this pause it is another. */
+const SAME_CODE_MS = 2500;
+
+async function nativeReader(): Promise<Read | null> {
+  const found = (window as { BarcodeDetector?: DetectorClass }).BarcodeDetector;
+  if (!found) return null;
+  const formats = await found.getSupportedFormats().catch(() => [] as string[]);
+  if (!FORMATS.slice(0, 3).every((format) => formats.includes(format))) return null;
+  const detector = new found({ formats: FORMATS.filter((format) => formats.includes(format)) });
+  return async (video) => (await detector.detect(video))[0]?.rawValue ?? null;
+}
+
+async function zxingReader(): Promise<Read> {
+  const { BarcodeFormat, BinaryBitmap, DecodeHintType, HybridBinarizer, MultiFormatReader, RGBLuminanceSource } = await import("@zxing/library");
+  const reader = new MultiFormatReader();
+  reader.setHints(
+    new Map<number, unknown>([
+      [DecodeHintType.POSSIBLE_FORMATS, [BarcodeFormat.CODE_128, BarcodeFormat.DATA_MATRIX, BarcodeFormat.QR_CODE, BarcodeFormat.EAN_13]],
+      [DecodeHintType.TRY_HARDER, true],
+    ]),
+  );
+  const canvas = document.createElement("canvas");
+  return async (video) => {
+    const scale = Math.min(1, 1280 / video.videoWidth);
+    const width = Math.round(video.videoWidth * scale);
+    const height = Math.round(video.videoHeight * scale);
+    canvas.width = width;
+    canvas.height = height;
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    if (!context || width === 0) return null;
+    context.drawImage(video, 0, 0, width, height);
+    const { data } = context.getImageData(0, 0, width, height);
+    const grey = new Uint8ClampedArray(width * height);
+    for (let i = 0; i < grey.length; i += 1) grey[i] = ((data[4 * i] ?? 0) * 77 + (data[4 * i + 1] ?? 0) * 150 + (data[4 * i + 2] ?? 0) * 29) >> 8;
+    try {
+      return reader.decodeWithState(new BinaryBitmap(new HybridBinarizer(new RGBLuminanceSource(grey, width, height)))).getText();
+    } catch {
+      return null; // no code in this picture
+    } finally {
+      reader.reset();
+    }
+  };
+}
+
+/** Opens the camera until it is closed; each new code goes to `found`. Resolves when closed. */
+export async function scanWithCamera(found: (raw: string) => void): Promise<void> {
+  if (!navigator.mediaDevices?.getUserMedia) {
+    toast(t("浏览器只允许在 HTTPS 地址上使用摄像头，请改用扫码枪或手工输入", "Browsers allow the camera on HTTPS only; use a scanner or type the code"), "warn");
+    return;
+  }
+  let stream: MediaStream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1920 } }, audio: false });
+  } catch {
+    toast(t("无法打开摄像头：请在浏览器设置中允许本站使用", "The camera cannot be opened; allow it for this site in the browser's settings"), "refused");
+    return;
+  }
+  const video = h("video", { playsinline: true, muted: true, autoplay: true }) as HTMLVideoElement;
+  const count = h("span", { class: "camera-count", role: "status" }, t("对准追溯码", "Point at the code"));
+  const close = h("button", { class: "btn btn--primary", type: "button" }, t("完成", "Done"));
+  const dialog = h("dialog", { class: "dialog camera", "aria-label": t("摄像头扫码", "Scan with the camera") }, h("div", { class: "camera-view" }, video, h("div", { class: "camera-aim" })), h("div", { class: "camera-bar" }, count, close)) as HTMLDialogElement;
+  document.body.append(dialog);
+  video.srcObject = stream;
+  dialog.showModal();
+  const closed = new Promise<void>((resolve) => dialog.addEventListener("close", () => resolve(), { once: true }));
+  close.addEventListener("click", () => dialog.close());
+  await video.play().catch(() => undefined);
+  const read = (await nativeReader()) ?? (await zxingReader());
+  const seen = new Map<string, number>();
+  let codes = 0;
+  while (dialog.open) {
+    const raw = await read(video).catch(() => null);
+    const now = performance.now();
+    if (raw && dialog.open) {
+      if (now - (seen.get(raw) ?? -Infinity) > SAME_CODE_MS) {
+        found(raw);
+        codes += 1;
+        count.textContent = t("已扫 {0} 个", "{0} scanned", codes);
+        navigator.vibrate?.(40);
+      }
+      seen.set(raw, now);
+    }
+    await new Promise((resolve) => window.setTimeout(resolve, 80));
+  }
+  await closed;
+  for (const track of stream.getTracks()) track.stop();
+  dialog.remove();
+}
