@@ -58,7 +58,7 @@ _GONE: dict[int, None] = dict.fromkeys((*_CONTROLS, *_FORMATS), None)
 _SEPARATOR_WORDS = re.compile(
     r"<GS>|\{GS\}|\[GS\]|<FNC1>|\{FNC1\}|\[FNC1\]|\^\]|~1|~d029|\\x1d|\\u001d|\\F", re.IGNORECASE | re.ASCII
 )
-_OPENS_PLAIN = re.compile(r"[0-9A-Za-z(\]]", re.ASCII)
+_OPENS_PLAIN = re.compile(r"[0-9A-Za-z\]]|\(\d", re.ASCII)
 _EDGES = " \t\r\n\x1d\x1e\x04"
 
 
