@@ -51,6 +51,7 @@ class Committer:
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._busy = 0
+        self._unanswered: set[asyncio.Future[Outcome]] = set()
 
     def start(self) -> None:
         """Start the writers."""
@@ -58,8 +59,8 @@ class Committer:
 
     async def stop(self) -> None:
         """Write what waits, then stop."""
-        while self._waiting or self._busy:
-            await asyncio.sleep(0.01)
+        if self._unanswered:
+            await asyncio.wait(set(self._unanswered))
         for task in self._tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -71,6 +72,8 @@ class Committer:
             raise YaosuError("too_busy")
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append((prepared, future))
+        self._unanswered.add(future)
+        future.add_done_callback(self._unanswered.discard)
         self._wake.set()
         outcome = await future
         if isinstance(outcome, YaosuError):

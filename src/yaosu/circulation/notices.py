@@ -208,7 +208,7 @@ def _detail(v: Verdict, kind: str) -> dict[str, object]:
 
 
 async def _quarantine(conn: Connection, postings: Sequence[Posting]) -> None:
-    rows = []
+    rows: list[tuple[object, ...]] = []
     closing: dict[int, tuple[int, list[str]]] = {}
     for posting in postings:
         movement, kind = posting.prepared.movement, posting.prepared.kind

@@ -58,17 +58,14 @@ def scans_of(registry: Registry, raws: Sequence[str]) -> tuple[list[Scan], list[
             scans.append(Scan(n, raw, code.text, found.drug_id))
             keys.append((found.drug_id, code.text))
         else:
-            scans.append(
-                _unresolved(n, raw, code, found.kind, found.system and found.system.name, found.query_url)
-            )
+            scans.append(_unresolved(n, raw, code, found))
     return scans, keys, containers
 
 
-def _unresolved(n: int, raw: str, code: TraceCode, kind: str, system: str | None, url: str) -> Scan:
-    if kind == "elsewhere":
-        return Scan(
-            n, raw, code.text, 0, "registered_elsewhere", {"system": system or "—", "url": url or "—"}
-        )
+def _unresolved(n: int, raw: str, code: TraceCode, found: Resolution) -> Scan:
+    if found.kind == "elsewhere" and found.system is not None:
+        params = {"system": found.system.name, "url": found.query_url or "—"}
+        return Scan(n, raw, code.text, 0, "registered_elsewhere", params)
     return Scan(n, raw, code.text, 0, "prefix_unknown", {"prefix": code.prefix})
 
 

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from asyncpg import Record
+
+from yaosu.access.visibility import Sight, traced_read
+from yaosu.db.engine import Connection
+
 # Whether the second organisation may act for the first at this moment (R-B8).
 DELEGATED = """
 SELECT EXISTS (SELECT 1 FROM delegation WHERE principal = $1 AND agent = $2 AND revoked_at IS NULL
@@ -12,3 +21,266 @@ NOTICE_BY_NUMBER = """
 SELECT n.bill_id FROM notice n JOIN bill b ON b.id = n.bill_id
 WHERE n.to_org = $1 AND b.bill_no = $2 AND ($3::int IS NULL OR n.from_org = $3) AND n.state <> 'cancelled'
 ORDER BY n.bill_id DESC LIMIT 2"""
+
+_BILL = """b.id, b.owner, b.submitter, b.account_id, b.from_org, b.to_org, b.principal, b.carrier, b.direct_org, b.type,
+    b.revision, b.flags, b.status, b.mode, b.lines, b.qty, b.refused, b.happened_at, b.recorded_at, b.replaces,
+    b.notice_bill, b.bill_no, b.header, b.drug_ids, encode(b.leaf, 'hex') AS leaf"""
+
+# One bill, whole head.
+BILL_HEAD = f"SELECT {_BILL} FROM bill b WHERE b.id = $1 AND /*visible:bill b*/"  # noqa: S608 - constant columns
+
+# Bills newest first, filtered; the cursor is the last id seen.
+BILLS = f"""
+SELECT {_BILL} FROM bill b
+WHERE /*visible:bill b*/ AND ($1::bigint IS NULL OR b.id < $1) AND ($2::int[] IS NULL OR b.type = ANY($2))
+    AND ($3::int IS NULL OR b.owner = $3) AND ($4::text IS NULL OR b.bill_no = $4)
+    AND ($5::timestamptz IS NULL OR b.happened_at >= $5) AND ($6::timestamptz IS NULL OR b.happened_at < $6)
+    AND ($7::int IS NULL OR b.from_org = $7 OR b.to_org = $7)
+ORDER BY b.id DESC LIMIT $8"""  # noqa: S608 - constant columns
+
+# All revisions of one number, in order of recording.
+REVISIONS = f"""
+SELECT {_BILL} FROM bill b WHERE b.owner = $1 AND b.bill_no = $2 AND /*visible:bill b*/ ORDER BY b.id"""  # noqa: S608
+
+# Codes of one bill, by page. The bill was read through BILL_HEAD before.
+BILL_LINES = """
+SELECT l.code, l.drug_id, l.batch_id, l.qty, l.pre, l.post, l.left_parent, t.batch_no, t.expires_on
+FROM bill_line l LEFT JOIN batch t ON t.drug_id = l.drug_id AND t.id = l.batch_id
+WHERE l.bill_id = $1 AND l.drug_id = ANY($2::int[]) AND ($3::text IS NULL OR l.code > $3)
+ORDER BY l.code LIMIT $4"""
+
+# What was said of codes of one bill.
+BILL_NOTES = """
+SELECT n, evidence_bill, severity, quarantined, code, raw, verdict, params FROM bill_note
+WHERE bill_id = $1 AND n > $2 ORDER BY n LIMIT $3"""
+
+# The submission as received, byte for byte (D8).
+BILL_BODY = "SELECT s.body, b.part FROM bill b JOIN submission s ON s.id = b.submission_id WHERE b.id = $1"
+
+# Notices addressed to somebody, open ones first by default.
+NOTICES = """
+SELECT n.to_org, n.from_org, n.bill_id, n.state, n.shipped_at, n.expected, n.received, n.quarantined, n.refused,
+    n.closed_at, b.bill_no, b.type, b.header
+FROM notice n JOIN bill b ON b.id = n.bill_id
+WHERE /*visible:parties n.from_org n.to_org*/ AND ($1::int IS NULL OR n.to_org = $1)
+    AND ($2::int IS NULL OR n.from_org = $2) AND ($3::text[] IS NULL OR n.state = ANY($3))
+    AND ($4::bigint IS NULL OR n.bill_id < $4)
+ORDER BY n.bill_id DESC LIMIT $5"""
+
+# One notice by the shipping bill.
+NOTICE = """
+SELECT n.to_org, n.from_org, n.bill_id, n.state, n.shipped_at, n.expected, n.received, n.quarantined, n.refused,
+    n.closed_at, b.bill_no, b.type, b.header, b.drug_ids
+FROM notice n JOIN bill b ON b.id = n.bill_id WHERE n.bill_id = $1 AND /*visible:parties n.from_org n.to_org*/"""
+
+# A notice's products and batches. The notice was read through NOTICE before.
+NOTICE_LINES = """
+SELECT l.drug_id, l.batch_id, l.expected, l.received, l.quarantined, l.refused, t.batch_no, t.expires_on, t.produced_on
+FROM notice_line l JOIN batch t ON t.drug_id = l.drug_id AND t.id = l.batch_id
+WHERE l.bill_id = $1 ORDER BY l.drug_id, t.batch_no"""
+
+# Packages announced: the shipped packages and, below them, what is still inside (the full hierarchy, R-B1).
+NOTICE_TREE = """
+WITH RECURSIVE shipped AS (
+    SELECT l.drug_id, l.code FROM bill_line l
+    WHERE l.bill_id = $1 AND l.drug_id = ANY($2::int[]) AND l.post = 'O' AND ($3::text IS NULL OR l.code > $3)
+    ORDER BY l.code LIMIT $4
+), tree AS (
+    SELECT u.drug_id, u.code, NULL::text AS parent, u.level, u.batch_id, coalesce(u.qty, 1) AS qty, u.status, 0 AS depth
+    FROM shipped s JOIN unit u ON u.drug_id = s.drug_id AND u.code = s.code
+    UNION ALL
+    SELECT u.drug_id, u.code, u.parent, u.level, u.batch_id, coalesce(u.qty, 1), NULL, t.depth + 1
+    FROM tree t JOIN unit u ON u.drug_id = t.drug_id AND u.parent = t.code
+) SELECT drug_id, code, parent, level, batch_id, qty, status FROM tree ORDER BY depth, code"""
+
+_CHECK = """c.id, c.receipt_bill, c.notice_bill, c.buyer, c.seller, c.made_at, c.outcome, c.counts, c.state, c.answer,
+    c.answer_kind, c.answered_at"""
+
+# One receipt check with its details, for buyer and seller.
+CHECK = f"""
+SELECT {_CHECK}, c.details, b.bill_no AS receipt_no, s.bill_no AS notice_no
+FROM receipt_check c JOIN bill b ON b.id = c.receipt_bill LEFT JOIN bill s ON s.id = c.notice_bill
+WHERE c.id = $1 AND /*visible:parties c.buyer c.seller*/"""  # noqa: S608 - constant columns
+
+# Receipt checks, newest first: those that came back to a seller, or a buyer's own.
+CHECKS = f"""
+SELECT {_CHECK}, b.bill_no AS receipt_no, s.bill_no AS notice_no
+FROM receipt_check c JOIN bill b ON b.id = c.receipt_bill LEFT JOIN bill s ON s.id = c.notice_bill
+WHERE /*visible:parties c.buyer c.seller*/ AND ($1::int IS NULL OR c.seller = $1) AND ($2::int IS NULL OR c.buyer = $2)
+    AND ($3::text[] IS NULL OR c.outcome = ANY($3)) AND ($4::text IS NULL OR c.state = $4)
+    AND ($5::bigint IS NULL OR c.id < $5)
+ORDER BY c.id DESC LIMIT $6"""  # noqa: S608 - constant columns
+
+# The seller answers once.
+ANSWER_CHECK = """
+UPDATE receipt_check SET state = 'answered', answer_kind = $3, answer = $4, answered_by = $5, answered_at = now()
+WHERE id = $1 AND seller = $2 AND state = 'open' RETURNING id, state, answer_kind, answer"""
+
+# What is in quarantine, newest first.
+QUARANTINE = """
+SELECT q.id, q.org, q.drug_id, q.code, q.raw, q.qty, q.moved, q.verdict, q.params, q.bill_id, q.opened_at, q.closed_at,
+    q.closed_bill, q.disposition, b.bill_no
+FROM quarantine q JOIN bill b ON b.id = q.bill_id
+WHERE /*visible:org q.org*/ AND ($1::int IS NULL OR q.org = $1) AND ($2::bool IS NULL OR (q.closed_at IS NULL) = $2)
+    AND ($3::bigint IS NULL OR q.id < $3)
+ORDER BY q.id DESC LIMIT $4"""
+
+# Goods in hand that never entered the books leave quarantine by a note of what became of them.
+DISMISS = """
+UPDATE quarantine SET closed_at = now(), disposition = $3 WHERE id = $1 AND org = $2 AND NOT moved AND closed_at IS NULL
+RETURNING id, code"""
+
+# Today's work at a glance, for one organisation.
+DUTIES = """
+SELECT (SELECT count(*) FROM notice WHERE to_org = $1 AND state IN ('open', 'part')) AS notices_open,
+    (SELECT count(*) FROM quarantine WHERE org = $1 AND closed_at IS NULL) AS quarantined,
+    (SELECT count(*) FROM receipt_check WHERE seller = $1 AND state = 'open' AND outcome IN ('mismatch', 'refused'))
+        AS checks_open,
+    (SELECT count(*) FROM bill WHERE owner = $1 AND id > (SELECT coalesce(max(id), 0) - 20000 FROM bill)
+        AND recorded_at >= date_trunc('day', now())) AS bills_today"""
+
+
+@traced_read("bill")
+async def bill(conn: Connection, sight: Sight, bill_id: int) -> Record | None:
+    """One bill's head, as far as it may be seen."""
+    sql, args = sight.apply(BILL_HEAD, bill_id)
+    return await conn.fetchrow(sql, *args)
+
+
+@traced_read("bills")
+async def bills(
+    conn: Connection,
+    sight: Sight,
+    *,
+    before: int | None = None,
+    types: Sequence[int] | None = None,
+    owner: int | None = None,
+    bill_no: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    partner: int | None = None,
+    limit: int = 50,
+) -> list[Record]:
+    """Bills newest first."""
+    kinds = list(types) if types else None
+    sql, args = sight.apply(BILLS, before, kinds, owner, bill_no, since, until, partner, limit)
+    return await conn.fetch(sql, *args)
+
+
+@traced_read("bill revisions")
+async def revisions(conn: Connection, sight: Sight, owner: int, bill_no: str) -> list[Record]:
+    """All revisions of a number."""
+    sql, args = sight.apply(REVISIONS, owner, bill_no)
+    return await conn.fetch(sql, *args)
+
+
+@traced_read("bill lines")
+async def bill_lines(
+    conn: Connection, sight: Sight, bill_id: int, after: str | None, limit: int
+) -> list[Record] | None:
+    """Codes of a bill, by page; None when the bill may not be seen."""
+    head = await bill(conn, sight, bill_id)
+    if head is None:
+        return None
+    return await conn.fetch(BILL_LINES, bill_id, head["drug_ids"], after, limit)
+
+
+@traced_read("bill notes")
+async def bill_notes(
+    conn: Connection, sight: Sight, bill_id: int, after: int, limit: int
+) -> list[Record] | None:
+    """Refused and remarkable codes of a bill; its owner and submitter see them, partners do not."""
+    head = await bill(conn, sight, bill_id)
+    if head is None:
+        return None
+    if sight.kind == "own" and sight.org_id not in (head["owner"], head["submitter"]):
+        return []
+    return await conn.fetch(BILL_NOTES, bill_id, after, limit)
+
+
+@traced_read("bill body")
+async def bill_body(conn: Connection, sight: Sight, bill_id: int) -> tuple[bytes, int] | None:
+    """The packed submission and the part of it; only for owner and submitter."""
+    head = await bill(conn, sight, bill_id)
+    if head is None or (sight.kind == "own" and sight.org_id not in (head["owner"], head["submitter"])):
+        return None
+    row = await conn.fetchrow(BILL_BODY, bill_id)
+    return (row["body"], row["part"]) if row else None
+
+
+@traced_read("notices")
+async def notices(
+    conn: Connection,
+    sight: Sight,
+    *,
+    to_org: int | None = None,
+    from_org: int | None = None,
+    states: Sequence[str] | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> list[Record]:
+    """Notices newest first."""
+    sql, args = sight.apply(NOTICES, to_org, from_org, list(states) if states else None, before, limit)
+    return await conn.fetch(sql, *args)
+
+
+@traced_read("notice")
+async def notice(conn: Connection, sight: Sight, bill_id: int) -> tuple[Record, list[Record]] | None:
+    """One notice and its lines."""
+    sql, args = sight.apply(NOTICE, bill_id)
+    head = await conn.fetchrow(sql, *args)
+    if head is None:
+        return None
+    return head, await conn.fetch(NOTICE_LINES, bill_id)
+
+
+@traced_read("notice packages")
+async def notice_tree(
+    conn: Connection, sight: Sight, bill_id: int, after: str | None, limit: int
+) -> list[Record] | None:
+    """The announced packages with everything inside, `limit` outermost packages a page."""
+    found = await notice(conn, sight, bill_id)
+    if found is None:
+        return None
+    return await conn.fetch(NOTICE_TREE, bill_id, found[0]["drug_ids"], after, limit)
+
+
+@traced_read("receipt checks")
+async def checks(
+    conn: Connection,
+    sight: Sight,
+    *,
+    seller: int | None = None,
+    buyer: int | None = None,
+    outcomes: Sequence[str] | None = None,
+    state: str | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> list[Record]:
+    """Receipt checks newest first."""
+    wanted = list(outcomes) if outcomes else None
+    sql, args = sight.apply(CHECKS, seller, buyer, wanted, state, before, limit)
+    return await conn.fetch(sql, *args)
+
+
+@traced_read("receipt check")
+async def check(conn: Connection, sight: Sight, check_id: int) -> Record | None:
+    """One receipt check with details."""
+    sql, args = sight.apply(CHECK, check_id)
+    return await conn.fetchrow(sql, *args)
+
+
+@traced_read("quarantine")
+async def quarantine(
+    conn: Connection, sight: Sight, org: int | None, is_open: bool | None, before: int | None, limit: int
+) -> list[Record]:
+    """What is or was in quarantine."""
+    sql, args = sight.apply(QUARANTINE, org, is_open, before, limit)
+    return await conn.fetch(sql, *args)
+
+
+@traced_read("duties")
+async def duties(conn: Connection, sight: Sight) -> dict[str, Any]:
+    """Counts of what waits for the subject's own organisation."""
+    row = await conn.fetchrow(DUTIES, sight.org_id)
+    return dict(row) if row else {}

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-
 from yaosu.db.engine import Connection
 from yaosu.rules.world import Unit
 

@@ -1,0 +1,145 @@
+"""Verbs of the circulation room: submit, void, check a scan, answer a receipt check.
+
+`submit` is the one door for every movement, whatever way it comes in (design §1): API, page, file, job, simulator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from yaosu.access.visibility import visible
+from yaosu.circulation import store_read as reads
+from yaosu.circulation.apply import code_result, load_world
+from yaosu.circulation.cache import BatchCache
+from yaosu.circulation.evidence import add_evidence
+from yaosu.circulation.model import CodeResult, Movement, MovementResult
+from yaosu.circulation.prepare import prepare, scans_of
+from yaosu.db.engine import Connection, Pool
+from yaosu.errors import YaosuError
+from yaosu.registry.resolver import Registry
+from yaosu.rules.bill_types import submittable
+from yaosu.rules.judge import Order, examine
+from yaosu.rules.world import World
+from yaosu.subject import Subject
+
+if TYPE_CHECKING:
+    from yaosu.circulation.committer import Committer
+
+CHECK_MAX = 500
+"""Scans looked at in one call of the scan station."""
+
+_RELEASE = 6
+
+
+async def submit(
+    pool: Pool, committer: Committer, registry: Registry, subject: Subject, movement: Movement
+) -> MovementResult:
+    """Judge and record one movement; answers after the commit, with a verdict for every code.
+
+    Refused as a whole (YaosuError) for header, rights, numbering or size; `status` of the answer tells whether
+    all, some or none of the codes moved. Safe to repeat: the same number and content get the same answer (D8).
+    Requirements: R-B6, R-C1, R-C3, R-X1, R-X2, R-X3.
+    """
+    if movement.type == _RELEASE:
+        subject.require("quarantine.dispose")
+    if movement.revision > 1 or movement.void:
+        subject.require("bill.correct")
+    async with pool.acquire() as conn:
+        prepared = await prepare(conn, registry, subject, movement)
+    return await committer.submit(prepared)
+
+
+async def void(
+    pool: Pool,
+    committer: Committer,
+    registry: Registry,
+    subject: Subject,
+    bill_id: int,
+    reason: str,
+    body: bytes,
+) -> MovementResult:
+    """Take a bill back with reversing entries, as its next revision (R-X3).
+
+    Refused (`later_fact`) when a unit of it has moved on since, naming the codes.
+    """
+    async with pool.acquire() as conn:
+        sql, args = visible(subject).apply(reads.BILL_HEAD, bill_id)
+        row = await conn.fetchrow(sql, *args)
+    if row is None or row["revision"] < 1 or row["type"] not in submittable():
+        raise YaosuError("not_found", {"what": "单据" if subject.lang == "zh" else "Bill"})
+    if row["status"] == "V":
+        raise YaosuError("bill_is_void", {"bill_no": row["bill_no"]})
+    movement = Movement(
+        type=row["type"],
+        bill_no=row["bill_no"],
+        owner=row["owner"],
+        happened_at=row["happened_at"],
+        codes=(),
+        revision=row["revision"] + 1,
+        void=True,
+        from_org=row["from_org"],
+        to_org=row["to_org"],
+        principal=row["principal"],
+        carrier=row["carrier"],
+        direct_org=row["direct_org"],
+        header={"void_reason": reason},
+        body=body,
+    )
+    return await submit(pool, committer, registry, subject, movement)
+
+
+async def check(
+    conn: Connection,
+    registry: Registry,
+    batches: BatchCache,
+    subject: Subject,
+    movement: Movement,
+) -> tuple[list[CodeResult], World]:
+    """What `submit` would say of these scans now, changing nothing: for the scan station, scan by scan.
+
+    Header fields may still be missing; only what is there is judged. Refused for rights and unknown types.
+    """
+    subject.require("bill.write")
+    kind = submittable().get(movement.type)
+    if kind is None:
+        raise YaosuError("bill_type_unknown", {"type": movement.type})
+    if len(movement.codes) > CHECK_MAX:
+        raise YaosuError("too_many_codes", {"count": len(movement.codes), "limit": CHECK_MAX})
+    scans, keys, containers = scans_of(registry, movement.codes)
+    notice = 0
+    if movement.notice:
+        rows = await conn.fetch(reads.NOTICE_BY_NUMBER, movement.owner, movement.notice, movement.from_org)
+        notice = rows[0]["bill_id"] if rows else 0
+    world = await load_world(conn, keys, containers, batches, lock=False)
+    order = Order(
+        type=kind,
+        owner=movement.owner,
+        happened_at=datetime.now(UTC),
+        to=movement.to_org or 0,
+        sender=(movement.from_org or 0) if kind.by_dest else 0,
+        notice=notice,
+    )
+    results = [code_result(v) for v in examine(world, order, scans)]
+    for n, one in enumerate(results):
+        # of what is refused, only what lies open on the package itself: product and quantity
+        units = world.rows_of.get(one.code)
+        if units and not one.batch_id:
+            results[n] = replace(one, batch_id=units[0].batch_id, qty=sum(u.qty for u in units))
+    await add_evidence(conn, [MovementResult(0, "", 1, "", results, owner=movement.owner, recorded_at=None)])
+    return results, world
+
+
+async def answer_check(
+    conn: Connection, subject: Subject, check_id: int, kind: str, text: str
+) -> dict[str, object]:
+    """The seller's answer to a receipt check (R-B2, R-B5); once. `kind`: agreed, disputed."""
+    subject.require("bill.write")
+    row = await conn.fetchrow(reads.ANSWER_CHECK, check_id, subject.org, kind, text, subject.account_id)
+    if row is None:
+        sql, args = visible(subject).apply(reads.CHECK, check_id)
+        if await conn.fetchrow(sql, *args) is None:
+            raise YaosuError("not_found", {"what": "核对结果" if subject.lang == "zh" else "Receipt check"})
+        raise YaosuError("check_not_open")
+    return dict(row)
