@@ -15,6 +15,7 @@ from yaosu.circulation.model import CODES_MAX, Movement, Prepared
 from yaosu.codes import NotACode, Scheme, TraceCode, parse
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
+from yaosu.registry.model import Resolution
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import BillType, submittable
 from yaosu.rules.judge import Expected, Order, Scan
