@@ -137,9 +137,16 @@ async def create_account(
 
 async def _check_role(conn: Connection, subject: Subject, role: str, org: int | None) -> None:
     facts = await org_facts(conn, org)
-    found = scopes.role_for(role, facts.org_type if facts else None)
-    # the operator appoints administrators of organisations without holding their permissions itself
-    if subject.org_id is not None and not all(subject.can(s) for s in found.scopes):
+    scopes.role_for(role, facts.org_type if facts else None)
+    _check_beyond(subject, role)
+
+
+def _check_beyond(subject: Subject, role: str) -> None:
+    """Nobody manages an account that may do more than they may themselves.
+
+    The operator appoints administrators of organisations without holding their permissions itself.
+    """
+    if subject.org_id is not None and not all(subject.can(s) for s in scopes.scopes_of(role)):
         raise YaosuError("role_beyond", {"role": role})
 
 
@@ -156,11 +163,9 @@ async def change_account(
     before = await account_of(conn, subject, number)
     if subject.account_id == number and (active is False or (role is not None and role != before.role)):
         raise YaosuError("self_disable")
+    _check_beyond(subject, before.role)
     if role is not None and role != before.role:
         await _check_role(conn, subject, role, before.org_id)
-    elif before.org_id is not None:
-        # an account that holds more than the subject is not the subject's to change
-        await _check_role(conn, subject, before.role, before.org_id)
     after = (
         before.name if name is None else name,
         before.role if role is None else role,
@@ -179,7 +184,7 @@ async def change_account(
 async def reset_password(conn: Connection, subject: Subject, number: int, password: str = "") -> str:
     """A new first password, unlocked, all sessions ended; the password is returned once and kept nowhere."""
     found = await account_of(conn, subject, number)
-    await _check_role(conn, subject, found.role, found.org_id)
+    _check_beyond(subject, found.role)
     first = password or initial_password()
     check_password(found.login, first)
     await conn.execute(store_accounts.SET_HASH, number, await secrets.hash_password(first), True)

@@ -25,9 +25,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id"""
 
 # Newest first, by number: cursor pages do not shift when new entries arrive.
 OF_ORG = """
-SELECT id, at, subject_kind, subject_id, org_id, action, object_type, object_id, address, details
-FROM audit WHERE org_id IS NOT DISTINCT FROM $1 AND id < $2 AND ($3 = '' OR action = $3)
-ORDER BY id DESC LIMIT $4"""
+SELECT e.id, e.at, e.subject_kind, e.subject_id, coalesce(a.login, '') AS subject_login, e.org_id, e.action,
+       e.object_type, e.object_id, e.address, e.details
+FROM (SELECT * FROM audit WHERE org_id IS NOT DISTINCT FROM $1 AND id < $2 AND ($3 = '' OR action = $3)
+      ORDER BY id DESC LIMIT $4) e
+LEFT JOIN account a ON e.subject_kind = 'account' AND a.id::text = e.subject_id
+ORDER BY e.id DESC"""
 
 NEWEST = 2**63 - 1
 

@@ -92,6 +92,9 @@ class AuditEntry:
     at: datetime
     subject_kind: str
     subject_id: str
+    """Number of the account, or the key's shown prefix."""
+    subject_login: str
+    """The account's login today; empty for keys."""
     org_id: int | None
     action: str
     object_type: str

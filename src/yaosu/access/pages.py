@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -11,6 +11,7 @@ from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import Response
 
 from yaosu.access import accounts, audit, keys, scopes, service
+from yaosu.access.model import Account, ApiKey
 from yaosu.access.parts import sign_in_limit
 from yaosu.access.session_cookie import SESSION_COOKIE, clear_session, set_language, set_session
 from yaosu.access.types import Name
@@ -28,6 +29,15 @@ Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Org = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 Short = Annotated[str, Form(max_length=64)]
 Secret = Annotated[str, Form(max_length=200)]
+After = Annotated[int, Query(ge=0, le=2**31 - 1)]
+PAGE = 100
+
+
+def _next(path: str, org_id: int | None, shown: Sequence[Account | ApiKey]) -> str:
+    """The address of the next page, empty on the last."""
+    if len(shown) < PAGE:
+        return ""
+    return f"{path}?cursor={shown[-1].id}" + (f"&org_id={org_id}" if org_id is not None else "")
 
 
 def local_path(wanted: str) -> str:
@@ -129,9 +139,11 @@ async def change_password(
 
 
 @router.get("/users")
-async def users(request: Request, conn: Conn, subject: CurrentSubject, org_id: Org = None) -> Response:
+async def users(
+    request: Request, conn: Conn, subject: CurrentSubject, org_id: Org = None, cursor: After = 0
+) -> Response:
     """Accounts of the organisation."""
-    return await _users(request, conn, subject, org_id)
+    return await _users(request, conn, subject, org_id, after=cursor)
 
 
 async def _users(
@@ -141,11 +153,13 @@ async def _users(
     org_id: int | None,
     more: Mapping[str, Any] | None = None,
     status: int = 200,
+    after: int = 0,
 ) -> Response:
-    found = await accounts.accounts(conn, subject, org_id, limit=1000)
+    found = await accounts.accounts(conn, subject, org_id, after, PAGE)
     facts = await accounts.org_facts(conn, accounts.managed_org(subject, org_id))
     context = {
         "accounts": found,
+        "next": _next("/users", org_id, found),
         "roles": scopes.roles_for(facts.org_type if facts else None),
         "role_table": scopes.permissions().roles,
         "org_id": org_id if subject.org_id is None else None,
@@ -212,9 +226,11 @@ async def change_user(
 
 
 @router.get("/keys")
-async def key_list(request: Request, conn: Conn, subject: CurrentSubject, org_id: Org = None) -> Response:
+async def key_list(
+    request: Request, conn: Conn, subject: CurrentSubject, org_id: Org = None, cursor: After = 0
+) -> Response:
     """API keys of the organisation."""
-    return await _keys(request, conn, subject, org_id)
+    return await _keys(request, conn, subject, org_id, after=cursor)
 
 
 async def _keys(
@@ -224,8 +240,9 @@ async def _keys(
     org_id: int | None,
     more: Mapping[str, Any] | None = None,
     status: int = 200,
+    after: int = 0,
 ) -> Response:
-    found = await keys.keys(conn, subject, org_id, limit=1000)
+    found = await keys.keys(conn, subject, org_id, after, PAGE)
     facts = await accounts.org_facts(conn, accounts.managed_org(subject, org_id))
     possible = scopes.grantable(facts.org_type if facts else None)
     if subject.org_id is not None:
@@ -233,6 +250,7 @@ async def _keys(
     table = scopes.permissions().scopes
     context = {
         "keys": found,
+        "next": _next("/keys", org_id, found),
         "scopes": [s for s in table.values() if s.id in possible],
         "scope_table": table,
         "org_id": org_id if subject.org_id is None else None,

@@ -43,8 +43,11 @@ NATIONAL = frozenset({"000000", "100000"})
 _MARK = re.compile(r"/\*visible:(\w+)((?: [a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)?)+)\*/")
 
 # The stores of the chain whose headquarters asks; sub-types 42 直营连锁 and 43 加盟连锁 (standards §5.8).
-_STORES = "SELECT s.id FROM org s WHERE s.parent_id = $SEE AND s.sub_type IN (42, 43)"
-_MINE = f"({{c}} = $SEE OR {{c}} IN ({_STORES}))"
+# An array of its own, made once per query, so that the planner can use an index on the compared column.
+_US = (
+    "ARRAY(SELECT $SEE::int UNION ALL "
+    "SELECT s.id FROM org s WHERE s.parent_id = $SEE AND s.sub_type IN (42, 43))"
+)
 _GRANT = (
     "EXISTS (SELECT 1 FROM data_grant g WHERE g.grantee_org = $SEE AND g.grantor_org = {c} "
     "AND g.withdrawn_at IS NULL AND (g.until IS NULL OR g.until > now()) AND (g.drug_id IS NULL OR {drug}))"
@@ -138,7 +141,8 @@ def _condition(kind: Kind, what: str, columns: list[str]) -> str:
         return _EVERYTHING
     if kind == "regulator":
         return _REGION.format(cs=", ".join(places))
-    ways = [_MINE.format(c=c) for c in parties]
+    one = len(parties) == 1
+    ways = [f"{parties[0]} = ANY({_US})" if one else f"ARRAY[{', '.join(parties)}] && {_US}"]
     if grant_of:
         ways.append(_GRANT.format(c=grant_of, drug=drug))
     return "(" + " OR ".join(ways) + ")"
