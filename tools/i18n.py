@@ -91,9 +91,8 @@ def missing() -> list[str]:
     found = []
     for key in wanted:
         entry = catalog.get(key if isinstance(key, str) else key[0])
-        texts = (
-            [] if entry is None else [entry.string] if isinstance(entry.string, str) else list(entry.string)
-        )
+        text = entry.string if entry is not None else None
+        texts = [text] if isinstance(text, str) else list(text or ())
         if not texts or not all(texts):
             found.append(key if isinstance(key, str) else key[0])
     return found

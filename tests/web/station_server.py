@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
-from web.rendering import page
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from web.rendering import page
 from yaosu.access.headers import CSP
 from yaosu.edge.pages import WEB
 from yaosu.errors import Finding, YaosuError

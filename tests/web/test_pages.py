@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from web.rendering import WHOLESALER, page
 
+from web.rendering import WHOLESALER, page
 from yaosu.edge.pages import WEB
 from yaosu.errors import Finding, YaosuError
 from yaosu.subject import ADMIN, ANONYMOUS, Subject

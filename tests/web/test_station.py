@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+import segno
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route, expect, sync_playwright
+
 from web.station_server import Counter, serving
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 STATION = "/page/styleguide_scan"
 
 
@@ -37,12 +40,16 @@ def address(seen: Counter) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        args = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        opened = play.chromium.launch(executable_path=CHROMIUM, args=args)
-        yield opened
-        opened.close()
+def play() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser(play: Playwright) -> Iterator[Browser]:
+    opened = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -70,6 +77,15 @@ def scan(page: Page, *codes: str) -> None:
     for code in codes:
         page.keyboard.type(code)
         page.keyboard.press("Enter")
+
+
+def paste(page: Page, codes: list[str]) -> None:
+    page.evaluate(
+        """text => { const data = new DataTransfer(); data.setData("text/plain", text);
+        document.querySelector("#scan-box").dispatchEvent(
+          new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true })); }""",
+        "\r\n".join(codes),
+    )
 
 
 def counted(page: Page) -> str:
@@ -152,15 +168,27 @@ def test_the_focus_comes_back_from_clicks_and_choices_but_not_from_somebody_typi
 
 
 def test_many_lines_pasted_are_many_codes(station: Page, context: BrowserContext, seen: Counter) -> None:
-    lines = "\\r\\n".join(box(n) for n in range(30))
-    station.evaluate(
-        """() => { const data = new DataTransfer(); data.setData("text/plain", "%s");
-        document.querySelector("#scan-box").dispatchEvent(
-          new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true })); }"""
-        % lines
-    )
+    paste(station, [box(n) for n in range(30)])
     expect(station.locator("[data-scan-filter=ok] b")).to_have_text("30")
     assert seen.checked == [box(n) for n in range(30)]
+
+
+def test_a_full_bill_of_ten_thousand_codes_is_taken_and_one_more_is_not(station: Page, seen: Counter) -> None:
+    paste(station, [box(n) for n in range(10_000)])
+    expect(station.locator("[data-scan-filter=ok] b")).to_have_text("10,000", timeout=30_000)
+    assert len(seen.checked) == len(set(seen.checked)) == 10_000
+    scan(station, box(10_000))
+    expect(station.locator("[data-notice=full]")).to_be_visible()
+    assert counted(station) == "10,000"
+    station.reload()
+    expect(station.locator("[data-scan-filter=ok] b")).to_have_text("10,000")
+
+
+def test_f9_takes_the_code_a_scanner_left_without_an_end(station: Page, seen: Counter) -> None:
+    station.keyboard.type(box(1))
+    station.keyboard.press("F9")
+    expect(station.locator("[data-scan-answer]")).to_contain_text("接受 1")
+    assert seen.submissions[0]["codes"] == [box(1)]
 
 
 def test_without_network_scanning_goes_on_and_the_checks_follow_by_themselves(
@@ -344,3 +372,42 @@ def test_the_navigation_opens_on_a_phone_without_script(browser: Browser, addres
     page.locator(".dock a", has_text="全部").click()
     expect(page.locator("#nav")).to_be_visible()
     context.close()
+
+
+def test_the_camera_of_a_phone_reads_a_code_into_the_list(
+    play: Playwright, address: str, seen: Counter, tmp_path: Path
+) -> None:
+    """The browser's fake camera shows a QR code; the decoder runs under the content security policy."""
+    film(tmp_path / "code.y4m", box(42))
+    seen.clear()
+    args = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+    ]
+    args.append(f"--use-file-for-fake-video-capture={tmp_path / 'code.y4m'}")
+    browser = play.chromium.launch(executable_path=CHROMIUM, args=args)
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(address + STATION)
+    page.locator("[data-scan-camera]").click()
+    expect(page.locator(".camera-count")).to_have_text("已扫 1 个", timeout=15_000)
+    page.get_by_text("完成", exact=True).click()
+    expect(page.locator("[data-scan-filter=ok] b")).to_have_text("1")
+    expect(page.locator("#scan-box")).to_be_focused()
+    browser.close()
+    assert seen.checked == [box(42)]
+
+
+def film(path: Path, text: str) -> None:
+    """A short grey film of one QR code, in the plain format a fake camera plays."""
+    rows = [list(row) for row in segno.make_qr(text, error="m").matrix_iter(scale=12, border=4)]
+    height, width = 480, 640
+    picture = bytearray(b"\xeb" * (width * height))
+    top, left = (height - len(rows)) // 2, (width - len(rows[0])) // 2
+    for y, row in enumerate(rows):
+        for x, dark in enumerate(row):
+            if dark:
+                picture[(top + y) * width + left + x] = 16
+    frame = b"FRAME\n" + bytes(picture) + b"\x80" * (width * height // 2)
+    path.write_bytes(f"YUV4MPEG2 W{width} H{height} F10:1 Ip A1:1 C420\n".encode() + frame * 10)

@@ -26,14 +26,7 @@ async function nativeReader(): Promise<Read | null> {
 }
 
 async function zxingReader(): Promise<Read> {
-  const { BarcodeFormat, BinaryBitmap, DecodeHintType, HybridBinarizer, MultiFormatReader, RGBLuminanceSource } = await import("@zxing/library");
-  const reader = new MultiFormatReader();
-  reader.setHints(
-    new Map<number, unknown>([
-      [DecodeHintType.POSSIBLE_FORMATS, [BarcodeFormat.CODE_128, BarcodeFormat.DATA_MATRIX, BarcodeFormat.QR_CODE, BarcodeFormat.EAN_13]],
-      [DecodeHintType.TRY_HARDER, true],
-    ]),
-  );
+  const { decode } = await import("./decoder");
   const canvas = document.createElement("canvas");
   return async (video) => {
     const scale = Math.min(1, 1280 / video.videoWidth);
@@ -44,16 +37,7 @@ async function zxingReader(): Promise<Read> {
     const context = canvas.getContext("2d", { willReadFrequently: true });
     if (!context || width === 0) return null;
     context.drawImage(video, 0, 0, width, height);
-    const { data } = context.getImageData(0, 0, width, height);
-    const grey = new Uint8ClampedArray(width * height);
-    for (let i = 0; i < grey.length; i += 1) grey[i] = ((data[4 * i] ?? 0) * 77 + (data[4 * i + 1] ?? 0) * 150 + (data[4 * i + 2] ?? 0) * 29) >> 8;
-    try {
-      return reader.decodeWithState(new BinaryBitmap(new HybridBinarizer(new RGBLuminanceSource(grey, width, height)))).getText();
-    } catch {
-      return null; // no code in this picture
-    } finally {
-      reader.reset();
-    }
+    return decode(context.getImageData(0, 0, width, height).data, width, height);
   };
 }
 

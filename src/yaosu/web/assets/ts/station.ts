@@ -22,7 +22,9 @@ interface CheckAnswer {
   tally?: ServerTally[];
 }
 
+/** Scanning: small groups answer soon. A long paste or a day without network: fewer round trips. */
 const GROUP_MAX = 50;
+const GROUP_MAX_BACKLOG = 500;
 const GATHER_MS = 25;
 
 export class Station {
@@ -42,6 +44,7 @@ export class Station {
   /** Grows when the context changes: answers to older questions are not taken. */
   private question = 0;
   private halted = false;
+  private drawing = 0;
 
   constructor(private readonly root: HTMLElement) {
     this.form = part<HTMLFormElement>(root, "form");
@@ -67,7 +70,7 @@ export class Station {
   /** Takes a code from any source; what is already in the list is shown as such and not counted again. */
   scanned(raw: string, via: Via): void {
     if (this.halted) return;
-    if (this.waiting().length >= this.codesMax) {
+    if (this.journal.rows.size - (this.journal.head.outbox?.rows.length ?? 0) >= this.codesMax) {
       this.view.notice("full", t("本单已满 {0} 条，请先提交", "The bill is full ({0} codes); submit it first", this.codesMax), "refused");
       this.signal("refused");
       return;
@@ -117,7 +120,15 @@ export class Station {
     return this.lines().filter((line) => line.mark !== "duplicate" && (this.sendRefused || line.mark !== "refused"));
   }
 
+  /** Many changes in a moment (a paste of thousands of lines) are drawn once. */
   private refresh(): void {
+    this.drawing ||= window.setTimeout(() => {
+      this.drawing = 0;
+      this.redraw();
+    }, 16);
+  }
+
+  private redraw(): void {
     const lines = this.lines();
     const ready = this.toSend().length;
     this.view.draw(lines);
@@ -195,13 +206,14 @@ export class Station {
     this.checking = true;
     try {
       for (;;) {
-        const group = this.waiting().filter((row) => !row.result).slice(0, GROUP_MAX);
+        const backlog = this.waiting().filter((row) => !row.result);
+        const group = backlog.slice(0, backlog.length > GROUP_MAX_BACKLOG ? GROUP_MAX_BACKLOG : GROUP_MAX);
         if (group.length === 0) break;
         const question = this.question;
         const answer = await postJson<CheckAnswer>(url, { codes: group.map((row) => row.raw), context: this.context() });
         if (question !== this.question) continue;
         if (answer.kind === "unreachable") {
-          this.view.notice("offline", t("网络中断：可继续扫描，{0} 条已保存在本机，恢复后自动校验", "No network: keep scanning; {0} codes are kept here and checked when it is back", this.waiting().filter((row) => !row.result).length));
+          this.view.notice("offline", t("网络中断：可继续扫描，{0} 条已保存在本机，恢复后自动校验", "No network: keep scanning; {0} codes are kept here and checked when it is back", backlog.length));
           await this.checkAgain.wait(answer.afterMs);
           continue;
         }
@@ -264,7 +276,7 @@ export class Station {
   }
 
   private refusedRequest(name: string, status: number, problem: { message: string; next: string; findings: { code: string; message: string; next: string; where: string }[] }): void {
-    const expired = status === 401 ? t("登录已过期：请在新窗口登录后回到本页，扫描记录仍保存在本机", "Signed out: sign in again in another window; your scans are kept here") : problem.next;
+    const expired = status === 401 ? t("登录已过期：请刷新本页重新登录，扫描记录仍保存在本机", "Signed out: reload this page and sign in again; your scans are kept here") : problem.next;
     this.view.notice(name, problem.message, "refused", expired, problem.findings);
     this.signal("refused");
   }
@@ -286,6 +298,7 @@ export class Station {
   }
 
   private submit(): void {
+    this.wedge.finish();
     if (this.halted || this.journal.head.outbox || !this.root.dataset["submitUrl"]) return;
     const lines = this.toSend();
     if (lines.length === 0) {
@@ -387,6 +400,7 @@ export class Station {
     });
     this.form.addEventListener("change", (event) => {
       if (event.target instanceof HTMLElement && "recheck" in event.target.dataset) this.recheck();
+      else void this.check();
     });
     const mute = this.root.querySelector<HTMLElement>("[data-scan-mute]");
     mute?.setAttribute("aria-pressed", String(this.speaker.muted));

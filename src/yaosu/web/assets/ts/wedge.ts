@@ -30,6 +30,7 @@ export class Wedge {
   private keys = 0;
   private first = 0;
   private last = 0;
+  private readonly handheld = window.matchMedia("(pointer: coarse)").matches;
 
   constructor(
     private readonly box: HTMLInputElement,
@@ -41,6 +42,7 @@ export class Wedge {
     box.addEventListener("compositionstart", () => events.composing(true));
     box.addEventListener("compositionend", () => events.composing(false));
     box.addEventListener("blur", () => this.later());
+    box.addEventListener("pointerdown", () => (box.inputMode = "text"));
     document.addEventListener("keydown", (event) => this.redirect(event), true);
     document.addEventListener("focusout", () => this.later());
     document.addEventListener("pointerdown", () => events.gesture());
@@ -57,7 +59,10 @@ export class Wedge {
   }
 
   focus(): void {
-    if (!dialogOpen() && !this.box.disabled) this.box.focus({ preventScroll: true });
+    if (dialogOpen() || this.box.disabled) return;
+    // a handheld scans into the box: its screen keyboard comes only when the box is touched
+    if (this.handheld && document.activeElement !== this.box) this.box.inputMode = "none";
+    this.box.focus({ preventScroll: true });
   }
 
   /** Takes the focus back once the browser has settled it, unless somebody is typing elsewhere. */
@@ -126,7 +131,8 @@ export class Wedge {
     this.box.setRangeText(text, at, this.box.selectionEnd ?? at, "end");
   }
 
-  private finish(): void {
+  /** Takes what stands in the box as a code; nothing happens when it is empty. */
+  finish(): void {
     const raw = this.box.value;
     this.box.value = "";
     const pace = this.keys > 1 ? (this.last - this.first) / (this.keys - 1) : Infinity;
