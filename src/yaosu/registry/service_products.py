@@ -178,7 +178,7 @@ async def _checked(
     draft = tidy(draft)
     code_lists = await current(conn)
     levels, links, found = check_fields(draft, code_lists)
-    found += await _check_parties(conn, draft)
+    found += await check_parties(conn, draft)
     if found:
         raise YaosuError("product_invalid", {"count": len(found)}, found)
     taken = await conflicts(conn, draft, levels, links, drug_id, code_lists)
@@ -220,7 +220,8 @@ async def conflicts(
     return found
 
 
-async def _check_parties(conn: Connection, draft: ProductDraft) -> list[Finding]:
+async def check_parties(conn: Connection, draft: ProductDraft) -> list[Finding]:
+    """What is wrong with holder, manufacturer, packer and agent: unknown, of the wrong type, without agent."""
     found: list[Finding] = []
     for name in ("mah_id", "manufacturer_id", "packer_id", "agent_id"):
         org_id = getattr(draft, name)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
-
-from asyncpg import Record
 
 from yaosu.db.engine import Connection
 from yaosu.registry import rows
@@ -78,7 +75,8 @@ LICENCES_ENDING = """
 SELECT l.* FROM org_licence l JOIN org o ON o.id = l.org_id
 WHERE l.expires_on < $1 AND o.status = 1 AND ($2::int IS NULL OR l.org_id = $2) ORDER BY l.expires_on, l.id LIMIT $3"""
 
-TAKEN_USCCS = "SELECT * FROM org WHERE uscc = ANY ($1)"
+# names for references in exports and pages
+BY_IDS = "SELECT id, uscc, name FROM org WHERE id = ANY ($1)"
 
 
 async def lock(conn: Connection) -> None:
@@ -149,8 +147,3 @@ async def put_licence(conn: Connection, org_id: int, draft: LicenceDraft) -> Lic
     )
     assert row is not None
     return rows.licence(row)
-
-
-async def taken(conn: Connection, usccs: Sequence[str]) -> Sequence[Record]:
-    """Rows of organisations that have one of the codes."""
-    return await conn.fetch(TAKEN_USCCS, list(usccs))

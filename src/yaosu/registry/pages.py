@@ -1,0 +1,12 @@
+"""Pages of the registry."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from yaosu.registry import pages_imports, pages_lists, pages_orgs, pages_products
+
+router = APIRouter()
+# imports first: /orgs/import is not an organisation's number
+for _part in (pages_imports, pages_orgs, pages_products, pages_lists):
+    router.include_router(_part.router)
