@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from access.helpers import PASSWORD, key_headers, make_account, make_key, make_org
+from yaosu.access.limits import RateLimit
 from yaosu.db.engine import Pool
 
 
@@ -179,3 +180,20 @@ async def test_bad_input_gets_a_clear_answer(
     answer = await client.request(method, path, json=body, headers={**headers, "accept-language": "en"})
     assert answer.status_code == 422, answer.text
     assert answer.json()["findings"]
+
+
+async def test_an_address_that_only_guesses_is_told_to_wait(
+    client: httpx.AsyncClient, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = client._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    parts = transport.app.state.yaosu.parts  # type: ignore[attr-defined]
+    monkeypatch.setitem(parts, "access.sign_ins", RateLimit(per_minute=1, burst=3))
+    guess = {"login": "nobody.at.all", "password": "some-password"}
+    codes = [(await client.post("/api/v1/sessions", json=guess)).json()["code"] for _ in range(5)]
+    assert codes == ["sign_in_failed"] * 3 + ["too_many_requests"] * 2
+    waits = await client.post("/api/v1/sessions", json=guess)
+    assert 0 < int(waits.headers["retry-after"]) <= 61
+    page = await client.post("/login", data=guess, headers={"accept": "text/html"})
+    assert page.status_code == 429
+    assert "请求过于频繁" in page.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
 from datetime import timedelta
@@ -11,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from access.helpers import PASSWORD, make_account, make_org
-from yaosu.access import service
+from yaosu.access import secrets, service
 from yaosu.access.service import LOCK_S, LOCK_S_MAX, authenticate_session, lock_seconds, sign_in, sign_out
-from yaosu.db.engine import Connection
+from yaosu.db.engine import Connection, Pool
 from yaosu.errors import YaosuError
 
 
@@ -49,6 +50,33 @@ async def test_five_wrong_passwords_lock_the_account_even_for_the_right_one(db: 
     refused = (await sign_in(db, login, PASSWORD)).refusal
     assert refused is not None
     assert (refused.code, refused.params["minutes"]) == ("sign_in_locked", 15)
+
+
+async def test_guesses_made_side_by_side_do_not_outrun_the_count(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        number, login = await _account(conn)
+
+    async def guess(n: int) -> str:
+        async with pool.acquire() as conn:
+            refused = (await sign_in(conn, login, f"guess-number-{n}")).refusal
+            assert refused is not None
+            return refused.code
+
+    codes = await asyncio.gather(*(guess(n) for n in range(20)))
+    assert codes.count("sign_in_failed") == 5
+    assert codes.count("sign_in_locked") == 15
+    async with pool.acquire() as conn:
+        assert await conn.fetchval("SELECT failed_count FROM account WHERE id = $1", number) == 5
+
+
+async def test_too_many_hashes_at_once_are_put_off_instead_of_queued_for_ever(pool: Pool) -> None:
+    results = await asyncio.gather(
+        *(secrets.password_fits(None, "whatever-it-is") for _ in range(secrets.WAITING_MAX + 5)),
+        return_exceptions=True,
+    )
+    refused = [r for r in results if isinstance(r, YaosuError)]
+    assert [r.code for r in refused] == ["too_many_requests"] * 5
+    assert results.count(False) == secrets.WAITING_MAX
 
 
 async def test_the_next_five_lock_for_twice_as_long_and_success_starts_anew(db: Connection) -> None:
@@ -152,10 +180,14 @@ async def test_signing_out_ends_the_session(db: Connection) -> None:
 
 async def test_success_and_failure_are_in_the_record_without_login_or_password(db: Connection) -> None:
     number, login = await _account(db)
+    before = await db.fetchval("SELECT coalesce(max(id), 0) FROM audit")
     await sign_in(db, login, "wrong-password", "10.9.8.7")
     await sign_in(db, "li.na-typed-her-password-here", "x" * 12)
     await sign_in(db, login, PASSWORD)
-    rows = await db.fetch("SELECT action, subject_id, row_to_json(a)::text AS all FROM audit a ORDER BY id")
+    rows = await db.fetch(
+        "SELECT action, subject_id, row_to_json(a)::text AS all FROM audit a WHERE id > $1 ORDER BY id",
+        before,
+    )
     assert [(r["action"], r["subject_id"]) for r in rows] == [
         ("sign_in.refused", str(number)),
         ("sign_in.refused", ""),

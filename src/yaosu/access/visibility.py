@@ -17,6 +17,7 @@ here:
         rows = await conn.fetch(sql, *args)
 
 A query that is run without `apply` does not parse, so forgetting it shows nothing rather than everything.
+A query that needs no gate says so in the comment above it, `# ungated: reason`; a test looks at every other one.
 Marks: `bill b` (alias of table bill) · `parties n.from_org n.to_org` (any of these organisations) ·
 `holder x.org x.drug_id` (goods held, product for grants) · `org q.org` (one organisation's internal records).
 """
