@@ -120,6 +120,32 @@ def test_the_error_page_tells_what_is_wrong_where_and_what_to_do_with_and_withou
         assert ('id="nav"' in text) is (subject is WHOLESALER)
 
 
+def contrast(one: str, other: str) -> float:
+    """WCAG 2 contrast of two colours."""
+
+    def light(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((light(one), light(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_text_can_be_read_on_its_ground() -> None:
+    css = (WEB / "assets" / "css" / "tokens.css").read_text()
+    colour = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", css))
+    pairs = [
+        (text, ground)
+        for text in ("ink", "ink-2", "ink-3", "teal-700")
+        for ground in ("paper", "paper-2", "ground")
+    ]
+    pairs += [(tone, f"{tone}-bg") for tone in ("ok", "warn", "refused", "info")]
+    pairs += [(tone, "paper") for tone in ("ok", "warn", "refused", "info")] + [("paper", "teal-700")]
+    weak = {pair: round(contrast(*(colour[p] for p in pair)), 2) for pair in pairs}
+    assert {pair: value for pair, value in weak.items() if value < 4.5} == {}
+
+
 def test_the_lock_names_every_package_by_hash_and_none_by_address() -> None:
     text = (WEB / "package-lock.json").read_text("utf-8")
     assert "http" not in text

@@ -19,7 +19,12 @@ pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+SCREENS = ROOT / "build" / "screens"
 STATION = "/page/styleguide_scan"
+
+
+LATER = """<input data-table-filter="rows"><table id="rows"><tbody>
+<tr><td>一</td></tr><tr><td>二</td></tr></tbody></table>"""
 
 
 def box(n: int) -> str:
@@ -304,8 +309,8 @@ def test_a_second_window_takes_the_list_and_the_first_says_so(
 def test_changing_the_counterpart_judges_the_list_again(station: Page, seen: Counter) -> None:
     scan(station, box(1))
     expect(station.locator("[data-scan-filter=ok] b")).to_have_text("1")
-    station.locator("#f-from_org").select_option("8")
-    station.wait_for_function("document.querySelector('[data-scan-filter=pending]').hidden")
+    with station.expect_response("**/check"):
+        station.locator("#f-from_org").select_option("8")
     expect(station.locator("[data-scan-filter=ok] b")).to_have_text("1")
     assert [c["context"]["from_org"] for c in seen.checks] == ["7", "8"]
 
@@ -352,7 +357,33 @@ def test_no_page_is_wider_than_its_screen_nor_breaks_the_policy(
     page.set_viewport_size({"width": size[0], "height": size[1]})
     page.goto(address + path, wait_until="networkidle")
     assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    name = path.strip("/").replace("/", "-").replace("?", "-")
+    page.screenshot(path=SCREENS / f"{name}-{size[0]}.png", full_page=True)
     assert troubles == []
+
+
+def test_a_chart_is_drawn_from_its_table_and_prints_as_one(context: BrowserContext, address: str) -> None:
+    page = context.new_page()
+    page.goto(address + "/page/styleguide")
+    expect(page.locator(".chart canvas")).to_be_visible()
+    table = page.locator(".chart table")
+    assert page.locator(".chart .table-wrap").evaluate("e => e.clientWidth") <= 1
+    expect(table).to_contain_text("4,800")
+    page.emulate_media(media="print")
+    expect(page.locator(".chart canvas")).not_to_be_visible()
+    assert table.evaluate("e => e.clientWidth") > 300
+
+
+def test_what_htmx_brings_into_the_page_works_too(
+    context: BrowserContext, address: str, seen: Counter
+) -> None:
+    page = context.new_page()
+    page.goto(address + "/page/styleguide_sign_in")
+    page.route("**/later", lambda route: route.fulfill(body=LATER, content_type="text/html"))
+    page.evaluate("htmx.ajax('GET', '/later', { target: '#main', swap: 'innerHTML' })")
+    page.locator("input[data-table-filter]").fill("二")
+    expect(page.locator("#rows tbody tr:visible")).to_have_count(1)
 
 
 def test_the_language_switch_turns_the_page_and_the_station(context: BrowserContext, address: str) -> None:

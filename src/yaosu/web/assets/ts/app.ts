@@ -61,11 +61,27 @@ document.addEventListener("change", (event) => {
   if (event.target instanceof HTMLElement && "autosubmit" in event.target.dataset) event.target.closest("form")?.requestSubmit();
 });
 
-function islands(): void {
-  if (document.querySelector("[data-scan-station]")) void import("./station");
-  if (document.querySelector("[data-upload]")) void import("./upload");
-  if (document.querySelector("[data-table-filter]")) void import("./table-filter");
+type Island = () => Promise<{ start(root: HTMLElement): void }>;
+
+/** Loaded when a page has one; a station needs no charts and a list needs no camera. */
+const ISLANDS: [selector: string, load: Island][] = [
+  ["[data-scan-station]", () => import("./station")],
+  ["[data-upload]", () => import("./upload")],
+  ["[data-table-filter]", () => import("./table-filter")],
+  ["[data-chart]", () => import("./charts")],
+];
+const started = new WeakSet<HTMLElement>();
+
+function islands(root: ParentNode): void {
+  for (const [selector, load] of ISLANDS) {
+    const found = [...root.querySelectorAll<HTMLElement>(selector)].filter((element) => !started.has(element));
+    if (found.length === 0) continue;
+    for (const element of found) started.add(element);
+    void load().then(({ start }) => found.forEach(start));
+  }
 }
-islands();
+islands(document);
+// what htmx brings into the page comes alive too
+document.addEventListener("htmx:afterSettle", () => islands(document));
 
 (window as { htmx?: typeof htmx }).htmx = htmx;

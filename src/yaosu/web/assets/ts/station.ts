@@ -437,4 +437,6 @@ export class Station {
   }
 }
 
-for (const root of document.querySelectorAll<HTMLElement>("[data-scan-station]")) new Station(root);
+export function start(root: HTMLElement): void {
+  new Station(root);
+}

@@ -15,7 +15,8 @@ function apply(input: HTMLInputElement): void {
   if (note) note.textContent = t("{0} 行", "{0} rows", shown);
 }
 
-for (const input of document.querySelectorAll<HTMLInputElement>("[data-table-filter]")) {
+export function start(input: HTMLElement): void {
+  if (!(input instanceof HTMLInputElement)) return;
   input.addEventListener("input", () => apply(input));
   apply(input);
 }

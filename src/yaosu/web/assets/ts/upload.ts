@@ -132,4 +132,6 @@ class Upload {
   }
 }
 
-for (const root of document.querySelectorAll<HTMLElement>("[data-upload]")) new Upload(root);
+export function start(root: HTMLElement): void {
+  new Upload(root);
+}
