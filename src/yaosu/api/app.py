@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from yaosu import __version__
+from yaosu.api import health
 from yaosu.db.engine import open_pool
 from yaosu.edge import problem
 from yaosu.edge.pages import WEB
@@ -19,8 +20,6 @@ from yaosu.edge.state import AppState
 from yaosu.settings import Settings
 
 ROOMS = ("access", "registry", "production", "ledger", "circulation", "dispensing", "trace", "console")
-
-Part = Callable[[AppState], Any]
 
 
 def _modules(name: str) -> list[Any]:
@@ -57,6 +56,7 @@ def create_app(settings: Settings, address: str) -> FastAPI:
     )
     problem.install(app)
     api = APIRouter(prefix="/api/v1")
+    api.include_router(health.router)
     for module in _modules("api"):
         api.include_router(module.router)
     app.include_router(api)
@@ -69,4 +69,3 @@ def create_app(settings: Settings, address: str) -> FastAPI:
     return app
 
 
-Handler = Callable[..., Awaitable[Any]]

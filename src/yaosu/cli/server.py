@@ -1,0 +1,121 @@
+"""Runs the web server and its worker as one unit that starts fast and stops cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Generator
+
+import uvicorn
+
+from yaosu.api.app import create_app
+from yaosu.db import embedded
+from yaosu.db.engine import connect
+from yaosu.db.jobs import ensure_schema
+from yaosu.db.migrate import migrate
+from yaosu.settings import Settings
+
+Ready = Callable[[Settings], Awaitable[None]]
+WORKER_STOP_S = 10.0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that leaves signals to us: it would re-raise them before the database is stopped."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def tune_gc() -> None:
+    """Fewer collections: requests make many short-lived objects and few cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+async def prepare_database(settings: Settings) -> str:
+    """Start or reach the database, bring it up to date; its address."""
+    address = embedded.database_address(settings.data, settings.database_url)
+    conn = await connect(address)
+    try:
+        await migrate(conn)
+    finally:
+        await conn.close()
+    await asyncio.to_thread(ensure_schema, address)
+    return address
+
+
+def port_in_use(host: str, port: int) -> bool:
+    """Whether somebody listens there already."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex((host, port)) == 0
+
+
+async def run(settings: Settings, ready: Ready, *, worker: bool = True) -> int:
+    """Serve until SIGINT or SIGTERM; `ready` is called once requests are answered. The exit code."""
+    address = await prepare_database(settings)
+    config = uvicorn.Config(
+        create_app(settings, address),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        loop="uvloop",
+        http="httptools",
+        timeout_graceful_shutdown=10,
+        server_header=False,
+    )
+    server = _Server(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+    child = await _start_worker(settings, address) if worker else None
+    serving = asyncio.create_task(server.serve(), name="server")
+    code = 0
+    try:
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers no event
+            await asyncio.sleep(0.02)
+        if server.started:
+            tune_gc()
+            readying = asyncio.create_task(ready(settings), name="ready")
+            done, _ = await asyncio.wait({readying, serving}, return_when=asyncio.FIRST_COMPLETED)
+            if readying in done and readying.exception() is not None:
+                server.should_exit = True
+                print(f"error: {readying.exception()}", file=sys.stderr)
+                code = 1
+            readying.cancel()
+        else:
+            code = 1
+        await serving
+    finally:
+        if child is not None:
+            await _stop(child)
+        if settings.embedded:
+            await asyncio.to_thread(embedded.stop, settings.data)
+    return code
+
+
+async def _start_worker(settings: Settings, address: str) -> asyncio.subprocess.Process:
+    """Long work runs beside the server, in a process of its own that never blocks a request."""
+    env = {**os.environ, "YAOSU_DATABASE_URL": address, "YAOSU_DATA": str(settings.data)}
+    command = (sys.executable, "-m", "yaosu.cli.main", "worker")
+    # a group of its own: Ctrl-C reaches the server only, which then stops the worker in order
+    return await asyncio.create_subprocess_exec(*command, env=env, start_new_session=True)
+
+
+async def _stop(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is not None:
+        return
+    child.terminate()
+    try:
+        await asyncio.wait_for(child.wait(), WORKER_STOP_S)
+    except TimeoutError:
+        child.kill()
+        await child.wait()
