@@ -160,5 +160,8 @@ def test_built_assets_are_named_by_content_and_a_second_build_does_nothing() -> 
     for name in ("app.js", "app.css", "icon.svg"):
         assert (WEB / "static" / "dist" / manifest[name]).stat().st_size > 0
         assert manifest[name] != name
+    licences = (WEB / "static" / "dist" / "licences.txt").read_text("utf-8")
+    assert all(name in licences for name in ("htmx.org", "echarts", "zrender", "@zxing/library"))
+    assert len(licences) > 10_000
     again = subprocess.run(build, check=True, capture_output=True, text=True)
     assert "up to date" in again.stdout

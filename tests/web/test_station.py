@@ -218,6 +218,16 @@ def test_a_reload_loses_nothing(station: Page, seen: Counter) -> None:
     assert len(seen.checked) == 3, "verdicts are kept too"
 
 
+def test_a_reload_before_any_check_loses_nothing_either(station: Page, seen: Counter) -> None:
+    station.route("**/check", lambda route: route.abort())
+    scan(station, box(1), box(2), box(3))
+    expect(station.locator("[data-scan-filter=pending] b")).to_have_text("3")
+    station.unroute("**/check")
+    station.reload()
+    expect(station.locator("[data-scan-filter=ok] b")).to_have_text("3")
+    assert seen.checked == [box(1), box(2), box(3)]
+
+
 def test_a_lost_answer_is_asked_for_again_with_the_same_bytes(station: Page, seen: Counter) -> None:
     scan(station, box(1), box(2))
     expect(station.locator("[data-scan-filter=ok] b")).to_have_text("2")

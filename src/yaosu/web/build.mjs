@@ -57,6 +57,24 @@ for (const file of await readdir(images)) {
   kept.add(manifest[file]);
   await copyFile(path.join(images, file), path.join(dist, manifest[file]));
 }
+// what the bundles contain of others goes out with their licences
+const packages = new Set();
+for (const input of Object.keys(result.metafile.inputs)) {
+  const found = /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input);
+  if (found) packages.add(found[1]);
+}
+let licences = "";
+for (const name of [...packages].sort()) {
+  const folder = path.join(root, "node_modules", name);
+  const { version, license } = JSON.parse(await readFile(path.join(folder, "package.json"), "utf8"));
+  licences += `${name} ${version} (${license})\n\n`;
+  for (const file of (await readdir(folder)).filter((entry) => /^(licen[cs]e|notice)/i.test(entry)).sort())
+    licences += (await readFile(path.join(folder, file), "utf8")).trim() + "\n\n";
+  licences += "-".repeat(80) + "\n\n";
+}
+await writeFile(path.join(dist, "licences.txt"), licences);
+kept.add("licences.txt");
+
 // the manifest appears whole, after the files it names; then what it no longer names goes
 await writeFile(path.join(dist, "manifest.json.new"), JSON.stringify(manifest, null, 2) + "\n");
 await rename(path.join(dist, "manifest.json.new"), path.join(dist, "manifest.json"));

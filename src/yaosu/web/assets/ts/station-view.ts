@@ -20,8 +20,12 @@ export interface TallyLine {
 
 export interface Answer {
   bill_no: string;
-  bill_id?: number | string;
+  bill_id?: number | string | null;
   url?: string;
+  /** accepted, partial, refused (nothing recorded) or void. */
+  status?: string;
+  /** Receipts: what the goods came to against each notice. */
+  checks?: { id: number; outcome: string; counts: Record<string, number> }[];
   accepted: number;
   refused: number;
   results: Result[];
@@ -35,6 +39,32 @@ const VERDICTS: Record<Mark, () => string> = {
   refused: () => t("不通过", "Refused"),
   pending: () => t("待校验", "Waiting"),
   duplicate: () => t("重复", "Duplicate"),
+};
+
+/** A verdict's name: servers may send a short text; the API's stable code is for machines. */
+function named(mark: Mark, r?: Result): string {
+  return r?.verdict && !/^[a-z0-9_]+$/.test(r.verdict) ? r.verdict : VERDICTS[mark]();
+}
+
+const OUTCOMES: Record<string, () => string> = {
+  matched: () => t("与上游出库信息相符", "matches the notice"),
+  part: () => t("已收部分相符，尚有未到", "matches so far; more is outstanding"),
+  mismatch: () => t("与上游出库信息不符，已反馈发货方", "does not match the notice; the seller is told"),
+  refused: () => t("有拒收，已通知发货方", "goods were refused; the seller is told"),
+};
+
+const KINDS: Record<string, () => string> = {
+  matched: () => t("相符", "matched"),
+  short: () => t("未到", "outstanding"),
+  over: () => t("多出", "over"),
+  quarantined: () => t("入待处理区", "to quarantine"),
+  refused: () => t("拒收", "refused"),
+  wrong: () => t("品种/批号不符", "wrong goods"),
+  not_activated: () => t("未激活", "not activated"),
+  unknown: () => t("未知", "unknown"),
+  elsewhere: () => t("非发往本单位", "belongs elsewhere"),
+  sold: () => t("已售出", "already sold"),
+  unreadable: () => t("无法识别", "unreadable"),
 };
 
 export class StationView {
@@ -57,7 +87,7 @@ export class StationView {
   /** The big panel: the last verdict, readable from an arm's length. */
   showLast(line: Line): void {
     const r = line.result;
-    const name = r?.verdict || VERDICTS[line.mark]();
+    const name = named(line.mark, line.mark === "duplicate" ? undefined : r);
     const message = line.mark === "duplicate" ? t("与第 {0} 条相同，未重复计入", "Same as no. {0}; not counted again", line.of ?? 0) : (r?.message ?? "");
     this.last.className = `station-last station-last--${line.mark}`;
     const content = [
@@ -130,7 +160,7 @@ export class StationView {
       h(
         "span",
         { class: "scan-verdict" },
-        h("span", { class: `verdict verdict--${line.mark === "duplicate" ? "warn" : line.mark}` }, line.mark === "duplicate" ? VERDICTS.duplicate() : r?.verdict || VERDICTS[line.mark]()),
+        h("span", { class: `verdict verdict--${line.mark === "duplicate" ? "warn" : line.mark}` }, line.mark === "duplicate" ? VERDICTS.duplicate() : named(line.mark, r)),
         remark && line.mark !== "ok" ? h("span", { class: "scan-note" }, remark) : null,
         r?.next && line.mark !== "ok" && line.mark !== "duplicate" ? h("span", { class: "scan-next" }, r.next) : null,
       ),
@@ -181,23 +211,40 @@ export class StationView {
   /** The server's answer to a bill: what counted, what did not, and why. */
   answered(answer: Answer): void {
     const place = part(this.root, "[data-scan-answer]");
-    const refused = answer.results.filter((r) => r.severity !== "ok");
+    const odd = answer.results.filter((r) => r.severity !== "ok");
+    const recorded = answer.status !== "refused";
+    const url = answer.url ?? (answer.bill_id ? `/bills/${answer.bill_id}` : "");
+    const head = recorded
+      ? t("单据 {0} 已提交：接受 {1}，不通过 {2}", "Bill {0} submitted: {1} accepted, {2} refused", answer.bill_no, count(answer.accepted), count(answer.refused))
+      : t("单据 {0} 未登记：追溯码均不通过，没有任何变动", "Bill {0} not recorded: every code was refused; nothing changed", answer.bill_no);
     place.hidden = false;
     place.replaceChildren(
       h(
         "div",
-        { class: `alert alert--${answer.refused > 0 ? "warn" : "ok"}` },
+        { class: `alert alert--${!recorded ? "refused" : answer.refused > 0 ? "warn" : "ok"}` },
         h(
           "div",
           {},
-          h("b", {}, t("单据 {0} 已提交：接受 {1}，不通过 {2}", "Bill {0} submitted: {1} accepted, {2} refused", answer.bill_no, count(answer.accepted), count(answer.refused))),
-          answer.url ? h("p", {}, h("a", { href: answer.url, "data-bill-link": true }, t("查看单据", "Open the bill"))) : null,
-          refused.length > 0
-            ? h("ul", { class: "findings" }, ...refused.slice(0, SHOWN_MAX).map((r) => h("li", { class: `finding finding--${r.severity}` }, h("span", { class: "finding-where" }, r.code || r.raw), h("span", { class: "finding-text" }, [r.verdict, r.message].filter(Boolean).join("："), r.next ? h("small", {}, r.next) : null))))
-            : null,
+          h("b", {}, head),
+          ...(answer.checks ?? []).map((one) => this.checked(one)),
+          url ? h("p", {}, h("a", { href: url, "data-bill-link": true }, t("查看单据", "Open the bill"))) : null,
+          odd.length > 0 ? h("ul", { class: "findings" }, ...odd.slice(0, SHOWN_MAX).map((r) => this.finding(r))) : null,
         ),
       ),
     );
+  }
+
+  private finding(r: Result): HTMLElement {
+    const name = /^[a-z0-9_]+$/.test(r.verdict) ? "" : r.verdict;
+    const text = h("span", { class: "finding-text" }, [name, r.message].filter(Boolean).join("："), r.next ? h("small", {}, r.next) : null);
+    return h("li", { class: `finding finding--${r.severity}` }, h("span", { class: "finding-where" }, r.code || r.raw), text);
+  }
+
+  /** One receipt check in a line, with the way to its page. */
+  private checked(one: { id: number; outcome: string; counts: Record<string, number> }): HTMLElement {
+    const counts = Object.entries(one.counts).map(([kind, n]) => `${KINDS[kind]?.() ?? kind} ${count(n)}`);
+    const name = t("验收核对：{0}", "Receipt check: {0}", OUTCOMES[one.outcome]?.() ?? one.outcome);
+    return h("p", { "data-check": one.outcome }, h("a", { href: `/checks/${one.id}` }, name), counts.length > 0 ? ` · ${counts.join(" · ")}` : "");
   }
 
   buttons(state: { ready: number; skipped: number; sending: boolean; undo: boolean }): void {

@@ -4,12 +4,13 @@
  * Scanning never waits for the network. Codes are checked in small groups in the order of scanning; what is not
  * yet acknowledged stays in the journal. A bill is sent under one number until the server has answered.
  */
-import { Journal, type Result, type Row } from "./journal";
+import { Journal, type Outbox, type Result, type Row } from "./journal";
 import { Backoff, postJson } from "./net";
 import { Speaker, type Sound } from "./sound";
 import { StationView, type Answer, type Line, type Mark, type TallyLine } from "./station-view";
 import { english, t } from "./text";
 import { part, toast } from "./dom";
+import { keepForm, movementBody, withRejects } from "./movement";
 import { GS, Wedge, type Via } from "./wedge";
 
 interface ServerTally extends TallyLine {
@@ -62,6 +63,9 @@ export class Station {
     this.oneWindow();
     for (const row of this.journal.rows.values()) this.remember(row);
     if (this.journal.rows.size > 0) toast(t("已恢复上次未提交的 {0} 条", "{0} unsubmitted scans restored", this.journal.rows.size), "info");
+    keepForm(root);
+    const prefill = JSON.parse(root.dataset["prefill"] || "[]") as string[];
+    if (this.journal.rows.size === 0) for (const raw of prefill) this.remember(this.journal.add(raw, "pasted"));
     this.refresh();
     void this.check();
     if (this.journal.head.outbox) void this.deliver();
@@ -307,9 +311,10 @@ export class Station {
     }
     if (!this.form.reportValidity()) return;
     const bill_no = this.number();
+    const body = movementBody(this.form);
     this.journal.head.outbox = {
       bill_no,
-      body: JSON.stringify({ ...this.context(), bill_no, codes: lines.map((line) => line.raw) }),
+      body: JSON.stringify({ ...body, bill_no, codes: withRejects(lines.map((line) => line.raw), body) }),
       rows: lines.map((line) => line.n),
     };
     this.journal.saveHead();
@@ -339,17 +344,15 @@ export class Station {
           this.refusedRequest("submit", answer.status, answer.problem);
         } else {
           this.view.notice("submit", "");
-          for (const n of outbox.rows) this.journal.remove(n);
-          if (this.journal.head.bill_no === outbox.bill_no) this.journal.head.bill_no = "";
-          this.journal.saveHead();
-          const field = this.form.elements.namedItem("bill_no");
-          if (field instanceof HTMLInputElement && field.value.trim() === outbox.bill_no) field.value = "";
+          const recorded = answer.value.status !== "refused";
+          if (recorded) this.settle(outbox);
+          else this.keep(outbox, answer.value);
           this.places.clear();
           for (const row of this.journal.rows.values()) this.remember(row);
           this.view.answered(answer.value);
           if (this.waiting().length === 0) this.view.rest();
           this.view.announce(t("单据已提交，接受 {0}，不通过 {1}", "Submitted: {0} accepted, {1} refused", answer.value.accepted, answer.value.refused), false);
-          this.signal(answer.value.refused > 0 ? "warn" : "done");
+          this.signal(!recorded ? "refused" : answer.value.refused > 0 ? "warn" : "done");
           this.root.dispatchEvent(new CustomEvent("station:submitted", { bubbles: true, detail: answer.value }));
         }
         this.refresh();
@@ -358,6 +361,27 @@ export class Station {
     } finally {
       this.sending = false;
     }
+  }
+
+  /** The bill is on record: its scans leave the list and its number is used up. */
+  private settle(outbox: Outbox): void {
+    for (const n of outbox.rows) this.journal.remove(n);
+    if (this.journal.head.bill_no === outbox.bill_no) this.journal.head.bill_no = "";
+    this.journal.saveHead();
+    const field = this.form.elements.namedItem("bill_no");
+    if (field instanceof HTMLInputElement && !field.readOnly && field.value.trim() === outbox.bill_no) field.value = "";
+  }
+
+  /** Nothing was recorded: the scans stay, each with what the server said of it. */
+  private keep(outbox: Outbox, answer: Answer): void {
+    for (const [i, n] of outbox.rows.entries()) {
+      const row = this.journal.rows.get(n);
+      const said = answer.results[i];
+      if (!row || !said) continue;
+      row.result = { ...row.result, ...said, product: row.result?.product ?? "" };
+      this.journal.save(row);
+    }
+    this.journal.saveHead();
   }
 
   // ---- keys, buttons, windows ----
