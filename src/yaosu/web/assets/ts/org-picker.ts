@@ -131,4 +131,6 @@ class Picker {
   }
 }
 
-for (const root of document.querySelectorAll<HTMLElement>("[data-org-picker]")) new Picker(root);
+export function start(root: HTMLElement): void {
+  new Picker(root);
+}

@@ -64,6 +64,9 @@ const KINDS: Record<string, () => string> = {
   unknown: () => t("未知", "unknown"),
   elsewhere: () => t("非发往本单位", "belongs elsewhere"),
   sold: () => t("已售出", "already sold"),
+  no_notice: () => t("无上游出库信息", "no notice"),
+  expired: () => t("已过期", "expired"),
+  invalid: () => t("已失效", "not valid"),
   unreadable: () => t("无法识别", "unreadable"),
 };
 
