@@ -273,9 +273,7 @@ async def _collisions(conn: Connection, judged: Judged, progress: Progress) -> F
     return out
 
 
-async def _rows(
-    judged: Judged, parts: dict[int, RowFacts], progress: Progress
-) -> AsyncIterator[bytes]:
+async def _rows(judged: Judged, parts: dict[int, RowFacts], progress: Progress) -> AsyncIterator[bytes]:
     """Blocks of rows; the next one is built in a thread while the server takes in the one before."""
     source, total, done = blocks(judged, parts), len(judged.file), 0
     following = asyncio.create_task(asyncio.to_thread(next, source, None))
@@ -453,5 +451,3 @@ async def _post(
             store.INSERT_LINES, bill_id, prev_bill, drug_id, batch_id, org, move[0], move[1], codes, qty
         )
         await store.post(conn, bill_id, drug_id, batch_id, org, sum(qty), move)
-
-

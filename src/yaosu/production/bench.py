@@ -103,7 +103,7 @@ def write_relation(path: Path, prefixes: list[str], boxes: int, batch_no: str) -
 
 
 async def _lines(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:  # noqa: ASYNC230 - a benchmark has the machine to itself
+    with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             yield chunk
 
@@ -120,7 +120,9 @@ async def bench_activate(pool: Pool, boxes: int = 1_000_000, runs: int = 3) -> d
     Both sides are durable transactions on the same server; the baseline loads a table with nothing but a primary
     key, in the order of the file and also sorted (`baseline_sorted`). Values are codes per second, medians.
     """
-    ours, plain, ordered = [], [], []
+    ours: list[float] = []
+    plain: list[float] = []
+    ordered: list[float] = []
     codes = 0
     with tempfile.TemporaryDirectory() as folder:
         for run in range(runs):

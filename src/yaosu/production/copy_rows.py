@@ -75,9 +75,7 @@ class _Texts:
 
 def escaped(text: str) -> bytes:
     """A value for COPY text."""
-    return (
-        text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").encode()
-    )
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").encode()
 
 
 def blocks(judged: Judged, parts: dict[int, RowFacts]) -> Iterator[tuple[bytes, int]]:
@@ -111,9 +109,7 @@ def _block(
 ) -> bytes:
     keys = judged.file.key[rows]
     parents = judged.file.parent[rows] if inside else None
-    if (keys & np.uint64(TEXT_BIT)).any() or (
-        parents is not None and (parents & np.uint64(TEXT_BIT)).any()
-    ):
+    if (keys & np.uint64(TEXT_BIT)).any() or (parents is not None and (parents & np.uint64(TEXT_BIT)).any()):
         return _plain(judged, facts, rows, level, inside)
     before, between, after = _frame(facts, level, inside)
     qty = b"\\N" if level == 1 else b"0" * QTY_DIGITS
@@ -136,9 +132,7 @@ def _block(
     return out.tobytes()
 
 
-def _plain(
-    judged: Judged, facts: RowFacts, rows: npt.NDArray[np.int64], level: int, inside: bool
-) -> bytes:
+def _plain(judged: Judged, facts: RowFacts, rows: npt.NDArray[np.int64], level: int, inside: bool) -> bytes:
     """The same for codes that are not 20 digits: one by one."""
     before, between, after = _frame(facts, level, inside)
     text = judged.file.space.text
@@ -146,7 +140,5 @@ def _plain(
     for i in rows.tolist():
         parent = escaped(text(int(judged.file.parent[i]))) if inside else b"\\N"
         qty = b"\\N" if level == 1 else b"%d" % int(judged.qty[i])
-        out.append(
-            before + escaped(text(int(judged.file.key[i]))) + b"\t" + parent + between + qty + after
-        )
+        out.append(before + escaped(text(int(judged.file.key[i]))) + b"\t" + parent + between + qty + after)
     return b"".join(out)

@@ -50,8 +50,7 @@ def pack(path: Path) -> Packed:
 def manifest(name: str, sha256: bytes, size: int) -> bytes:
     """The submission's own body: says that its bytes are in `relation_chunk`. Packed like every submission."""
     text = json.dumps({"relation_file": name[:200], "sha256": sha256.hex(), "size": size}, ensure_ascii=False)
-    body = text.encode()
-    return zlib.compress(len(body).to_bytes(4, "big") + body, 1)
+    return pack_body(text.encode())
 
 
 async def keep(conn: Connection, submission: int, packed: Packed) -> None:
@@ -66,3 +65,8 @@ async def kept(conn: Connection, submission: int) -> AsyncIterator[bytes]:
     while (row := await conn.fetchrow(store.CHUNKS, submission, n)) is not None:
         yield zlib.decompress(row["body"]) if row["packed"] else row["body"]
         n += 1
+
+
+def pack_body(body: bytes) -> bytes:
+    """A small submission in the form all submissions are kept in: one length-prefixed part."""
+    return zlib.compress(len(body).to_bytes(4, "big") + body, 1)

@@ -20,7 +20,9 @@ FILE_BY_HASH = """
 SELECT f.*, b.bill_no, b.leaf, b.recorded_at, b.qty
 FROM relation_file f JOIN bill b ON b.owner = f.org AND b.id = f.bill_id WHERE f.org = $1 AND f.sha256 = $2"""
 
-BILL_BY_NUMBER = "SELECT id, content_hash FROM bill WHERE owner = $1 AND bill_no = $2 ORDER BY revision DESC LIMIT 1"
+BILL_BY_NUMBER = (
+    "SELECT id, content_hash FROM bill WHERE owner = $1 AND bill_no = $2 ORDER BY revision DESC LIMIT 1"
+)
 
 # facts for validation, before any lock
 BATCHES = """
@@ -151,5 +153,3 @@ async def existing(conn: Connection, drug_id: int, codes: Sequence[str]) -> list
 async def origins(conn: Connection, drug_id: int, codes: Sequence[str]) -> dict[str, Record]:
     """Batch, file, bill and time of activation of codes."""
     return {r["code"]: r for r in await conn.fetch(ORIGIN, drug_id, list(codes))}
-
-

@@ -15,16 +15,16 @@ from yaosu.production.relation.model import FLAG_NONE, LAYER_NONE, BatchPart, Li
 Block = tuple[Any, Any, Any, Any, Any]
 
 
-class Refused(ValueError):
+class RefusedError(ValueError):
     """The file cannot be read any further: a message code with parameters and a line."""
 
-    def __init__(self, code: str, line: int = 0, **params: object) -> None:
+    def __init__(self, code: str, line: int = 0, /, **params: object) -> None:
         super().__init__(code)
         self.code, self.line, self.params = code, line, params
 
 
 class Columns:
-    """Collects codes in file order. Raises Refused (`relation_too_many`) past the limits."""
+    """Collects codes in file order. Raises RefusedError (`relation_too_many`) past the limits."""
 
     def __init__(self, space: KeySpace, limits: Limits, place: str) -> None:
         self.space, self.limits, self.place = space, limits, place
@@ -54,7 +54,7 @@ class Columns:
     def open_part(self, part: BatchPart) -> None:
         """Codes from here on belong to `part`."""
         if len(self.parts) >= self.limits.parts:
-            raise Refused("relation_too_many", part.line, what="Batch", limit=self.limits.parts)
+            raise RefusedError("relation_too_many", part.line, what="Batch", limit=self.limits.parts)
         part.start = part.end = self.count
         self.parts.append(part)
 
@@ -71,7 +71,7 @@ class Columns:
         try:
             self._add(code, layer, parent, flag, line)
         except TooManyError as error:
-            raise Refused("relation_too_many", line, what=error.what, limit=error.limit) from None
+            raise RefusedError("relation_too_many", line, what=error.what, limit=error.limit) from None
 
     def _add(self, code: str, layer: str, parent: str, flag: str, line: int) -> None:
         where = self.where(line)
@@ -108,7 +108,7 @@ class Columns:
         self._line.append(line)
         self.count += 1
         if self.count > self.limits.codes:
-            raise Refused("relation_too_many", line, what="Code", limit=self.limits.codes)
+            raise RefusedError("relation_too_many", line, what="Code", limit=self.limits.codes)
         if len(self._key) >= 1 << 17:
             self._flush()
 
@@ -139,7 +139,7 @@ class Columns:
         self._blocks.append(block)
         self.count += len(block[0])
         if self.count > self.limits.codes:
-            raise Refused("relation_too_many", int(block[4][-1]), what="Code", limit=self.limits.codes)
+            raise RefusedError("relation_too_many", int(block[4][-1]), what="Code", limit=self.limits.codes)
 
     def finish(self) -> Block:
         """The five columns, whole."""

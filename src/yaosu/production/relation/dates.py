@@ -9,7 +9,9 @@ from datetime import date, timedelta
 from yaosu.production.relation.columns import Columns
 from yaosu.production.relation.model import BatchPart
 
-_DATE = re.compile(r"(\d{4})[-./](\d{1,2})(?:[-./](\d{1,2}))?|(\d{4})(\d{2})(\d{2})?|(\d{4})年(\d{1,2})月(?:(\d{1,2})日)?")
+_DATE = re.compile(
+    r"(\d{4})[-./](\d{1,2})(?:[-./](\d{1,2}))?|(\d{4})(\d{2})(\d{2})?|(\d{4})年(\d{1,2})月(?:(\d{1,2})日)?"
+)
 _TIME = re.compile(r"[ T]\d{2}:\d{2}(:\d{2})?(\.\d+)?\Z")
 
 EXPIRY_RULES = ("same_day", "day_before", "last_day_previous_month", "last_day_this_month")

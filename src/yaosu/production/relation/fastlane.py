@@ -32,7 +32,9 @@ PAD = 512
 """Bytes of padding behind a chunk, so that a window of any template fits at its end."""
 ELEMENT_MAX = PAD - 8
 
-_ELEMENT = re.compile(rb"<(?:[A-Za-z]\w*:)?(?i:code)((?:\s+[A-Za-z]+=(?:\"[^\"<&]*\"|'[^'<&]*'))+)\s*/>\s*\Z", re.A)
+_ELEMENT = re.compile(
+    rb"<(?:[A-Za-z]\w*:)?(?i:code)((?:\s+[A-Za-z]+=(?:\"[^\"<&]*\"|'[^'<&]*'))+)\s*/>\s*\Z", re.A
+)
 _ATTRIBUTE = re.compile(rb"([A-Za-z]+)=(?:\"([^\"<&]*)\"|'([^'<&]*)')", re.A)
 _DIGITS20 = re.compile(rb"[1-9][0-9]{19}\Z")
 _HIGH = np.uint64(0xF0F0F0F0F0F0F0F0)
@@ -59,6 +61,14 @@ class Template:
     def width(self) -> int:
         """Window in bytes: the length rounded up to whole words."""
         return len(self.mask) * 8
+
+    def same_as(self, other: Template) -> bool:
+        """Whether the two match the same elements."""
+        return (
+            self.length == other.length
+            and self.mask.tobytes() == other.mask.tobytes()
+            and self.literal.tobytes() == other.literal.tobytes()
+        )
 
 
 def newlines(data: bytes) -> int:
@@ -179,16 +189,11 @@ class FastLane:
                 break
             at = int(rest[len(rest) * tried // 8])
             span = buffer[starts[at] : starts[at] + lengths[at]].tobytes()
-            template = learn(span)
+            fresh = learn(span)
             tried += 1
-            if template is not None and not any(
-                t.length == template.length
-                and t.mask.tobytes() == template.mask.tobytes()
-                and t.literal.tobytes() == template.literal.tobytes()
-                for t in self.templates
-            ):
-                self.templates.append(template)
-                self._apply(template, buffer, starts, lengths, found)
+            if fresh is not None and not any(fresh.same_as(t) for t in self.templates):
+                self.templates.append(fresh)
+                self._apply(fresh, buffer, starts, lengths, found)
         return found
 
     def _apply(self, template: Template, buffer: U8, starts: Ints, lengths: Ints, found: Matched) -> None:

@@ -20,7 +20,7 @@ class Findings:
         self.kept: list[Finding] = []
         self.counts: Counter[str] = Counter()
 
-    def add(self, code: str, where: str = "", **params: object) -> None:
+    def add(self, code: str, where: str = "", /, **params: object) -> None:
         """Count one finding and keep it while there is room."""
         self.counts[code] += 1
         if len(self.kept) < FINDINGS_MAX and self.counts[code] <= PER_CODE_MAX:

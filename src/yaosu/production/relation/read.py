@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from yaosu.codes import CustomPattern
 from yaosu.errors import YaosuError
-from yaosu.production.relation.columns import Columns, Refused
+from yaosu.production.relation.columns import Columns, RefusedError
 from yaosu.production.relation.keys import KeySpace
 from yaosu.production.relation.model import Limits, RelationFile
 from yaosu.production.relation.source import (
@@ -40,7 +40,7 @@ def read(
     chosen = limits or Limits()
     try:
         return _read(file, customs, chosen, fast)
-    except Refused as refused:
+    except RefusedError as refused:
         params = dict(refused.params)
         if refused.line:
             params["line"] = refused.line
@@ -50,7 +50,7 @@ def read(
 def _read(file: BinaryIO, customs: Sequence[CustomPattern], limits: Limits, fast: bool) -> RelationFile:
     sha, size = digest(file, limits)
     if size == 0:
-        raise Refused("relation_empty")
+        raise RefusedError("relation_empty")
     head, _ = peek(raw_chunks(unpacked(file, limits), size, limits))
     candidates = encodings(head)
     for encoding in candidates:
@@ -65,7 +65,7 @@ def _read(file: BinaryIO, customs: Sequence[CustomPattern], limits: Limits, fast
         if not encoding.sure:
             columns.notes.add("relation_note_encoding", "line 1", encoding=encoding.name)
         if columns.count == 0 and not columns.problems:
-            raise Refused("relation_empty")
+            raise RefusedError("relation_empty")
         key, parent, layer, flag, line = columns.finish()
         space.close()
         return RelationFile(
@@ -84,7 +84,7 @@ def _read(file: BinaryIO, customs: Sequence[CustomPattern], limits: Limits, fast
             problems=columns.problems,
             notes=columns.notes,
         )
-    raise Refused("relation_encoding", encoding=candidates[0].declared or candidates[0].name)
+    raise RefusedError("relation_encoding", encoding=candidates[0].declared or candidates[0].name)
 
 
 def _kind(head: bytes, encoding: Encoding) -> str:

@@ -13,13 +13,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from yaosu.production.relation.columns import Refused
+from yaosu.production.relation.columns import RefusedError
 from yaosu.production.relation.model import Limits
 
 CHUNK = 2 << 20
 RATIO_FROM = 16 << 20
 _DECLARED = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
-_CHINESE = {"gb18030", "gbk", "gb2312", "gb_2312-80", "cp936", "ms936", "936", "x-gbk", "hz-gb-2312", "euc-cn"}
+_CHINESE = {
+    "gb18030",
+    "gbk",
+    "gb2312",
+    "gb_2312-80",
+    "cp936",
+    "ms936",
+    "936",
+    "x-gbk",
+    "hz-gb-2312",
+    "euc-cn",
+}
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -43,13 +54,13 @@ class Encoding:
 
 
 def digest(file: BinaryIO, limits: Limits) -> tuple[bytes, int]:
-    """SHA-256 and size of the file as received. Raises Refused (`relation_too_large`)."""
+    """SHA-256 and size of the file as received. Raises RefusedError (`relation_too_large`)."""
     file.seek(0)
     sha, size = hashlib.sha256(), 0
     while chunk := file.read(CHUNK):
         size += len(chunk)
         if size > limits.file_bytes:
-            raise Refused("relation_too_large", limit_mb=limits.file_bytes >> 20)
+            raise RefusedError("relation_too_large", limit_mb=limits.file_bytes >> 20)
         sha.update(chunk)
     return sha.digest(), size
 
@@ -71,22 +82,22 @@ def _from_zip(file: BinaryIO, limits: Limits) -> BinaryIO:
         archive = zipfile.ZipFile(file)
         members = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, UnicodeError):
-        raise Refused("archive_unreadable") from None
+        raise RefusedError("archive_unreadable") from None
     if len(members) != 1 or members[0].is_dir():
-        raise Refused("archive_not_one_file", count=len(members))
+        raise RefusedError("archive_not_one_file", count=len(members))
     member = members[0]
     if re.search(r"[/\\]|\A\.\.|\A[A-Za-z]:", member.filename):
-        raise Refused("archive_path", name=member.filename[:80])
+        raise RefusedError("archive_path", name=member.filename[:80])
     if member.flag_bits & 1:
-        raise Refused("archive_encrypted")
+        raise RefusedError("archive_encrypted")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise Refused("archive_method")
+        raise RefusedError("archive_method")
     if member.file_size > limits.text_bytes:
-        raise Refused("relation_too_large", limit_mb=limits.text_bytes >> 20)
+        raise RefusedError("relation_too_large", limit_mb=limits.text_bytes >> 20)
     try:
         return archive.open(member)  # type: ignore[return-value]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
-        raise Refused("archive_unreadable") from None
+        raise RefusedError("archive_unreadable") from None
 
 
 def raw_chunks(stream: BinaryIO, size: int, limits: Limits) -> Iterator[bytes]:
@@ -96,16 +107,16 @@ def raw_chunks(stream: BinaryIO, size: int, limits: Limits) -> Iterator[bytes]:
         try:
             chunk = stream.read(CHUNK)
         except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, OSError, zlib.error, ValueError):
-            raise Refused("archive_unreadable") from None
+            raise RefusedError("archive_unreadable") from None
         if not chunk:
             return
         if total == 0 and (chunk[:4] == b"PK\x03\x04" or chunk[:2] == b"\x1f\x8b"):
-            raise Refused("archive_nested")
+            raise RefusedError("archive_nested")
         total += len(chunk)
         if total > limits.text_bytes:
-            raise Refused("relation_too_large", limit_mb=limits.text_bytes >> 20)
+            raise RefusedError("relation_too_large", limit_mb=limits.text_bytes >> 20)
         if total > RATIO_FROM and total > size * limits.ratio:
-            raise Refused("archive_ratio", limit=limits.ratio)
+            raise RefusedError("archive_ratio", limit=limits.ratio)
         yield chunk
 
 
@@ -125,7 +136,7 @@ def encodings(head: bytes) -> list[Encoding]:
         return [Encoding("gb18030", declared, 0, True)]
     if declared in {"", "utf-8", "utf8", "us-ascii", "ascii"}:
         return [Encoding("utf-8", declared, 0, True), Encoding("gb18030", declared, 0, False)]
-    raise Refused("relation_encoding", encoding=declared)
+    raise RefusedError("relation_encoding", encoding=declared)
 
 
 def utf8_chunks(chunks: Iterator[bytes], encoding: Encoding) -> Iterator[bytes]:
@@ -167,7 +178,7 @@ def peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 
 def lines(chunks: Iterator[bytes], limit: int) -> Iterator[str]:
-    """Text lines of a UTF-8 stream, without ends. Raises Refused for a line longer than `limit` bytes."""
+    """Text lines of a UTF-8 stream, without ends. Raises RefusedError for a line longer than `limit` bytes."""
     rest = b""
     number = 0
     for chunk in chunks:
@@ -180,7 +191,7 @@ def lines(chunks: Iterator[bytes], limit: int) -> Iterator[str]:
         parts = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         rest = parts.pop() + rest_tail
         if len(rest) > limit or any(len(p) > limit for p in parts):
-            raise Refused("relation_line_too_long", number + 1, limit=limit)
+            raise RefusedError("relation_line_too_long", number + 1, limit=limit)
         for part in parts:
             number += 1
             yield part.decode()

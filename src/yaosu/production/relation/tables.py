@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from yaosu.production.relation.columns import Columns, Refused
+from yaosu.production.relation.columns import Columns, RefusedError
 from yaosu.production.relation.dates import read_date
 from yaosu.production.relation.model import BatchPart, RelationHead
 from yaosu.production.relation.source import lines
@@ -31,7 +31,16 @@ _NAMES = {
 }
 _COLUMN = {name: key for key, names in _NAMES.items() for name in names}
 _NEEDED = ("code", "level", "batch_no", "made_on", "expires_on")
-_PART = ("batch_no", "made_on", "expires_on", "product_code", "ratio", "workshop", "line_name", "line_manager")
+_PART = (
+    "batch_no",
+    "made_on",
+    "expires_on",
+    "product_code",
+    "ratio",
+    "workshop",
+    "line_name",
+    "line_manager",
+)
 
 
 def _part(got: dict[str, str], line: int, columns: Columns) -> BatchPart:
@@ -67,10 +76,10 @@ def read_csv(chunks: Iterator[bytes], columns: Columns) -> None:
             columns.notes.add("relation_note_column", columns.where(at), name=name[:60])
     missing = [n for n in _NEEDED if n not in keys]
     if missing:
-        raise Refused("relation_csv_columns", at, missing=", ".join(missing))
+        raise RefusedError("relation_csv_columns", at, missing=", ".join(missing))
     twice = sorted({k for k in keys if k and keys.count(k) > 1})
     if twice:
-        raise Refused("relation_csv_twice", at, names=", ".join(twice))
+        raise RefusedError("relation_csv_twice", at, names=", ".join(twice))
     index = {key: i for i, key in enumerate(keys) if key}
     part_columns = [(name, index[name]) for name in _PART if name in index]
     place = [index.get(n, -1) for n in ("code", "level", "parent", "flag")]
@@ -103,7 +112,7 @@ def _cells(line: str, delimiter: str, at: int) -> list[str]:
     try:
         return next(csv.reader([line], delimiter=delimiter, strict=True))
     except csv.Error:
-        raise Refused("relation_csv_quotes", at) from None
+        raise RefusedError("relation_csv_quotes", at) from None
 
 
 def read_json(chunks: Iterator[bytes], columns: Columns) -> None:
@@ -112,19 +121,19 @@ def read_json(chunks: Iterator[bytes], columns: Columns) -> None:
     for chunk in chunks:
         collected += chunk
         if len(collected) > columns.limits.json_bytes:
-            raise Refused("relation_json_too_large", limit_mb=columns.limits.json_bytes >> 20)
+            raise RefusedError("relation_json_too_large", limit_mb=columns.limits.json_bytes >> 20)
     try:
         body = orjson.loads(collected)
     except orjson.JSONDecodeError as error:
-        raise Refused("relation_json_syntax", error.lineno, reason=error.msg[:100]) from None
+        raise RefusedError("relation_json_syntax", error.lineno, reason=error.msg[:100]) from None
     del collected
     relations = body.get("relations") if isinstance(body, dict) else None
     if not isinstance(relations, list):
-        raise Refused("relation_json_shape", what="relations")
+        raise RefusedError("relation_json_shape", what="relations")
     number = 0
     for relation in relations:
         if not isinstance(relation, dict) or not isinstance(relation.get("codes"), list):
-            raise Refused("relation_json_shape", number + 1, what="codes")
+            raise RefusedError("relation_json_shape", number + 1, what="codes")
         unknown = set(relation) - set(_PART) - {"codes"}
         for name in sorted(unknown)[:20]:
             columns.notes.add("relation_note_attribute", columns.where(number + 1), name=str(name)[:60])

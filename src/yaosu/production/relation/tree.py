@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -203,7 +202,5 @@ def quantities(level: Levels, up: Ints) -> Ints:
         lower = np.flatnonzero((level == upper - 1) & (up >= 0))
         if len(lower):
             qty += np.bincount(up[lower], weights=qty[lower], minlength=len(qty)).astype(np.int64)
-    return qty.astype(np.int32)
-
-
-Params = Callable[[int], dict[str, object]]
+    out: Ints = qty.astype(np.int32)
+    return out

@@ -18,7 +18,7 @@ from yaosu.codes import Scheme
 from yaosu.codes.issue import IssueKey
 from yaosu.production.relation import batches, tree
 from yaosu.production.relation.findings import Findings
-from yaosu.production.relation.model import BatchPart, RelationFile
+from yaosu.production.relation.model import RelationFile
 from yaosu.registry.model import Product
 from yaosu.registry.resolver import Registry
 
@@ -75,6 +75,14 @@ class Judged:
     def ok(self) -> bool:
         """Whether the file may be activated."""
         return not self.errors
+
+
+def acts_for(registry: Registry, product: Product, org_id: int) -> bool:
+    """Whether an organisation is MAH or maker of a product, or 境内责任人 of its overseas MAH (R-A7)."""
+    if product.owned_by(org_id):
+        return True
+    mah = registry.org(product.mah_id)
+    return mah is not None and mah.domestic_agent_id == org_id
 
 
 Tell = Callable[[str, npt.NDArray[Any], Callable[[int], dict[str, object]]], None]
@@ -139,7 +147,7 @@ def _whose(
             continue
         drugs[number], levels[number] = product.id, found.level
         products[product.id] = product
-        if not product.owned_by(facts.org_id):
+        if not acts_for(registry, product, facts.org_id):
             params = {"product": product.generic_name, "prefix": prefix}
             _tell_prefix(numbers, number, "relation_not_yours", params, tell)
         elif not product.active:
@@ -183,8 +191,3 @@ def _issued(file: RelationFile, facts: Facts, tell: Tell) -> None:
         if len(at):
             wrong = at[not_issued(file, at, prefix, key, ranges)]
             tell("code_not_issued", wrong, _nothing)
-
-
-def named_parts(file: RelationFile) -> list[BatchPart]:
-    """Parts that hold at least one code."""
-    return [part for part in file.parts if part.end > part.start]

@@ -11,13 +11,21 @@ from xml.parsers import expat
 
 import numpy as np
 
-from yaosu.production.relation.columns import Columns, Refused
+from yaosu.production.relation.columns import Columns, RefusedError
 from yaosu.production.relation.dates import read_date
 from yaosu.production.relation.fastlane import PAD, FastLane
 from yaosu.production.relation.keys import TooManyError
 from yaosu.production.relation.model import BatchPart, RelationHead
 
-_RELATION = {"productcode", "subtypeno", "cascade", "packagespec", "comment", "linkproductcode", "assccorpcode"}
+_RELATION = {
+    "productcode",
+    "subtypeno",
+    "cascade",
+    "packagespec",
+    "comment",
+    "linkproductcode",
+    "assccorpcode",
+}
 _RELATION |= {"asscorpcode"}
 _BATCH = {"batchno", "madedate", "validatedate", "workshop", "linename", "linemanager"}
 _CODE = {"curcode", "packlayer", "parentcode", "flag"}
@@ -30,7 +38,7 @@ LANE_MIN = 4_096
 
 
 class XmlReader:
-    """One pass over one file. Raises Refused with the line where reading had to stop."""
+    """One pass over one file. Raises RefusedError with the line where reading had to stop."""
 
     def __init__(self, columns: Columns, fast: bool = True) -> None:
         self.columns = columns
@@ -49,7 +57,6 @@ class XmlReader:
         parser.EndElementHandler = self._end
         parser.StartDoctypeDeclHandler = self._doctype
         parser.EntityDeclHandler = self._doctype
-        parser.ExternalEntityRefHandler = self._doctype
         self._parser = parser
 
     # -- elements ---------------------------------------------------------------------------------------------
@@ -58,7 +65,7 @@ class XmlReader:
         return int(self._parser.CurrentLineNumber) + self._skipped
 
     def _doctype(self, *_: object) -> None:
-        raise Refused("relation_doctype", self._line())
+        raise RefusedError("relation_doctype", self._line())
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         name = tag.rpartition(":")[2].lower()
@@ -68,20 +75,20 @@ class XmlReader:
             return
         line = self._line()
         if len(self._path) >= self._limits.depth:
-            raise Refused("relation_too_deep", line, limit=self._limits.depth)
+            raise RefusedError("relation_too_deep", line, limit=self._limits.depth)
         self._check(attributes, line)
         expected = _EXPECTED_PARENT.get(name)
         if expected is not None and (not self._path or self._path[-1] != expected):
-            raise Refused("relation_misplaced", line, element=tag[:40], parent=expected.capitalize())
+            raise RefusedError("relation_misplaced", line, element=tag[:40], parent=expected.capitalize())
         if name == "relation":
             self._relation(attributes, line)
         elif name == "batch":
             self._batch(attributes, line)
         elif name in _MOVEMENT:
-            raise Refused("relation_is_movement_file", line)
+            raise RefusedError("relation_is_movement_file", line)
         elif name not in _WRAPPERS:
             if not self._path:
-                raise Refused("relation_root", line, element=tag[:40])
+                raise RefusedError("relation_root", line, element=tag[:40])
             self._note("relation_note_element", tag, line)
         self._path.append(name)
 
@@ -95,10 +102,12 @@ class XmlReader:
 
     def _check(self, attributes: dict[str, str], line: int) -> None:
         if len(attributes) > self._limits.attributes:
-            raise Refused("relation_too_many", line, what="attribute", limit=self._limits.attributes)
+            raise RefusedError("relation_too_many", line, what="attribute", limit=self._limits.attributes)
         for name, value in attributes.items():
             if len(value) > self._limits.value_chars or len(name) > self._limits.value_chars:
-                raise Refused("relation_value_too_long", line, name=name[:40], limit=self._limits.value_chars)
+                raise RefusedError(
+                    "relation_value_too_long", line, name=name[:40], limit=self._limits.value_chars
+                )
 
     def _note(self, code: str, name: str, line: int) -> None:
         if (code, name) not in self._noted and len(self._noted) < 200:
@@ -158,7 +167,9 @@ class XmlReader:
             code, layer = got.get("curcode", ""), got.get("packlayer", "")
             parent, flag = got.get("parentcode", ""), got.get("flag", "")
         elif len(code) > self._limits.value_chars or len(parent or "") > self._limits.value_chars:
-            raise Refused("relation_value_too_long", line, name="curCode", limit=self._limits.value_chars)
+            raise RefusedError(
+                "relation_value_too_long", line, name="curCode", limit=self._limits.value_chars
+            )
         self.columns.add(code, layer.strip(), (parent or "").strip(), (flag or "").strip(), line)
         self._seen += 1
         self._last_line = line
@@ -166,7 +177,7 @@ class XmlReader:
     # -- reading ----------------------------------------------------------------------------------------------
 
     def read(self, chunks: Iterator[bytes]) -> None:
-        """Take in the whole UTF-8 text. Raises Refused; `relation_xml_syntax` names line and reason."""
+        """Take in the whole UTF-8 text. Raises RefusedError; `relation_xml_syntax` names line and reason."""
         carry = b""
         for chunk in chunks:
             if self._lane is None:
@@ -193,7 +204,7 @@ class XmlReader:
             self._parser.Parse(data, final)
         except expat.ExpatError as error:
             reason = expat.ErrorString(error.code)
-            raise Refused(
+            raise RefusedError(
                 "relation_xml_syntax", error.lineno + self._skipped, reason=reason, column=error.offset + 1
             ) from None
 
@@ -212,7 +223,9 @@ class XmlReader:
         try:
             found = self._lane.match(buffer, starts, lengths)
         except TooManyError as error:
-            raise Refused("relation_too_many", self._line(), what=error.what, limit=error.limit) from None
+            raise RefusedError(
+                "relation_too_many", self._line(), what=error.what, limit=error.limit
+            ) from None
         at = 0
         for first, end in found.runs():
             # the parser sees the first element of the run where it stands …

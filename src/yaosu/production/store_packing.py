@@ -1,0 +1,138 @@
+"""SQL of packing. Writing happens only inside `packing`, on units locked by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from yaosu.db.engine import Connection
+
+_COLUMNS = """u.drug_id, u.code, u.batch_id, u.level, u.parent, u.status, u.holder, u.qty, u.last_bill"""
+
+# the same order as every bill: lowest level first, then product and code, so that nobody waits in a circle
+LOCK_UNITS = f"""
+SELECT {_COLUMNS} FROM unnest($1::int[], $2::text[]) AS a(drug_id, code)
+JOIN unit u ON u.drug_id = a.drug_id AND u.code = a.code
+ORDER BY u.level, u.drug_id, u.code FOR NO KEY UPDATE OF u"""
+
+# what is directly inside packages
+LOCK_CHILDREN = f"""
+SELECT {_COLUMNS} FROM unit u WHERE u.drug_id = $1 AND u.parent = ANY ($2::text[])
+ORDER BY u.level, u.drug_id, u.code FOR NO KEY UPDATE OF u"""
+
+COUNT_CHILDREN = "SELECT count(*) FROM unit WHERE drug_id = $1 AND parent = $2"
+
+CONTAINER = (
+    "SELECT code, packed_by, drug_ids FROM logistics_container WHERE code = ANY ($1::text[]) FOR UPDATE"
+)
+
+PUT_CONTAINER = """
+INSERT INTO logistics_container (code, packed_by, drug_ids) VALUES ($1, $2, $3)
+ON CONFLICT (code) DO UPDATE SET packed_by = excluded.packed_by, drug_ids = excluded.drug_ids"""
+
+DROP_CONTAINER = "DELETE FROM logistics_container WHERE code = $1"
+
+CONTAINER_BATCHES = """
+SELECT c.batch_id, c.qty FROM container_batch c WHERE c.drug_id = $1 AND c.code = $2 ORDER BY c.batch_id"""
+
+DROP_CONTAINER_BATCHES = "DELETE FROM container_batch WHERE drug_id = $1 AND code = $2"
+
+PUT_CONTAINER_BATCH = "INSERT INTO container_batch (drug_id, code, batch_id, qty) VALUES ($1, $2, $3, $4)"
+
+WRITE = """
+UPDATE unit u SET last_bill = v.last_bill, parent = v.parent, status = v.status, holder = v.holder,
+    qty = CASE WHEN u.level = 1 THEN NULL ELSE v.qty END, batch_id = v.batch_id,
+    since = CASE WHEN v.status IS NULL THEN NULL WHEN v.moved OR u.since IS NULL THEN $9 ELSE u.since END
+FROM unnest($1::int[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::int[], $7::int[], $8::int[], $10::bool[])
+    AS v(drug_id, code, last_bill, parent, status, holder, qty, batch_id, moved)
+WHERE u.drug_id = v.drug_id AND u.code = v.code"""
+
+INSERT_UNIT = """
+INSERT INTO unit (last_bill, drug_id, batch_id, level, code, parent, status, holder, qty, since)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"""
+
+DELETE_UNIT = "DELETE FROM unit WHERE drug_id = $1 AND code = $2"
+
+REPARENT = "UPDATE unit SET parent = $3 WHERE drug_id = $1 AND parent = $2"
+
+INSERT_REPLACED = """
+INSERT INTO unit_replaced (drug_id, old_code, new_code, bill_id, reason) VALUES ($1, $2, $3, $4, $5)"""
+
+REPLACED_BY = "SELECT new_code, bill_id FROM unit_replaced WHERE drug_id = $1 AND old_code = $2"
+
+INSERT_LINES = """
+INSERT INTO bill_line (bill_id, prev_bill, drug_id, batch_id, qty, pre_holder, pre, post, code, left_parent)
+SELECT $1, prev_bill, drug_id, batch_id, qty, pre_holder, pre, post, code, left_parent
+FROM unnest($2::bigint[], $3::int[], $4::int[], $5::int[], $6::int[], $7::text[], $8::text[], $9::text[], $10::text[])
+    AS v(prev_bill, drug_id, batch_id, qty, pre_holder, pre, post, code, left_parent)"""
+
+INSERT_SUBMISSION = "INSERT INTO submission (parts, body) VALUES (1, $1) RETURNING id"
+
+
+@dataclass(slots=True)
+class Package:
+    """A unit as locked. `qty` counts smallest packages in it now."""
+
+    drug_id: int
+    code: str
+    batch_id: int
+    level: int
+    parent: str | None
+    status: str | None
+    holder: int | None
+    qty: int
+    last_bill: int
+    changed: bool = False
+    moved: bool = False
+    """Whether this bill is an event of its own, not only a change of what is around or inside it."""
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """Primary key."""
+        return (self.drug_id, self.code)
+
+
+def _package(row: Any) -> Package:
+    return Package(
+        row["drug_id"],
+        row["code"],
+        row["batch_id"],
+        row["level"],
+        row["parent"],
+        row["status"],
+        row["holder"],
+        1 if row["qty"] is None else row["qty"],
+        row["last_bill"],
+    )
+
+
+async def lock(conn: Connection, keys: Sequence[tuple[int, str]]) -> list[Package]:
+    """The stored packages of these keys, locked."""
+    if not keys:
+        return []
+    return [_package(r) for r in await conn.fetch(LOCK_UNITS, [k[0] for k in keys], [k[1] for k in keys])]
+
+
+async def children(conn: Connection, drug_id: int, codes: Sequence[str]) -> list[Package]:
+    """What is directly inside, locked."""
+    return [_package(r) for r in await conn.fetch(LOCK_CHILDREN, drug_id, list(codes))]
+
+
+async def write(conn: Connection, packages: Sequence[Package], at: datetime) -> None:
+    """Write changed packages back."""
+    if packages:
+        await conn.execute(
+            WRITE,
+            [p.drug_id for p in packages],
+            [p.code for p in packages],
+            [p.last_bill for p in packages],
+            [p.parent for p in packages],
+            [p.status for p in packages],
+            [p.holder for p in packages],
+            [p.qty for p in packages],
+            [p.batch_id for p in packages],
+            at,
+            [p.moved for p in packages],
+        )

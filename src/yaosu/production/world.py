@@ -1,0 +1,196 @@
+"""The packages a packing bill touches, in memory: climbing, taking out, putting in, and writing back.
+
+State sits on the outermost package (D3). Whatever happens, the quantity of every package around changes with what
+goes in or out, and the ledger does not, because nothing leaves the account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from yaosu.codes import NotACode, TraceCode, parse
+from yaosu.db.engine import Connection
+from yaosu.db.leaf import leaf_hash
+from yaosu.errors import Finding, YaosuError
+from yaosu.production import store_activation
+from yaosu.production import store_packing as store
+from yaosu.production.keeping import pack_body
+from yaosu.production.store_packing import Package
+from yaosu.registry.resolver import Registry
+from yaosu.subject import Subject
+
+LOGISTICS = 90
+CODES_MAX = 2_000
+PACKABLE = frozenset({"A", "I"})
+
+
+@dataclass(slots=True)
+class Line:
+    """One package's own event in a packing bill."""
+
+    package: Package
+    prev_bill: int
+    pre: str
+    post: str
+    holder: int
+    left: str = ""
+
+
+@dataclass
+class Bench:
+    """The packing bench: locked packages by key, lines of the bill to be, and what was found wrong."""
+
+    conn: Connection
+    subject: Subject
+    registry: Registry
+    bill_id: int = 0
+    packages: dict[tuple[int, str], Package] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    # -- looking ----------------------------------------------------------------------------------------------
+
+    def read(self, raw: str) -> TraceCode | None:
+        """The code of a scan; an unreadable one is a finding."""
+        code = parse(raw, self.registry.customs)
+        if isinstance(code, NotACode):
+            reason = Finding(code.code, code.params).text("zh")
+            self.refuse("pack_code_unreadable", raw[:100], reason=reason)
+            return None
+        return code
+
+    def refuse(self, code: str, where: str, **params: object) -> None:
+        """Note one thing wrong with one scan."""
+        self.findings.append(Finding(code, {"code": where, **params}, where))
+
+    def stop_if_refused(self) -> None:
+        """Refuse the whole bill (`pack_refused`) when anything was found."""
+        if self.findings:
+            raise YaosuError("pack_refused", {"count": len(self.findings)}, self.findings)
+
+    async def lock(self, codes: Sequence[TraceCode]) -> list[Package]:
+        """Lock the packages of these codes and everything around them; unknown codes are findings."""
+        keys = []
+        for code in codes:
+            drug_id = self.registry.resolve(code).drug_id
+            if drug_id is None:
+                self.refuse("pack_unit_unknown", code.text)
+            else:
+                keys.append((drug_id, code.text))
+        await self.lock_keys(keys)
+        found = []
+        for key in keys:
+            if key in self.packages:
+                found.append(self.packages[key])
+            else:
+                self.refuse("pack_unit_unknown", key[1])
+        return found
+
+    async def lock_keys(self, keys: Sequence[tuple[int, str]]) -> None:
+        """Lock packages, then what is around them, level by level upward."""
+        missing = [k for k in dict.fromkeys(keys) if k not in self.packages]
+        while missing:
+            for one in await store.lock(self.conn, missing):
+                self.packages[one.key] = one
+            around = {(p.drug_id, p.parent) for p in self.packages.values() if p.parent is not None}
+            missing = sorted(k for k in around if k not in self.packages)
+
+    def above(self, package: Package) -> list[Package]:
+        """Packages around, innermost first."""
+        out = []
+        while package.parent is not None:
+            package = self.packages[(package.drug_id, package.parent)]
+            out.append(package)
+        return out
+
+    def root(self, package: Package) -> Package:
+        """The outermost package, which carries the state."""
+        around = self.above(package)
+        return around[-1] if around else package
+
+    def check_held(self, package: Package, allowed: frozenset[str] = PACKABLE) -> bool:
+        """Whether the package is in our account in one of the statuses; otherwise a finding."""
+        root = self.root(package)
+        if root.holder != self.subject.org or root.status not in allowed:
+            status = root.status if root.holder == self.subject.org else "—"
+            self.refuse("pack_not_held", package.code, status=status or "—")
+            return False
+        return True
+
+    # -- changing ---------------------------------------------------------------------------------------------
+
+    def take_out(self, package: Package, post: str = "") -> str:
+        """Out of whatever it is in; it gets its own state. The package it was directly in, or ""."""
+        root, left = self.root(package), package.parent or ""
+        status, holder = root.status or "", root.holder
+        for one in self.above(package):
+            one.qty -= package.qty
+            one.changed = True
+            assert one.qty >= 0, "a package with less than nothing in it"
+        package.parent = None
+        package.status, package.holder = post or status, holder
+        package.changed = True
+        return left
+
+    def put_in(self, package: Package, container: Package) -> None:
+        """Into a container of the same state; the package's own state goes."""
+        package.parent, package.status, package.holder = container.code, None, None
+        package.changed = True
+        for one in [container, *self.above(container)]:
+            one.qty += package.qty
+            one.changed = True
+
+    def event(self, package: Package, pre: str, post: str, left: str = "") -> None:
+        """Record that the bill is an event of this package itself."""
+        self.lines.append(Line(package, package.last_bill, pre, post, self.subject.org, left))
+        package.last_bill = self.bill_id
+        package.changed = package.moved = True
+
+    # -- writing ----------------------------------------------------------------------------------------------
+
+    async def number(self) -> None:
+        """Take the bill's id, after the locks, so that ids rise along each unit's life."""
+        self.bill_id = (await self.conn.fetch(store_activation.NEXT_BILLS, 1))[0][0]
+
+    async def record(self, kind: int, bill_no: str, header: dict[str, Any], qty: int) -> datetime:
+        """Write packages, bill, lines and the submission."""
+        body = orjson.dumps(header)
+        submission = await self.conn.fetchval(store.INSERT_SUBMISSION, pack_body(body))
+        judged = "\n".join(
+            f"{li.package.drug_id} {li.package.code} {li.pre}{li.post} {li.left}" for li in self.lines
+        )
+        content = leaf_hash((f"{kind}|{bill_no}".encode(), body))
+        leaf = leaf_hash((content, f"{self.bill_id}|{kind}|{self.subject.org}\n{judged}".encode()))
+        drugs = sorted({li.package.drug_id for li in self.lines})
+        org = self.subject.org
+        await store.write(self.conn, [p for p in self.packages.values() if p.changed], self.at)
+        recorded = await store_activation.insert_bill(
+            self.conn,
+            (
+                *(self.bill_id, org, org, self.subject.account_id, kind, len(self.lines), qty, self.at),
+                *(submission, 0, bill_no, content, leaf, header, drugs),
+            ),
+        )
+        rows = [
+            (
+                li.prev_bill,
+                li.package.drug_id,
+                li.package.batch_id,
+                li.package.qty,
+                li.holder,
+                li.pre,
+                li.post,
+                li.package.code,
+                li.left,
+            )
+            for li in self.lines
+        ]
+        columns = [list(c) for c in zip(*rows, strict=True)]
+        await self.conn.execute(store.INSERT_LINES, self.bill_id, *columns)
+        return recorded
