@@ -9,7 +9,7 @@ import pytest
 
 from access.helpers import PASSWORD, make_account, make_key, make_org, subject_of
 from yaosu.access import accounts, audit, keys, service
-from yaosu.access.scopes import grantable, permissions
+from yaosu.access.scopes import grantable, permissions, scopes_of
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.subject import SYSTEM, Subject
@@ -262,3 +262,17 @@ def test_every_role_gives_permissions_and_every_permission_has_both_names() -> N
 def test_a_trading_organisation_can_never_hold_supervision_or_platform_permissions() -> None:
     for org_type in "1234578":
         assert not grantable(org_type) & {"supervise.read", "registry.admin", "platform.read"}
+
+
+def test_codes_are_requested_by_those_who_make_drugs_only() -> None:
+    assert "code.request" in grantable("1") & grantable("7")
+    for org_type in "23458":
+        assert not grantable(org_type) & {"code.request", "production.write", "production.read"}
+        assert not scopes_of("admin", org_type) & {"code.request", "production.write"}
+
+
+async def test_an_administrator_of_any_type_can_appoint_another(db: Connection) -> None:
+    for org_type in (1, 2, 3, 4, 5, 7, 8):
+        admin = await subject_of(db, await make_org(db, org_type))
+        made, _ = await accounts.create_account(db, admin, f"second.admin{org_type}", "副手", "admin")
+        assert made.role == "admin"

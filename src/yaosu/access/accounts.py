@@ -146,7 +146,9 @@ def _check_beyond(subject: Subject, role: str) -> None:
 
     The operator appoints administrators of organisations without holding their permissions itself.
     """
-    if subject.org_id is not None and not all(subject.can(s) for s in scopes.scopes_of(role)):
+    if subject.org_id is not None and not all(
+        subject.can(s) for s in scopes.scopes_of(role, subject.org_type)
+    ):
         raise YaosuError("role_beyond", {"role": role})
 
 

@@ -141,7 +141,10 @@ async def roles(conn: Conn, subject: CurrentSubject, org_id: Org = None) -> Role
     kind = facts.org_type if facts else None
     table = scopes.permissions()
     return RolesOut(
-        roles=[RoleOut(id=r.id, zh=r.zh, en=r.en, scopes=sorted(r.scopes)) for r in scopes.roles_for(kind)],
+        roles=[
+            RoleOut(id=r.id, zh=r.zh, en=r.en, scopes=sorted(scopes.scopes_of(r.id, kind)))
+            for r in scopes.roles_for(kind)
+        ],
         scopes=[
             ScopeOut(id=s.id, zh=s.zh, en=s.en)
             for s in table.scopes.values()

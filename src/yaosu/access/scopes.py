@@ -23,6 +23,8 @@ class Scope:
     id: str
     zh: str
     en: str
+    types: frozenset[str]
+    """Organisation types that have it (standards §5.8); empty for all."""
 
     def label(self, lang: str) -> str:
         """Name in the reader's language."""
@@ -63,7 +65,7 @@ def permissions() -> Permissions:
     """The table in force. Raises ValueError when a role names a permission that does not exist."""
     text = (resources.files("yaosu.access") / "permissions.yaml").read_text("utf-8")
     data = yaml.safe_load(text)
-    scopes = {k: Scope(k, v["zh"], v["en"]) for k, v in data["scopes"].items()}
+    scopes = {k: Scope(k, v["zh"], v["en"], frozenset(v.get("types", ()))) for k, v in data["scopes"].items()}
     roles = {}
     for key, row in data["roles"].items():
         unknown = set(row["scopes"]) - set(scopes)
@@ -73,10 +75,16 @@ def permissions() -> Permissions:
     return Permissions(data["version"], data["source"], scopes, roles)
 
 
-def scopes_of(role: str) -> frozenset[str]:
-    """The permissions of `role`; none for a role that no longer exists."""
-    found = permissions().roles.get(role)
-    return found.scopes if found else frozenset()
+@cache
+def scopes_of(role: str, org_type: str | None) -> frozenset[str]:
+    """The permissions that `role` has in an organisation of this type; none for a role that no longer exists."""
+    table = permissions()
+    found = table.roles.get(role)
+    return frozenset(s for s in found.scopes if _has(table.scopes[s], org_type)) if found else frozenset()
+
+
+def _has(scope: Scope, org_type: str | None) -> bool:
+    return not org_type or not scope.types or org_type in scope.types
 
 
 def role_for(role: str, org_type: str | None) -> Role:
@@ -99,7 +107,7 @@ def roles_for(org_type: str | None) -> list[Role]:
 
 def grantable(org_type: str | None) -> frozenset[str]:
     """All permissions that a key of an organisation of this type may carry."""
-    return frozenset().union(*(r.scopes for r in roles_for(org_type)))
+    return frozenset().union(*(scopes_of(r.id, org_type) for r in roles_for(org_type)))
 
 
 def check_scopes(wanted: Iterable[str], holder: frozenset[str], org_type: str | None) -> frozenset[str]:

@@ -83,7 +83,7 @@ def account_subject(row: Any, session_id: int) -> Subject:
         org_id=row["org_id"],
         org_type=row["org_type"] or "",
         role=row["role"],
-        scopes=frozenset() if row["must_change"] else scopes_of(row["role"]),
+        scopes=frozenset() if row["must_change"] else scopes_of(row["role"], row["org_type"]),
         lang=row["lang"],
         region=row["region"] or "",
         name=row["name"],
