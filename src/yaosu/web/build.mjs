@@ -68,8 +68,9 @@ for (const name of [...packages].sort()) {
   const folder = path.join(root, "node_modules", name);
   const { version, license } = JSON.parse(await readFile(path.join(folder, "package.json"), "utf8"));
   licences += `${name} ${version} (${license})\n\n`;
-  for (const file of (await readdir(folder)).filter((entry) => /^(licen[cs]e|notice)/i.test(entry)).sort())
-    licences += (await readFile(path.join(folder, file), "utf8")).trim() + "\n\n";
+  for (const entry of (await readdir(folder, { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1)))
+    if (entry.isFile() && /^(licen[cs]e|notice)/i.test(entry.name))
+      licences += (await readFile(path.join(folder, entry.name), "utf8")).trim() + "\n\n";
   licences += "-".repeat(80) + "\n\n";
 }
 await writeFile(path.join(dist, "licences.txt"), licences);
