@@ -157,9 +157,7 @@ async def make_market(conn: Connection) -> Market:
     levels = (("盒", 1, BOX), ("箱", 10, CASE), ("托盘", 40, PALLET))
     drug_id = await make_product(conn, maker, levels=levels)
     registry = await load_registry(conn)
-    return Market(
-        conn, registry, BatchCache(), maker, wholesaler, other, pharmacy, store, hospital, drug_id
-    )
+    return Market(conn, registry, BatchCache(), maker, wholesaler, other, pharmacy, store, hospital, drug_id)
 
 
 async def activate(
@@ -223,7 +221,15 @@ async def activate(
         INSERT INTO unit (last_bill, drug_id, batch_id, level, code, parent, status, holder, qty, since)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)""",
         [
-            (bill_id, drug_id, batch_id, level, text, parent, *((status, maker) if parent is None else (None, None)))
+            (
+                bill_id,
+                drug_id,
+                batch_id,
+                level,
+                text,
+                parent,
+                *((status, maker) if parent is None else (None, None)),
+            )
             + (qty, when if parent is None else None)
             for level, text, parent, qty in rows
         ],

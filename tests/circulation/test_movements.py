@@ -106,10 +106,14 @@ async def test_a_package_and_its_content_in_one_bill_and_doubled_scans_are_named
     assert result.qty == 20
 
 
-async def test_goods_on_their_way_to_somebody_else_go_to_quarantine_and_never_to_stock(market: Market) -> None:
+async def test_goods_on_their_way_to_somebody_else_go_to_quarantine_and_never_to_stock(
+    market: Market,
+) -> None:
     goods = await activate(market)
     await market.ship(market.maker, market.other, [goods.cases[0]])
-    result = await market.move(102, market.wholesaler, [goods.cases[0], goods.cases[1]], from_org=market.maker)
+    result = await market.move(
+        102, market.wholesaler, [goods.cases[0], goods.cases[1]], from_org=market.maker
+    )
     assert verdicts(result) == {goods.cases[0]: "in_transit_elsewhere", goods.cases[1]: "no_notice"}
     assert await market.stock(market.wholesaler) == 0
     rows = await market.conn.fetch("SELECT code, moved FROM quarantine WHERE org = $1", market.wholesaler)
@@ -117,7 +121,9 @@ async def test_goods_on_their_way_to_somebody_else_go_to_quarantine_and_never_to
     assert result.checks[0]["outcome"] == "mismatch"
 
 
-async def test_a_late_shipment_report_lets_the_same_goods_in_and_closes_the_quarantine(market: Market) -> None:
+async def test_a_late_shipment_report_lets_the_same_goods_in_and_closes_the_quarantine(
+    market: Market,
+) -> None:
     goods = await activate(market)
     case = goods.cases[0]
     first = await market.move(102, market.wholesaler, [case], from_org=market.maker)
@@ -131,7 +137,9 @@ async def test_a_late_shipment_report_lets_the_same_goods_in_and_closes_the_quar
     assert open_ == 0
 
 
-async def test_the_receipt_check_counts_matched_short_over_and_wrong_at_any_mix_of_levels(market: Market) -> None:
+async def test_the_receipt_check_counts_matched_short_over_and_wrong_at_any_mix_of_levels(
+    market: Market,
+) -> None:
     goods = await activate(market, cases=4, pallets=2)
     await market.ship(market.maker, market.wholesaler, [goods.pallets[0]], bill_no="CK-1")
     await market.ship(market.maker, market.wholesaler, [goods.cases[2]], bill_no="CK-2")
@@ -154,7 +162,9 @@ async def test_the_receipt_check_counts_matched_short_over_and_wrong_at_any_mix_
     assert state == "part"
 
 
-async def test_what_the_buyer_rejects_goes_back_to_the_seller_with_a_notice_of_its_own(market: Market) -> None:
+async def test_what_the_buyer_rejects_goes_back_to_the_seller_with_a_notice_of_its_own(
+    market: Market,
+) -> None:
     goods = await activate(market)
     shipped = await market.ship(market.maker, market.wholesaler, goods.cases)
     receipt = await market.move(
@@ -211,8 +221,12 @@ async def test_the_same_submission_again_gets_the_same_answer_and_moves_nothing(
     goods = await activate(market)
     when = datetime.now(UTC) - timedelta(hours=1)
     codes = [goods.cases[0], goods.boxes_of(1)[0], "X"]
-    first = await market.move(201, market.maker, codes, to_org=market.wholesaler, bill_no="A", happened_at=when)
-    again = await market.move(201, market.maker, codes, to_org=market.wholesaler, bill_no="A", happened_at=when)
+    first = await market.move(
+        201, market.maker, codes, to_org=market.wholesaler, bill_no="A", happened_at=when
+    )
+    again = await market.move(
+        201, market.maker, codes, to_org=market.wholesaler, bill_no="A", happened_at=when
+    )
     assert again.replayed
     wanted, given = first.as_json("zh"), again.as_json("zh")
     assert given.pop("replayed") is True and wanted.pop("replayed") is False
@@ -222,7 +236,9 @@ async def test_the_same_submission_again_gets_the_same_answer_and_moves_nothing(
     assert given == wanted
 
 
-async def test_other_content_under_a_used_number_is_a_conflict_that_names_the_difference(market: Market) -> None:
+async def test_other_content_under_a_used_number_is_a_conflict_that_names_the_difference(
+    market: Market,
+) -> None:
     goods = await activate(market)
     when = datetime.now(UTC) - timedelta(hours=1)
     await market.ship(market.maker, market.wholesaler, [goods.cases[0]], bill_no="A", happened_at=when)
@@ -298,7 +314,9 @@ async def test_expired_goods_are_neither_sold_nor_shipped_but_may_be_returned(ma
     await market.ship(market.maker, market.pharmacy, goods.cases, happened_at=august)
     await market.move(102, market.pharmacy, goods.cases, from_org=market.maker, happened_at=august)
     last_day = datetime(2026, 9, 30, 15, 59, tzinfo=UTC)
-    assert (await market.move(321, market.pharmacy, [goods.boxes[0]], happened_at=last_day)).status == "accepted"
+    assert (
+        await market.move(321, market.pharmacy, [goods.boxes[0]], happened_at=last_day)
+    ).status == "accepted"
     next_day = datetime(2026, 9, 30, 16, 0, tzinfo=UTC)
     late = await market.move(321, market.pharmacy, [goods.boxes[1]], happened_at=next_day)
     assert late.results[0].verdict == "expired"
@@ -330,7 +348,9 @@ async def test_a_chain_submits_for_its_stores_and_others_need_a_delegation(marke
     goods = await activate(market)
     await market.pass_on(market.maker, market.pharmacy, goods.cases)
     await market.move(203, market.pharmacy, [goods.cases[0]], to_org=market.store)
-    received = await market.move(104, market.store, [goods.cases[0]], from_org=market.pharmacy, by=market.pharmacy)
+    received = await market.move(
+        104, market.store, [goods.cases[0]], from_org=market.pharmacy, by=market.pharmacy
+    )
     assert received.status == "accepted"
     with pytest.raises(YaosuError) as caught:
         await market.move(321, market.store, [goods.boxes[0]], by=market.wholesaler)
