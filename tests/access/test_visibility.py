@@ -20,7 +20,7 @@ TRACE_TABLES = (
     "bill|bill_line|bill_note|unit|container_batch|notice|notice_line|receipt_check|balance|entry|quarantine"
     "|batch"
 )
-READS = re.compile(rf"\b(?:FROM|JOIN)\s+(?:ONLY\s+)?({TRACE_TABLES})\b", re.IGNORECASE)
+READS = re.compile(rf"\b(?:(?<!DELETE )FROM|JOIN)\s+(?:ONLY\s+)?({TRACE_TABLES})\b", re.IGNORECASE)
 MARK = "/*visible:"
 
 BILLS = "SELECT b.id FROM bill b WHERE /*visible:bill b*/ AND b.id > $1 ORDER BY b.id"
@@ -321,6 +321,7 @@ def test_the_scan_finds_a_query_that_slips_past(source: str) -> None:
     [
         "Q = 'SELECT 1 FROM bill b WHERE /*visible:bill b*/'",
         "Q = 'INSERT INTO bill (id) VALUES ($1)'",
+        "Q = 'DELETE FROM unit WHERE code = $1'",
         "'''Reads FROM unit in prose.'''\ndef f():\n    '''FROM bill'''",
         "Q = 'SELECT 1 FROM billing'",
         "# The answer again.\n# ungated: write path, the same owner's own number\nQ = 'SELECT 1 FROM bill'",
