@@ -14,12 +14,30 @@ ROOT = Path(__file__).resolve().parent.parent / "requirements"
 
 def main() -> None:
     for name in ("base", "dev"):
-        command = [sys.executable, "-m", "piptools", "compile", "--quiet", "--generate-hashes", "--strip-extras"]
-        command += ["--allow-unsafe", "--no-emit-index-url", "--no-emit-trusted-host", "--no-header", "--no-emit-find-links"]
+        command = [
+            sys.executable,
+            "-m",
+            "piptools",
+            "compile",
+            "--quiet",
+            "--generate-hashes",
+            "--strip-extras",
+        ]
+        command += [
+            "--allow-unsafe",
+            "--no-emit-index-url",
+            "--no-emit-trusted-host",
+            "--no-header",
+            "--no-emit-find-links",
+        ]
         command += ["--no-annotate", "--output-file", f"{name}.txt", f"{name}.in", *sys.argv[1:]]
         subprocess.run(command, cwd=ROOT, check=True)
         text = (ROOT / f"{name}.txt").read_text()
-        kept = [line for line in text.splitlines() if not re.match(r"\s*(--(extra-)?index-url|--find-links|--trusted-host)", line)]
+        kept = [
+            line
+            for line in text.splitlines()
+            if not re.match(r"\s*(--(extra-)?index-url|--find-links|--trusted-host)", line)
+        ]
         (ROOT / f"{name}.txt").write_text("\n".join(kept) + "\n")
 
 

@@ -8,7 +8,7 @@ import sys
 
 def main() -> int:
     target = sys.argv[1]
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - the system's Python runs this
         print(f"Yaosu needs Python 3.11 or newer; this is {sys.version.split()[0]}.", file=sys.stderr)
         return 1
     try:

@@ -92,7 +92,6 @@ def debian_server() -> Iterator[str | None]:
     data = folder / "data"
     # PostgreSQL refuses to run as root; Debian's package brings the account `postgres`
     become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
     subprocess.run(
         [
             *become,
@@ -107,8 +106,10 @@ def debian_server() -> Iterator[str | None]:
             "-U",
             "postgres",
         ],
-        **quiet,
-    )  # type: ignore[call-overload]
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd=folder,
+    )
     options = f"-c listen_addresses='' -k {folder} -c fsync=off -c max_connections=150"
     start = [
         *become,
@@ -122,7 +123,7 @@ def debian_server() -> Iterator[str | None]:
         options,
         "start",
     ]
-    subprocess.run(start, **quiet)  # type: ignore[call-overload]
+    subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd=folder)
     try:
         yield f"postgresql://postgres@/postgres?host={folder}"
     finally:

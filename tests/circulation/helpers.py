@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from registry.helpers import make_org, make_product
 from yaosu.circulation.apply import apply_group
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.model import Movement, MovementResult
@@ -19,8 +20,6 @@ from yaosu.db.engine import Connection
 from yaosu.registry.model import OrgType
 from yaosu.registry.resolver import Registry, load_registry
 from yaosu.subject import Subject
-
-from registry.helpers import make_org, make_product
 
 _numbers = itertools.count(1)
 BOX, CASE, PALLET = "8385793", "8385794", "8385795"
@@ -174,7 +173,8 @@ async def activate(
     conn, drug_id, maker = market.conn, market.drug_id, market.maker
     batch_no = batch_no or f"B{next(_numbers)}"
     batch_id = await conn.fetchval(
-        "INSERT INTO batch (drug_id, batch_no, maker, produced_on, expires_on) VALUES ($1, $2, $3, $4, $5) RETURNING id",
+        "INSERT INTO batch (drug_id, batch_no, maker, produced_on, expires_on) "
+        "VALUES ($1, $2, $3, $4, $5) RETURNING id",
         drug_id,
         batch_no,
         maker,
@@ -229,8 +229,9 @@ async def activate(
                 text,
                 parent,
                 *((status, maker) if parent is None else (None, None)),
+                qty,
+                when if parent is None else None,
             )
-            + (qty, when if parent is None else None)
             for level, text, parent, qty in rows
         ],
     )
@@ -246,7 +247,8 @@ async def activate(
         status,
     )
     await conn.execute(
-        "INSERT INTO balance (drug_id, batch_id, org, status, qty) VALUES ($1, $2, $3, 'P', $4::bigint), ($1, $2, $3, $5, $6::bigint)",
+        "INSERT INTO balance (drug_id, batch_id, org, status, qty) "
+        "VALUES ($1, $2, $3, 'P', $4::bigint), ($1, $2, $3, $5, $6::bigint)",
         drug_id,
         batch_id,
         maker,

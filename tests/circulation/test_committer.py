@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from circulation.helpers import Goods, Market, activate, make_market
 from yaosu.circulation import apply
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.committer import Committer
@@ -19,8 +20,6 @@ from yaosu.circulation.model import Movement, MovementResult
 from yaosu.circulation.service import submit
 from yaosu.db.engine import Pool, open_pool
 from yaosu.errors import YaosuError
-
-from circulation.helpers import Goods, Market, activate, make_market
 
 WHEN = datetime.now(UTC) - timedelta(hours=1)
 

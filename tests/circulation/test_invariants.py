@@ -15,11 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from circulation.helpers import Goods, Market, activate, make_market
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.rules.bill_types import bill_types
-
-from circulation.helpers import Goods, Market, activate, make_market
 
 STEPS_MAX = int(os.environ.get("YAOSU_TEST_STEPS", "25"))
 EXAMPLES = int(os.environ.get("YAOSU_TEST_EXAMPLES", "40"))

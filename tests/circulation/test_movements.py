@@ -8,10 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 import pytest_asyncio
 
+from circulation.helpers import Market, activate, make_market
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
-
-from circulation.helpers import Market, activate, make_market
 
 
 @pytest_asyncio.fixture(loop_scope="module")
