@@ -27,6 +27,7 @@ interface CheckAnswer {
 const GROUP_MAX = 50;
 const GROUP_MAX_BACKLOG = 500;
 const GATHER_MS = 25;
+const DUPLICATE_SHOWN_MS = 1500;
 
 export class Station {
   private readonly journal: Journal;
@@ -45,6 +46,8 @@ export class Station {
   /** Grows when the context changes: answers to older questions are not taken. */
   private question = 0;
   private halted = false;
+  /** A duplicate is said at once; an earlier code's "ok" arriving a moment later must not wipe it out. */
+  private duplicateUntil = 0;
   private drawing = 0;
 
   constructor(private readonly root: HTMLElement) {
@@ -85,9 +88,11 @@ export class Station {
       this.view.showLast(line);
       this.view.announce(t("重复，与第 {0} 条相同", "Duplicate of no. {0}", known), true);
       this.signal("duplicate");
+      this.duplicateUntil = performance.now() + DUPLICATE_SHOWN_MS;
       return;
     }
     const row = this.journal.add(raw, via);
+    this.duplicateUntil = 0;
     this.remember(row);
     if (!this.root.dataset["checkUrl"]) this.signal("ok", "pending");
     this.view.showLast({ ...row, mark: "pending" });
@@ -257,7 +262,7 @@ export class Station {
       }
     }
     if (answer.tally) this.serverTally = answer.tally;
-    if (last) {
+    if (last && (worst !== "ok" || performance.now() > this.duplicateUntil)) {
       this.view.showLast(last);
       const said = [last.result?.verdict, last.result?.product, last.mark === "ok" ? "" : last.result?.message, last.mark === "ok" ? "" : last.result?.next];
       this.view.announce(said.filter(Boolean).join(english ? ", " : "，"), worst !== "ok");
