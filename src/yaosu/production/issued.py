@@ -57,3 +57,8 @@ def sequences(prefix: str, endings: Longs, key: IssueKey) -> Longs:
 
 def _by_text(codes: list[str], key: IssueKey) -> Longs:
     return np.array([-1 if n is None else n for n in locate_many(codes, key)], dtype=np.int64)
+
+
+def one_number(number: int | None) -> Longs:
+    """A single sequence number in the form that `in_ranges` takes; None becomes −1."""
+    return np.array([-1 if number is None else number], dtype=np.int64)

@@ -9,17 +9,17 @@ from typing import Any
 
 from yaosu.db.engine import Connection
 
-_COLUMNS = """u.drug_id, u.code, u.batch_id, u.level, u.parent, u.status, u.holder, u.qty, u.last_bill"""
-
 # the same order as every bill: lowest level first, then product and code, so that nobody waits in a circle
-LOCK_UNITS = f"""
-SELECT {_COLUMNS} FROM unnest($1::int[], $2::text[]) AS a(drug_id, code)
+LOCK_UNITS = """
+SELECT u.drug_id, u.code, u.batch_id, u.level, u.parent, u.status, u.holder, u.qty, u.last_bill
+FROM unnest($1::int[], $2::text[]) AS a(drug_id, code)
 JOIN unit u ON u.drug_id = a.drug_id AND u.code = a.code
 ORDER BY u.level, u.drug_id, u.code FOR NO KEY UPDATE OF u"""
 
 # what is directly inside packages
-LOCK_CHILDREN = f"""
-SELECT {_COLUMNS} FROM unit u WHERE u.drug_id = $1 AND u.parent = ANY ($2::text[])
+LOCK_CHILDREN = """
+SELECT u.drug_id, u.code, u.batch_id, u.level, u.parent, u.status, u.holder, u.qty, u.last_bill
+FROM unit u WHERE u.drug_id = $1 AND u.parent = ANY ($2::text[])
 ORDER BY u.level, u.drug_id, u.code FOR NO KEY UPDATE OF u"""
 
 COUNT_CHILDREN = "SELECT count(*) FROM unit WHERE drug_id = $1 AND parent = $2"
@@ -35,7 +35,11 @@ ON CONFLICT (code) DO UPDATE SET packed_by = excluded.packed_by, drug_ids = excl
 DROP_CONTAINER = "DELETE FROM logistics_container WHERE code = $1"
 
 CONTAINER_BATCHES = """
-SELECT c.batch_id, c.qty FROM container_batch c WHERE c.drug_id = $1 AND c.code = $2 ORDER BY c.batch_id"""
+SELECT c.drug_id, c.code, c.batch_id, c.qty
+FROM unnest($1::int[], $2::text[]) AS a(drug_id, code)
+JOIN container_batch c ON c.drug_id = a.drug_id AND c.code = a.code"""
+
+MAKERS = "SELECT drug_id, id, maker FROM batch WHERE drug_id = ANY ($1::int[]) AND id = ANY ($2::int[])"
 
 DROP_CONTAINER_BATCHES = "DELETE FROM container_batch WHERE drug_id = $1 AND code = $2"
 
@@ -43,7 +47,7 @@ PUT_CONTAINER_BATCH = "INSERT INTO container_batch (drug_id, code, batch_id, qty
 
 WRITE = """
 UPDATE unit u SET last_bill = v.last_bill, parent = v.parent, status = v.status, holder = v.holder,
-    qty = CASE WHEN u.level = 1 THEN NULL ELSE v.qty END, batch_id = v.batch_id,
+    qty = CASE WHEN u.level = 1 AND v.qty = 1 THEN NULL ELSE v.qty END, batch_id = v.batch_id,
     since = CASE WHEN v.status IS NULL THEN NULL WHEN v.moved OR u.since IS NULL THEN $9 ELSE u.since END
 FROM unnest($1::int[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::int[], $7::int[], $8::int[], $10::bool[])
     AS v(drug_id, code, last_bill, parent, status, holder, qty, batch_id, moved)
@@ -67,6 +71,9 @@ INSERT INTO bill_line (bill_id, prev_bill, drug_id, batch_id, qty, pre_holder, p
 SELECT $1, prev_bill, drug_id, batch_id, qty, pre_holder, pre, post, code, left_parent
 FROM unnest($2::bigint[], $3::int[], $4::int[], $5::int[], $6::int[], $7::text[], $8::text[], $9::text[], $10::text[])
     AS v(prev_bill, drug_id, batch_id, qty, pre_holder, pre, post, code, left_parent)"""
+
+# the bill of a number, to answer a repetition
+BILL = "SELECT id, content_hash, recorded_at, lines, qty FROM bill WHERE owner = $1 AND bill_no = $2"
 
 INSERT_SUBMISSION = "INSERT INTO submission (parts, body) VALUES (1, $1) RETURNING id"
 

@@ -11,7 +11,7 @@ LOCK_ORG = "SELECT pg_advisory_xact_lock(4004, $1)"
 
 INSERT = """
 INSERT INTO upload (org, account_id, name, purpose, size, sha256, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7) 
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 RETURNING id, org, name, purpose, size, received, state, sha256, created_at, expires_at"""
 
 GET = """

@@ -52,6 +52,8 @@ class Bench:
     packages: dict[tuple[int, str], Package] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    contents: dict[tuple[int, str], dict[int, int]] = field(default_factory=dict)
+    """Smallest packages by batch in each row of a logistics container."""
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     # -- looking ----------------------------------------------------------------------------------------------
@@ -100,6 +102,19 @@ class Bench:
                 self.packages[one.key] = one
             around = {(p.drug_id, p.parent) for p in self.packages.values() if p.parent is not None}
             missing = sorted(k for k in around if k not in self.packages)
+        await self._load_contents()
+
+    async def _load_contents(self) -> None:
+        fresh = [p for p in self.packages.values() if p.level == LOGISTICS and p.key not in self.contents]
+        mixed = [p.key for p in fresh if not p.batch_id]
+        for one in fresh:
+            self.contents[one.key] = {one.batch_id: one.qty} if one.batch_id else {}
+        if mixed:
+            rows = await self.conn.fetch(
+                store.CONTAINER_BATCHES, [k[0] for k in mixed], [k[1] for k in mixed]
+            )
+            for row in rows:
+                self.contents[(row["drug_id"], row["code"])][row["batch_id"]] = row["qty"]
 
     def above(self, package: Package) -> list[Package]:
         """Packages around, innermost first."""
@@ -130,9 +145,7 @@ class Bench:
         root, left = self.root(package), package.parent or ""
         status, holder = root.status or "", root.holder
         for one in self.above(package):
-            one.qty -= package.qty
-            one.changed = True
-            assert one.qty >= 0, "a package with less than nothing in it"
+            self._count(one, package, -package.qty)
         package.parent = None
         package.status, package.holder = post or status, holder
         package.changed = True
@@ -143,8 +156,15 @@ class Bench:
         package.parent, package.status, package.holder = container.code, None, None
         package.changed = True
         for one in [container, *self.above(container)]:
-            one.qty += package.qty
-            one.changed = True
+            self._count(one, package, package.qty)
+
+    def _count(self, around: Package, package: Package, delta: int) -> None:
+        around.qty += delta
+        around.changed = True
+        assert around.qty >= 0, "a package with less than nothing in it"
+        if around.level == LOGISTICS:
+            held = self.contents[around.key]
+            held[package.batch_id] = held.get(package.batch_id, 0) + delta
 
     def event(self, package: Package, pre: str, post: str, left: str = "") -> None:
         """Record that the bill is an event of this package itself."""
@@ -153,6 +173,20 @@ class Bench:
         package.changed = package.moved = True
 
     # -- writing ----------------------------------------------------------------------------------------------
+
+    async def _write_contents(self) -> None:
+        """A container's row names its batch, or 0 with a row per batch beside it."""
+        for one in self.packages.values():
+            if one.level != LOGISTICS or not one.changed:
+                continue
+            held = {b: q for b, q in sorted(self.contents[one.key].items()) if q}
+            await self.conn.execute(store.DROP_CONTAINER_BATCHES, *one.key)
+            if len(held) > 1:
+                one.batch_id = 0
+                for batch_id, qty in held.items():
+                    await self.conn.execute(store.PUT_CONTAINER_BATCH, *one.key, batch_id, qty)
+            elif held:
+                one.batch_id = next(iter(held))
 
     async def number(self) -> None:
         """Take the bill's id, after the locks, so that ids rise along each unit's life."""
@@ -169,6 +203,7 @@ class Bench:
         leaf = leaf_hash((content, f"{self.bill_id}|{kind}|{self.subject.org}\n{judged}".encode()))
         drugs = sorted({li.package.drug_id for li in self.lines})
         org = self.subject.org
+        await self._write_contents()
         await store.write(self.conn, [p for p in self.packages.values() if p.changed], self.at)
         recorded = await store_activation.insert_bill(
             self.conn,
