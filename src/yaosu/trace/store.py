@@ -125,7 +125,7 @@ FROM (SELECT n.from_org, n.to_org, l.expected - l.received - l.quarantined - l.r
         coalesce(/*visible:parties n.from_org n.to_org*/, false) AS seen
     FROM notice_line l
     JOIN bill b ON b.id = l.bill_id
-    JOIN notice n ON n.bill_id = l.bill_id AND n.to_org IN (b.to_org, b.from_org, b.owner)
+    JOIN notice n ON n.from_org = b.owner AND n.bill_id = b.id
     WHERE l.drug_id = $1 AND l.batch_id = $2 AND l.received + l.quarantined + l.refused < l.expected
         AND n.state IN ('open', 'part')) s
 GROUP BY 1, 2 ORDER BY 1 NULLS LAST, 2"""

@@ -241,7 +241,7 @@ def _warnings(
     made: list[tuple[Finding, str]] = []
     odd = _ODD.get(status)
     if odd is not None:
-        made.append((Finding(odd[0], {"time": _time(root.since)}), odd[1]))
+        made.append((Finding(odd[0], {"time": minute(root.since)}), odd[1]))
     today = now.astimezone(CHINA).date()
     gone = [f for f in facts if f.expires_on < today]
     if gone:
@@ -249,7 +249,7 @@ def _warnings(
     if not unit.qty:
         made.append((Finding("trace_empty", {}), "refused"))
     if root.since is not None and facts and root.since.astimezone(CHINA).date() < facts[0].produced_on:
-        params = {"time": _time(root.since), "date": facts[0].produced_on.isoformat()}
+        params = {"time": minute(root.since), "date": facts[0].produced_on.isoformat()}
         made.append((Finding("trace_before_production", params), "warn"))
     code = asked.code
     if code is not None and len(facts) == 1:
@@ -260,7 +260,7 @@ def _warnings(
             params = {"scanned": code.expiry.isoformat(), "recorded": facts[0].expires_on.isoformat()}
             made.append((Finding("trace_carrier_expiry", params), "refused"))
     if found.queries >= QUERIES_NOTABLE:
-        params2 = {"count": found.queries, "time": _time(found.first_query)}
+        params2 = {"count": found.queries, "time": minute(found.first_query)}
         made.append((Finding("trace_queried", params2), "warn"))
     if code is not None:
         made += [(Finding(note, {}), "info") for note in code.notes]
@@ -299,7 +299,7 @@ def explain(
         parts.append(Finding("explain_inside", {"package": root.code}).text(lang))
     if root.status:
         params = {
-            "time": _time(root.since) if seen or root.status == "S" else "—",
+            "time": minute(root.since) if seen or root.status == "S" else "—",
             "holder": _name(registry, root.holder) if seen else somebody,
             "dest": _name(registry, root.dest) if seen else somebody,
         }
@@ -346,5 +346,6 @@ def _name(registry: Registry, org_id: int | None) -> str:
     return org.name if org is not None else "—"
 
 
-def _time(when: datetime | None) -> str:
+def minute(when: datetime | None) -> str:
+    """A time as people in China read it; a dash for none."""
     return when.astimezone(CHINA).strftime("%Y-%m-%d %H:%M") if when is not None else "—"
