@@ -52,7 +52,16 @@ async def maker(conn: Connection) -> tuple[int, dict[str, str]]:
 
 
 async def test_nothing_of_the_registry_is_shown_to_nobody(client: httpx.AsyncClient) -> None:
-    for path in ("orgs", "orgs/1", "products", "products/1", "filings", "code-lists", "resolve/1", "exports/orgs"):
+    for path in (
+        "orgs",
+        "orgs/1",
+        "products",
+        "products/1",
+        "filings",
+        "code-lists",
+        "resolve/1",
+        "exports/orgs",
+    ):
         assert (await client.get(f"/api/v1/{path}")).status_code == 401, path
     for path in ("/orgs", "/products", "/filings", "/code-lists", "/orgs/import", "/products/export.csv"):
         answer = await client.get(path, headers=PAGE)
@@ -98,7 +107,9 @@ async def test_a_maker_cannot_register_the_product_of_another(
 ) -> None:
     _, auth = await maker(committed)
     other, _ = await maker(committed)
-    answer = await client.post("/api/v1/products", headers=auth, json=product_body(other, str(next(_prefixes))))
+    answer = await client.post(
+        "/api/v1/products", headers=auth, json=product_body(other, str(next(_prefixes)))
+    )
     assert (answer.status_code, answer.json()["code"]) == (403, "product_not_yours")
 
 
@@ -176,7 +187,9 @@ async def test_every_page_shows_in_both_languages(client: httpx.AsyncClient, com
     prefix = str(next(_prefixes))
     made = (
         await client.post(
-            "/api/v1/products", headers=auth, json=product_body(org_id, prefix, generic_name="<b>页面胶囊</b>")
+            "/api/v1/products",
+            headers=auth,
+            json=product_body(org_id, prefix, generic_name="<b>页面胶囊</b>"),
         )
     ).json()
     operator = await key_headers(committed, None)
@@ -240,7 +253,9 @@ async def test_a_product_is_registered_and_changed_through_the_form(
     made = await client.post("/products/new", headers=headers, data=form)
     assert made.status_code == 303, made.text[:800]
     place = made.headers["location"]
-    changed = await client.post(f"{place}/edit", headers=headers, data={**form, "version": "1", "trade_name": "康"})
+    changed = await client.post(
+        f"{place}/edit", headers=headers, data={**form, "version": "1", "trade_name": "康"}
+    )
     assert changed.status_code == 303, changed.text[:800]
     page = await client.get(place, headers=headers)
     assert "1:100" in page.text and "康" in page.text
@@ -251,7 +266,9 @@ async def test_a_file_is_previewed_and_confirmed_on_the_pages(
 ) -> None:
     operator = {**await key_headers(committed, None), **PAGE}
     number = uscc(next(_numbers))
-    text = f"企业名称*,企业类型*,行政区划代码*,统一社会信用代码\n页面导入医药有限公司,批发企业,370102,{number}\n"
+    text = (
+        f"企业名称*,企业类型*,行政区划代码*,统一社会信用代码\n页面导入医药有限公司,批发企业,370102,{number}\n"
+    )
     shown = await client.post(
         "/orgs/import", headers=operator, files={"file": ("a.csv", text.encode("gb18030"))}
     )

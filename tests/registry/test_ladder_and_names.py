@@ -53,7 +53,9 @@ def test_the_ratio_of_the_field_counts_from_the_top() -> None:
     assert ladder.parse_ratio("1：10：200") == (1, 20, 10)
 
 
-@pytest.mark.parametrize("text", ["", "2:10", "1:3:10", "1:10:5", "a", "1:-2", "1:0", "1::2", "1:" + "9" * 30])
+@pytest.mark.parametrize(
+    "text", ["", "2:10", "1:3:10", "1:10:5", "a", "1:-2", "1:0", "1::2", "1:" + "9" * 30]
+)
 def test_a_wrong_ratio_is_explained(text: str) -> None:
     assert isinstance(ladder.parse_ratio(text), Finding)
 

@@ -58,7 +58,9 @@ async def test_the_same_name_in_other_brackets_is_refused_until_it_was_looked_at
         ({"contact_email": "nobody"}, "value_shape"),
     ],
 )
-async def test_a_wrong_field_is_named_with_its_reason(db: Connection, change: dict[str, object], code: str) -> None:
+async def test_a_wrong_field_is_named_with_its_reason(
+    db: Connection, change: dict[str, object], code: str
+) -> None:
     draft = replace(OrgDraft("甲药厂", 1, "370102", uscc(61_000_003)), **change)  # type: ignore[arg-type]
     with pytest.raises(YaosuError) as refused:
         await service.create_org(db, OPERATOR, draft)
@@ -109,14 +111,21 @@ async def test_an_organisation_changes_its_contacts_but_not_its_registration(db:
 async def test_a_regulator_sees_contacts_in_its_remit_only(db: Connection) -> None:
     here = await make_org(db, 2, region="370102", contact_name="李四")
     there = await make_org(db, 2, region="530102", contact_name="王五")
-    regulator = subject_of(await make_org(db, 110, region="370000"), 110, "org.read", "supervise.read", region="370000")
+    regulator = subject_of(
+        await make_org(db, 110, region="370000"), 110, "org.read", "supervise.read", region="370000"
+    )
     assert (await service.get_org(db, regulator, here)).contact_name == "李四"
     assert (await service.get_org(db, regulator, there)).contact_name == ""
 
 
-async def test_every_change_of_an_organisation_is_in_the_audit_record_without_its_contacts(db: Connection) -> None:
+async def test_every_change_of_an_organisation_is_in_the_audit_record_without_its_contacts(
+    db: Connection,
+) -> None:
     org_id = await make_org(db, contact_phone="13912345678")
-    row = await db.fetchrow("SELECT action, details::text AS d FROM audit WHERE object_type = 'org' AND object_id = $1", str(org_id))
+    row = await db.fetchrow(
+        "SELECT action, details::text AS d FROM audit WHERE object_type = 'org' AND object_id = $1",
+        str(org_id),
+    )
     assert row is not None and row["action"] == "org.create" and "13912345678" not in row["d"]
 
 
@@ -125,10 +134,15 @@ async def test_licences_that_lapsed_or_lapse_soon_are_listed(db: Connection) -> 
     mine = subject_of(org_id, 1)
     today = date(2026, 6, 1)
     for number, days in (("A", -1), ("B", 30), ("C", 400)):
-        await service.put_licence(db, mine, org_id, LicenceDraft(5, number, None, today + timedelta(days=days)))
+        await service.put_licence(
+            db, mine, org_id, LicenceDraft(5, number, None, today + timedelta(days=days))
+        )
     await service.put_licence(db, mine, org_id, LicenceDraft(8, "D"))
     found = await service.licence_warnings(db, mine, today)
-    assert [(one.number, f.code) for one, f in found] == [("A", "licence_expired"), ("B", "licence_ends_soon")]
+    assert [(one.number, f.code) for one, f in found] == [
+        ("A", "licence_expired"),
+        ("B", "licence_ends_soon"),
+    ]
 
 
 async def test_searching_finds_names_by_beginning_then_by_middle(db: Connection) -> None:
@@ -147,7 +161,11 @@ async def test_a_code_of_another_product_is_refused_naming_that_product(db: Conn
     first = await make_product(db, mah, links=[("retail_barcode", "6924561884074")])
     with pytest.raises(YaosuError) as refused:
         await make_product(
-            db, mah, levels=[("盒", 1, "8385795")], links=[("retail_barcode", "6924561884074")], generic_name="另一药"
+            db,
+            mah,
+            levels=[("盒", 1, "8385795")],
+            links=[("retail_barcode", "6924561884074")],
+            generic_name="另一药",
         )
     assert refused.value.code == "product_code_taken" and refused.value.http == 409
     assert refused.value.findings[0].params["id"] == first
@@ -156,7 +174,9 @@ async def test_a_code_of_another_product_is_refused_naming_that_product(db: Conn
     assert {f.params["value"] for f in refused.value.findings} == {"8385793", "8385794"}
 
 
-async def test_two_packs_of_one_drug_share_its_national_drug_code_but_other_drugs_do_not(db: Connection) -> None:
+async def test_two_packs_of_one_drug_share_its_national_drug_code_but_other_drugs_do_not(
+    db: Connection,
+) -> None:
     mah = await make_org(db)
     links = [("bwm", "86904879000126")]
     small = await make_product(db, mah, links=links)
@@ -183,12 +203,16 @@ async def test_a_wrong_linked_code_is_refused(db: Connection, kind: str, value: 
     assert codes(refused) == {code}
 
 
-async def test_an_overseas_holder_needs_its_domestic_agent_who_then_manages_its_products(db: Connection) -> None:
+async def test_an_overseas_holder_needs_its_domestic_agent_who_then_manages_its_products(
+    db: Connection,
+) -> None:
     agent = await make_org(db, 2)
     holder = await make_org(
         db, 7, "000000", uscc="", other_id_kind=3, other_id="DE-HRB-1", sub_type=72, domestic_agent_id=agent
     )
-    maker = await make_org(db, 1, "000000", uscc="", other_id_kind=3, other_id="DE-HRB-2", name="Foreign maker")
+    maker = await make_org(
+        db, 1, "000000", uscc="", other_id_kind=3, other_id="DE-HRB-2", name="Foreign maker"
+    )
     drug_id = await make_product(
         db, holder, maker, approval_no="国药准字HJ20201234", registration_class="chemical"
     )
@@ -222,7 +246,9 @@ async def test_levels_in_use_cannot_change_but_may_be_topped(db: Connection) -> 
     assert made.ratio == "1:50:10000"
 
 
-async def test_a_level_that_changes_its_identifier_leaves_the_old_prefix_without_product(db: Connection) -> None:
+async def test_a_level_that_changes_its_identifier_leaves_the_old_prefix_without_product(
+    db: Connection,
+) -> None:
     mah = await make_org(db)
     drug_id = await make_product(db, mah)
     await make_filing(db, mah, ["8385799"])
@@ -362,8 +388,12 @@ def test_every_prefecture_and_province_is_known() -> None:
 def test_a_deadline_differs_by_region_and_date() -> None:
     known = lists.delivered()
     assert known.item("deadline", "all_products", date(2025, 12, 1), "370102").attrs["mandatory"] is False  # type: ignore[union-attr]
-    assert known.item("deadline", "all_products", date(2026, 1, 1), "370102").attrs["date"] == date(2026, 1, 1)  # type: ignore[union-attr]
-    assert known.item("deadline", "all_products", date(2026, 1, 1), "650102").attrs["date"] == date(2026, 3, 1)  # type: ignore[union-attr]
+    assert known.item("deadline", "all_products", date(2026, 1, 1), "370102").attrs["date"] == date(
+        2026, 1, 1
+    )  # type: ignore[union-attr]
+    assert known.item("deadline", "all_products", date(2026, 1, 1), "650102").attrs["date"] == date(
+        2026, 3, 1
+    )  # type: ignore[union-attr]
     assert known.item("deadline", "all_products", date(2026, 1, 1), "110101") is None
 
 
@@ -393,7 +423,9 @@ def test_a_malformed_delivered_list_does_not_load(broken: str) -> None:
 async def test_the_operators_item_wins_keeps_the_columns_and_leaves_its_versions(db: Connection) -> None:
     registry = await load_registry(db)
     for hours in ("一", "二"):
-        await service.override_item(db, OPERATOR, "product_flag", "narcotic", f"麻醉{hours}", "Narcotic", "某通知")
+        await service.override_item(
+            db, OPERATOR, "product_flag", "narcotic", f"麻醉{hours}", "Narcotic", "某通知"
+        )
     assert await registry.refresh(db)
     item = registry.lists.item("product_flag", "narcotic")
     assert item is not None and (item.zh, item.version) == ("麻醉二", 2) and item.attrs["controlled"] is True

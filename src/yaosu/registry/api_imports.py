@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Path, Query, Request, Response, UploadFile
@@ -110,5 +111,7 @@ async def export(
     """The file."""
     headings, rows = await exports.table(conn, subject, kind)
     if format == "xlsx":
-        return attachment(sheets.write_xlsx(kind, headings, rows), f"{kind}.xlsx", XLSX)
-    return attachment(sheets.write_csv(headings, rows), f"{kind}.csv", CSV)
+        return attachment(
+            await asyncio.to_thread(sheets.write_xlsx, kind, headings, rows), f"{kind}.xlsx", XLSX
+        )
+    return attachment(await asyncio.to_thread(sheets.write_csv, headings, rows), f"{kind}.csv", CSV)

@@ -1,4 +1,4 @@
-"""Checks shared by the services: clean text, known list entries, checked identifiers. Findings, never exceptions."""
+"""Checks shared by the services: clean text, list entries, identifiers. Findings, never exceptions."""
 
 from __future__ import annotations
 

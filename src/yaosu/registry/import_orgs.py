@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
@@ -18,6 +19,7 @@ from yaosu.registry.service_orgs import tidy
 from yaosu.subject import Subject
 
 CHUNK = 2_000
+ROWS_AT_ONCE = 200
 _REFERENCES = ("parent_id", "domestic_agent_id")
 _NUMBERS = ("type", "sub_type", "other_id_kind")
 
@@ -48,9 +50,14 @@ async def check(
 ) -> list[CellError]:
     """Everything wrong with the rows beyond unreadable cells: rules, repetitions, existing records."""
     errors: list[CellError] = []
-    drafts = [(one, draft(one, {})) for one in rows]
+    drafts: list[tuple[Parsed, OrgDraft]] = []
     first: dict[tuple[str, object], int] = {}
-    for one, made in drafts:
+    for done, one in enumerate(rows):
+        if done % ROWS_AT_ONCE == 0:
+            # let other requests in between
+            await asyncio.sleep(0)
+        made = draft(one, {})
+        drafts.append((one, made))
         for finding in checks.org(made, code_lists):
             if finding.where not in one.broken:
                 errors.append(CellError(one.row, finding.where, finding))

@@ -6,6 +6,7 @@ rows for an hour. Confirming checks everything again under the registry's lock, 
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from yaosu.registry.store_org import lock
 from yaosu.subject import Subject
 
 ERRORS_SHOWN_MAX = 1_000
+ROWS_AT_ONCE = 200
 
 # a preview is its maker's own; old ones go when a new one comes
 PUT = """
@@ -83,7 +85,8 @@ async def preview(conn: Connection, subject: Subject, kind: str, data: bytes, fi
     """
     table = table_of(kind)
     _require(subject, kind)
-    rows = sheets.read(data, file_name)
+    # reading takes seconds for a large file: scans of others must not wait for it
+    rows = await asyncio.to_thread(sheets.read, data, file_name)
     parsed, errors = await _check(conn, subject, kind, table, rows)
     made = None
     if not errors:
@@ -132,7 +135,8 @@ async def import_file(
     """Preview and confirm in one, for the CLI; the number of rows. Refused with every cell error as a finding."""
     table_of(kind)
     _require(subject, kind)
-    return await _register(conn, subject, kind, sheets.read(data, file_name), file_name, progress)
+    rows = await asyncio.to_thread(sheets.read, data, file_name)
+    return await _register(conn, subject, kind, rows, file_name, progress)
 
 
 async def _register(
@@ -196,9 +200,12 @@ async def _check(
     }
     references = await References.load(conn, wanted)
     errors: list[CellError] = []
-    parsed = [
-        _row(number, cells, chosen, code_lists, references, errors, kind == "orgs") for number, cells in body
-    ]
+    parsed = []
+    for done, (number, cells) in enumerate(body):
+        if done % ROWS_AT_ONCE == 0:
+            # let other requests in between
+            await asyncio.sleep(0)
+        parsed.append(_row(number, cells, chosen, code_lists, references, errors, kind == "orgs"))
     check: Any = import_orgs.check if kind == "orgs" else import_products.check
     errors += await check(conn, subject, parsed, code_lists)
     headings = {c.key: c.zh for c in table}

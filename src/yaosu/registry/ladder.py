@@ -8,6 +8,7 @@ holds 10 middle packages and 200 boxes (standards §5.3, the relation file's `ca
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from yaosu.codes.custom import check_issuer
 from yaosu.codes.identifiers import check_gtin, gtin14
@@ -39,10 +40,10 @@ def parse_ratio(text: str) -> tuple[int, ...] | Finding:
     held = [int(p) for p in parts]
     if held[0] != 1:
         return Finding("ladder_ratio_top", {"ratio": text[:40]}, "ratio")
-    for upper, lower in zip(held, held[1:], strict=False):
+    for upper, lower in pairwise(held):
         if lower < upper or lower % upper:
             return Finding("ladder_ratio_step", {"ratio": text[:40], "upper": upper, "lower": lower}, "ratio")
-    steps = [lower // upper for upper, lower in zip(held, held[1:], strict=False)]
+    steps = [lower // upper for upper, lower in pairwise(held)]
     return (1, *reversed(steps))
 
 

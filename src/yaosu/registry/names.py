@@ -1,4 +1,4 @@
-"""Names of organisations made comparable (interfaces §2.4: the same firm appears with other brackets and widths)."""
+"""Names of organisations made comparable (interfaces §2.4: one firm, several spellings)."""
 
 from __future__ import annotations
 

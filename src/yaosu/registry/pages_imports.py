@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, File, Path, Request, UploadFile
@@ -83,11 +84,12 @@ async def confirm(
 @router.get("/{kind}/export.csv")
 async def export_csv(conn: Conn, subject: CurrentSubject, kind: Kind) -> Response:
     """The table as CSV."""
-    return attachment(sheets.write_csv(*await exports.table(conn, subject, kind)), f"{kind}.csv", CSV)
+    headings, rows = await exports.table(conn, subject, kind)
+    return attachment(await asyncio.to_thread(sheets.write_csv, headings, rows), f"{kind}.csv", CSV)
 
 
 @router.get("/{kind}/export.xlsx")
 async def export_xlsx(conn: Conn, subject: CurrentSubject, kind: Kind) -> Response:
     """The table as XLSX."""
     headings, rows = await exports.table(conn, subject, kind)
-    return attachment(sheets.write_xlsx(kind, headings, rows), f"{kind}.xlsx", XLSX)
+    return attachment(await asyncio.to_thread(sheets.write_xlsx, kind, headings, rows), f"{kind}.xlsx", XLSX)

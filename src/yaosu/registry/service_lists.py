@@ -1,4 +1,4 @@
-"""Code lists as the operator sees and changes them (D11). Changing an item adds a version; nothing is overwritten."""
+"""Code lists as the operator changes them (D11): an item gets a new version; nothing is overwritten."""
 
 from __future__ import annotations
 

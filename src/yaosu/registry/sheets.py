@@ -88,20 +88,57 @@ def _xlsx(data: bytes) -> list[Row]:
     rows: list[Row] = []
     try:
         _check_parts(data)
-        book = load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
+        values = _open(data, True)
+        formulas = _open(data, False) if _has_formulas(data) else None
         try:
-            sheet = book.worksheets[0]
-            # the sheet's own claim of its size is not to be trusted: rows are counted as they come
-            sheet.reset_dimensions()
-            for number, cells in enumerate(sheet.iter_rows(values_only=True, max_col=COLUMNS_MAX + 1), 1):
+            for number, cells in enumerate(_rows(values, formulas), 1):
                 _take(rows, number, [_text(cell) for cell in cells])
         finally:
-            book.close()
+            values.close()
+            if formulas is not None:
+                formulas.close()
     except YaosuError:
         raise
     except Exception as error:  # the reader fails with whatever its parsers raise on a broken file
         raise _unreadable(type(error).__name__) from error
     return rows
+
+
+def _has_formulas(data: bytes) -> bool:
+    """Whether any sheet has a formula; only then the file is read a second time."""
+    with zipfile.ZipFile(io.BytesIO(data)) as packed:
+        for part in packed.infolist():
+            if not part.filename.startswith("xl/worksheets/"):
+                continue
+            with packed.open(part) as opened:
+                tail = b""
+                while chunk := opened.read(1 << 20):
+                    seen = tail + chunk
+                    if b"<f>" in seen or b"<f " in seen or b":f>" in seen:
+                        return True
+                    tail = seen[-3:]
+    return False
+
+
+def _rows(values: Workbook, formulas: Workbook | None) -> Iterable[Sequence[Any]]:
+    if formulas is None:
+        yield from _cells(values)
+        return
+    for cells, written in zip(_cells(values), _cells(formulas), strict=True):
+        # a formula that was never calculated shows as itself rather than vanishing
+        yield [w if c is None else c for c, w in zip(cells, written, strict=True)]
+
+
+def _open(data: bytes, data_only: bool) -> Workbook:
+    return load_workbook(io.BytesIO(data), read_only=True, data_only=data_only, keep_links=False)
+
+
+def _cells(book: Workbook) -> Iterable[tuple[Any, ...]]:
+    sheet: Any = book.worksheets[0]
+    # the sheet's own claim of its size is not to be trusted: rows are counted as they come
+    sheet.reset_dimensions()
+    found: Iterable[tuple[Any, ...]] = sheet.iter_rows(values_only=True, max_col=COLUMNS_MAX + 1)
+    return found
 
 
 def _text(value: object) -> str:
