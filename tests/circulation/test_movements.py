@@ -397,3 +397,20 @@ async def test_every_bill_type_has_its_effect_on_status_and_ledger(market: Marke
     found = await market.move(111, market.pharmacy, [goods.cases[1]])
     assert found.status == "accepted"
     assert await market.stock(market.pharmacy) == 10
+
+
+async def test_a_late_sale_of_goods_returned_since_is_refused_with_the_later_bill(market: Market) -> None:
+    goods = await activate(market)
+    await market.pass_on(market.maker, market.pharmacy, goods.cases)
+    box = goods.boxes[0]
+    await market.move(320, market.pharmacy, [goods.boxes[1]])
+    noon, evening = (datetime.now(UTC) - timedelta(minutes=m) for m in (20, 10))
+    back = await market.move(202, market.pharmacy, [box], to_org=market.maker, happened_at=evening)
+    late = await market.move(321, market.pharmacy, [box], happened_at=noon)
+    assert verdicts(late) == {box: "conflicts_with_later"}
+    assert late.results[0].evidence is not None
+    assert late.results[0].evidence["bill_id"] == back.bill_id
+    after = await market.move(321, market.pharmacy, [box])
+    assert verdicts(after) == {box: "conflicts_with_later"}
+    now = await market.move(321, market.pharmacy, [box], happened_at=datetime.now(UTC))
+    assert verdicts(now) == {box: "already_shipped"}

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from yaosu.access.openapi import problems
 from yaosu.access.visibility import visible
-from yaosu.circulation import delegations, service, views
+from yaosu.circulation import delegations, service, tasks, views
 from yaosu.circulation import store_read as store
 from yaosu.circulation.apply import unpack_body
 from yaosu.circulation.parts import batches_of, committer_of
@@ -19,6 +19,7 @@ from yaosu.circulation.schemas import (
     CheckIn,
     DelegationIn,
     DismissIn,
+    LargeMovementIn,
     MovementIn,
     VoidIn,
     org_id,
@@ -108,6 +109,31 @@ async def submit(request: Request, body: MovementIn, subject: CurrentSubject) ->
     movement = body.movement(registry, subject.org_id, await request.body())
     result = await service.submit(state(request).pool, committer_of(request), registry, subject, movement)
     return as_json(result.as_json(language(request)))
+
+
+@router.post(
+    "/movements/jobs",
+    status_code=202,
+    summary="Submit a large movement as a job",
+    description="The same document with up to 1,000,000 codes. Answers with a job; `GET /jobs/{id}` has state, "
+    "progress and the same result (of bills past 10,000 codes the refused and remarkable codes; the others are the "
+    "bill's codes).",
+    responses={
+        202: {
+            "content": {
+                "application/json": {"example": {"job": "8c1f7c1e-…", "url": "/api/v1/jobs/8c1f7c1e-…"}}
+            }
+        },
+        **problems("unauthenticated", "forbidden", "invalid_request", "body_too_large"),
+    },
+)
+async def submit_large(
+    request: Request, body: LargeMovementIn, subject: CurrentSubject, conn: Conn
+) -> Response:
+    """A bill beyond one synchronous call."""
+    subject.require("bill.write")
+    made = await tasks.queue_bill(conn, subject, await request.body(), language(request), len(body.codes))
+    return as_json({"job": made, "url": f"/api/v1/jobs/{made}"}, 202)
 
 
 @router.post(

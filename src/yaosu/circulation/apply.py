@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from yaosu.circulation import notices, revise
+from yaosu.circulation import late, notices, revise
 from yaosu.circulation import store_write as store
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.evidence import add_evidence
@@ -177,6 +177,7 @@ async def _apply(
                 continue
             reversal.revision = -previous.revision
         verdicts = examine(world, one.order, one.scans)
+        await late.explain(conn, world, one.order, verdicts)
         refused = [v for v in verdicts if not v.accepted]
         keeps_record = any(v.quarantined for v in refused) or (
             one.kind.kind == "receive" and any(v.code in notices.MEMO for v in refused)

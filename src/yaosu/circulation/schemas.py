@@ -153,6 +153,12 @@ def org_id(registry: Registry, field: str, given: int | str | None) -> int | Non
     )
 
 
+class LargeMovementIn(MovementIn):
+    """The same document with up to a million codes, for a job."""
+
+    codes: Annotated[list[RawCode], Field(max_length=1_000_000)]
+
+
 class CheckContext(BaseModel):
     """The form of the scan station so far; everything may still be missing."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from yaosu.access.visibility import visible
@@ -49,6 +49,8 @@ async def check_answer(
         facts = world.batches.get(one.batch_id)
         view["product"] = views.product_name(registry, one.drug_id)
         view["batch"] = facts.batch_no if facts else ""
+        # the judge keeps the first moment past 有效期至; people read the last day
+        view["expiry"] = (facts.expires_at - timedelta(days=1)).date().isoformat() if facts else ""
         view["level_name"] = (
             views.level_name(registry, units[0].drug_id, units[0].level, lang) if units else ""
         )
@@ -78,6 +80,7 @@ async def _tally(
             {
                 "label": f"{line['product']} · {line['batch_no']}",
                 "drug_id": line["drug_id"],
+                "product": line["product"],
                 "batch": line["batch_no"],
                 "expected": line["expected"],
                 "scanned": line["expected"] - line["outstanding"],

@@ -38,7 +38,9 @@ def _checked_port(chosen: Settings) -> None:
     from yaosu.cli.server import port_in_use
 
     if port_in_use(chosen.host, chosen.port):
-        console.print(f"端口 {chosen.port} 已被占用；请用 --port 换一个。 Port {chosen.port} is in use.", style="red")
+        console.print(
+            f"端口 {chosen.port} 已被占用；请用 --port 换一个。 Port {chosen.port} is in use.", style="red"
+        )
         raise typer.Exit(1)
 
 
@@ -96,7 +98,7 @@ def migrate_command(data: DataOption = None) -> None:
             done = await migrate(conn)
         finally:
             await conn.close()
-        await asyncio.to_thread(ensure_schema, address)
+        await ensure_schema(address)
         return done
 
     for name in asyncio.run(work()):
@@ -107,12 +109,12 @@ def migrate_command(data: DataOption = None) -> None:
 @app.command()
 def worker(data: DataOption = None) -> None:
     """Run long jobs 运行后台作业: large relation files, large bills. `serve` starts one by itself."""
+    from yaosu.cli.server import run_jobs
     from yaosu.db.embedded import database_address
-    from yaosu.db.jobs import run_worker
 
     chosen = settings.load(data=data)
     address = database_address(chosen.data, chosen.database_url)
-    asyncio.run(run_worker(chosen, address))
+    asyncio.run(run_jobs(chosen, address))
 
 
 @app.command()

@@ -9,18 +9,21 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
 
 import uvicorn
 
 from yaosu.api.app import create_app
+from yaosu.circulation import tasks as circulation_tasks
 from yaosu.db import embedded
 from yaosu.db.engine import connect
-from yaosu.db.jobs import ensure_schema
+from yaosu.db.jobs import ensure_schema, make_app, run_worker
 from yaosu.db.migrate import migrate
+from yaosu.production import tasks as production_tasks
 from yaosu.settings import Settings
 
-Ready = Callable[[Settings], Awaitable[None]]
+Ready = Callable[[Settings], Coroutine[Any, Any, None]]
 WORKER_STOP_S = 10.0
 
 
@@ -47,7 +50,7 @@ async def prepare_database(settings: Settings) -> str:
         await migrate(conn)
     finally:
         await conn.close()
-    await asyncio.to_thread(ensure_schema, address)
+    await ensure_schema(address)
     return address
 
 
@@ -100,6 +103,16 @@ async def run(settings: Settings, ready: Ready, *, worker: bool = True) -> int:
         if settings.embedded:
             await asyncio.to_thread(embedded.stop, settings.data)
     return code
+
+
+async def run_jobs(settings: Settings, address: str, *, until_empty: bool = False) -> None:
+    """The worker: all rooms' long work, one job at a time. The order of rooms names their tasks."""
+    app = make_app(
+        address,
+        production_tasks.make_blueprint(settings, address),
+        circulation_tasks.make_blueprint(address),
+    )
+    await run_worker(app, address, until_empty=until_empty)
 
 
 async def _start_worker(settings: Settings, address: str) -> asyncio.subprocess.Process:

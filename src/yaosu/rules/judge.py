@@ -104,7 +104,9 @@ def examine(world: World, order: Order, scans: Sequence[Scan]) -> list[Verdict]:
     """A verdict for each scan, changing nothing. Scans and verdicts are in the same order."""
     kind = order.type
     pre, by_dest, owner = kind.pre, kind.by_dest, order.owner
-    simple = not (order.expected or order.notice or by_dest)
+    # the common case, decided in one look: an outermost package of one batch, with nothing stated about the goods
+    simple = not (order.expected or order.rejects or order.reject_batches or order.reject_all)
+    notice, sender = order.notice, order.sender
     allow_expired = kind.expired
     rows_of, batches, when = world.rows_of, world.batches, order.happened_at
     scanned = {scan.code for scan in scans}
@@ -129,7 +131,13 @@ def examine(world: World, order: Order, scans: Sequence[Scan]) -> list[Verdict]:
             and unit.parent is None
             and len(rows) == 1
             and unit.status in pre
-            and unit.holder == owner
+            and (
+                unit.holder == owner
+                if not by_dest
+                else unit.dest == owner
+                and (not sender or unit.holder == sender)
+                and (not notice or unit.notice == notice)
+            )
             and unit.qty > 0
             and unit.batch_id
             and (allow_expired or batches[unit.batch_id].expires_at > when)
