@@ -13,7 +13,7 @@ import orjson
 from yaosu.circulation import store_read as reads
 from yaosu.circulation.model import CODES_MAX, Movement, Prepared
 from yaosu.codes import NotACode, Scheme, TraceCode, parse
-from yaosu.db.engine import Connection
+from yaosu.db.engine import Reads
 from yaosu.errors import Finding, YaosuError
 from yaosu.registry.model import Resolution
 from yaosu.registry.resolver import Registry
@@ -95,7 +95,7 @@ def content_hash(movement: Movement, scans: Sequence[Scan]) -> bytes:
 
 
 async def prepare(
-    conn: Connection, registry: Registry, subject: Subject, movement: Movement, codes_max: int = CODES_MAX
+    conn: Reads, registry: Registry, subject: Subject, movement: Movement, codes_max: int = CODES_MAX
 ) -> Prepared:
     """Everything that can be said before looking at units. Refused with every header problem at once."""
     if len(movement.codes) > codes_max:
@@ -140,7 +140,7 @@ async def prepare(
     )
 
 
-async def _may_submit(conn: Connection, registry: Registry, subject: Subject, owner_id: int) -> int:
+async def _may_submit(conn: Reads, registry: Registry, subject: Subject, owner_id: int) -> int:
     """The owner's organisation type; refused (`not_your_bill`) unless the subject may submit for it (R-B7, B8)."""
     subject.require("bill.write")
     owner = registry.org(owner_id)
@@ -210,7 +210,7 @@ def _in_category(registry: Registry, kind: BillType, scan: Scan) -> Scan:
     return Scan(scan.n, scan.raw, scan.code, scan.drug_id, "product_category_only", params)
 
 
-async def _notice(conn: Connection, movement: Movement) -> int:
+async def _notice(conn: Reads, movement: Movement) -> int:
     """The bill id of the notice named; refused (`notice_unknown`) when none of that number came to the owner."""
     rows = await conn.fetch(reads.NOTICE_BY_NUMBER, movement.owner, movement.notice, movement.from_org)
     if not rows:

@@ -46,8 +46,8 @@ async def submit(
         subject.require("quarantine.dispose")
     if movement.revision > 1 or movement.void:
         subject.require("bill.correct")
-    async with pool.acquire() as conn:
-        prepared = await prepare(conn, registry, subject, movement)
+    # mostly nothing is asked, so no connection is taken for it
+    prepared = await prepare(pool, registry, subject, movement)
     return await committer.submit(prepared)
 
 

