@@ -280,3 +280,28 @@ async def test_a_file_is_previewed_and_confirmed_on_the_pages(
     assert [o["name"] for o in found] == ["页面导入医药有限公司"]
     again = await client.post("/orgs/import/confirm", headers=operator, data={"id": preview})
     assert again.status_code == 404
+
+
+async def test_every_operation_of_the_registry_is_described_with_an_example(
+    client: httpx.AsyncClient,
+) -> None:
+    schema = (await client.get("/api/v1/openapi.json")).json()
+    seen = 0
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            if "registry" not in operation.get("tags", []):
+                continue
+            seen += 1
+            assert operation["summary"] and operation["description"], path
+            assert "401" in operation["responses"], (method, path)
+            for status in ("200", "201"):
+                answer = operation["responses"].get(status, {}).get("content", {}).get("application/json")
+                if answer is not None:
+                    name = answer["schema"]["$ref"].rpartition("/")[2]
+                    fields = schema["components"]["schemas"][name]["properties"]
+                    example = schema["components"]["schemas"][name]["examples"][0]
+                    assert example and set(example) <= set(fields), name
+                    # the framework leaves out what is null in an example
+                    for field in set(fields) - set(example):
+                        assert {"type": "null"} in fields[field]["anyOf"], (name, field)
+    assert seen >= 25

@@ -67,6 +67,7 @@ async def _keep(address: str, registry: Registry) -> None:
         conn: asyncpg.Connection[asyncpg.Record] | None = None
         try:
             conn = await connect(address)
+            await conn.execute("SET application_name = 'yaosu-registry-listener'")
             await conn.add_listener(CHANNEL, lambda *_: wake.set())
             # whatever happened while nobody listened
             await registry.refresh(conn, full=True)

@@ -9,12 +9,28 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from yaosu.access.types import CleanText, IntId, LongText
 from yaosu.registry.drafts import FilingDraft, LevelDraft, LicenceDraft, LinkDraft, OrgDraft, ProductDraft
+from yaosu.registry.examples import (
+    FILING_EXAMPLE,
+    ITEM_EXAMPLE,
+    LICENCE_EXAMPLE,
+    ORG_EXAMPLE,
+    PRODUCT_EXAMPLE,
+    SYSTEM_EXAMPLE,
+    USCC,
+)
 from yaosu.registry.lists import region_path
 from yaosu.registry.model import Filing, Item, Level, Licence, Org, OrgCard, Product, TraceSystem
 
 Small = Annotated[int, Field(ge=0, le=32_767)]
 Version = Annotated[int, Field(ge=1, le=2**31 - 1, description="the version the change is based on")]
-Uscc = "91370102000000015K"
+
+
+def _like(example: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+def _page(example: dict[str, Any]) -> ConfigDict:
+    return _like({"items": [example], "next": None})
 
 
 class _Body(BaseModel):
@@ -27,7 +43,7 @@ class OrgBody(_Body):
     name: CleanText = Field(examples=["山东示例制药有限公司"])
     type: Small = Field(description="list org_type", examples=[1])
     region: CleanText = Field(description="GB/T 2260, six digits", examples=["370102"])
-    uscc: CleanText = Field("", description="统一社会信用代码", examples=[Uscc])
+    uscc: CleanText = Field("", description="统一社会信用代码", examples=[USCC])
     other_id_kind: Small | None = Field(None, description="list id_kind_org")
     other_id: CleanText = ""
     short_name: CleanText = ""
@@ -55,6 +71,8 @@ class OrgChange(OrgBody):
 class OrgCardOut(BaseModel):
     """The directory entry that every signed-in organisation sees."""
 
+    model_config = _like(ORG_EXAMPLE)
+
     id: int
     uscc: str
     name: str
@@ -80,6 +98,21 @@ def _card(card: OrgCard) -> dict[str, Any]:
 class OrgOut(OrgCardOut):
     """An organisation; the later fields are blank for callers who only see the directory."""
 
+    model_config = _like(
+        ORG_EXAMPLE
+        | {
+            "domestic_agent_id": None,
+            "other_id_kind": None,
+            "other_id": "",
+            "address": "",
+            "contact_name": "",
+            "contact_phone": "",
+            "contact_email": "",
+            "version": 1,
+            "updated_at": "2026-01-05T09:00:00+08:00",
+        }
+    )
+
     domestic_agent_id: int | None
     other_id_kind: int | None
     other_id: str
@@ -100,6 +133,8 @@ class OrgOut(OrgCardOut):
 
 class OrgsOut(BaseModel):
     """A page of the directory."""
+
+    model_config = _page(ORG_EXAMPLE)
 
     items: list[OrgCardOut]
     next: str | None
@@ -122,6 +157,8 @@ class LicenceBody(_Body):
 class LicenceOut(BaseModel):
     """A licence with what there is to say about its end."""
 
+    model_config = _like(LICENCE_EXAMPLE)
+
     id: int
     org_id: int
     kind: int
@@ -141,6 +178,8 @@ class LicenceOut(BaseModel):
 
 class LicencesOut(BaseModel):
     """Licences."""
+
+    model_config = _page(LICENCE_EXAMPLE)
 
     items: list[LicenceOut]
     next: str | None = None
@@ -246,6 +285,8 @@ _PRODUCT_FIELDS = tuple(n for n in ProductBody.model_fields if n not in ("flags"
 class ProductOut(BaseModel):
     """A product."""
 
+    model_config = _like(PRODUCT_EXAMPLE)
+
     id: int
     generic_name: str
     english_name: str
@@ -296,6 +337,8 @@ class ProductOut(BaseModel):
 class ProductsOut(BaseModel):
     """A page of products."""
 
+    model_config = _page(PRODUCT_EXAMPLE)
+
     items: list[ProductOut]
     next: str | None
 
@@ -334,6 +377,8 @@ class FilingChange(FilingBody):
 class FilingOut(BaseModel):
     """A filing."""
 
+    model_config = _like(FILING_EXAMPLE)
+
     id: int
     org_id: int
     scheme: str
@@ -359,6 +404,8 @@ class FilingOut(BaseModel):
 class FilingsOut(BaseModel):
     """A page of filings."""
 
+    model_config = _page(FILING_EXAMPLE)
+
     items: list[FilingOut]
     next: str | None
 
@@ -373,6 +420,8 @@ class SystemBody(_Body):
 
 class SystemOut(BaseModel):
     """A trace system."""
+
+    model_config = _like(SYSTEM_EXAMPLE)
 
     id: int
     name: str
@@ -389,12 +438,33 @@ class SystemOut(BaseModel):
 class SystemsOut(BaseModel):
     """Trace systems, ours first."""
 
+    model_config = _page(SYSTEM_EXAMPLE)
+
     items: list[SystemOut]
     next: str | None = None
 
 
 class ResolutionOut(BaseModel):
     """What a scanned text is, and what the registry knows about it."""
+
+    model_config = _like(
+        {
+            "text": "83857940000879766660",
+            "scheme": "cn20",
+            "prefix": "8385794",
+            "serial": "0000879766660",
+            "batch": None,
+            "expiry": None,
+            "kind": "known",
+            "drug_id": 7,
+            "generic_name": "复方示例胶囊",
+            "level": 2,
+            "level_name": "箱",
+            "units_per": 200,
+            "system": SYSTEM_EXAMPLE,
+            "query_url": "",
+        }
+    )
 
     text: str
     scheme: str
@@ -426,6 +496,8 @@ class ItemBody(_Body):
 class ItemOut(BaseModel):
     """One entry of a code list."""
 
+    model_config = _like(ITEM_EXAMPLE)
+
     code: str
     zh: str
     en: str
@@ -444,6 +516,17 @@ class ItemOut(BaseModel):
 
 class ListOut(BaseModel):
     """A code list with its entries valid on the day asked for."""
+
+    model_config = _like(
+        {
+            "name": "return_reason",
+            "zh": "退货原因",
+            "en": "Return reasons",
+            "source": "公开文档",
+            "items": [ITEM_EXAMPLE],
+            "next": None,
+        }
+    )
 
     name: str
     zh: str
@@ -466,6 +549,10 @@ class ListName(BaseModel):
 class ListsOut(BaseModel):
     """The index of code lists."""
 
+    model_config = _page(
+        {"name": "return_reason", "zh": "退货原因", "en": "Return reasons", "source": "公开文档", "count": 6}
+    )
+
     items: list[ListName]
     next: str | None = None
 
@@ -485,6 +572,27 @@ class CellErrorOut(BaseModel):
 class PreviewOut(BaseModel):
     """What a file would do; `id` confirms it when there are no errors."""
 
+    model_config = _like(
+        {
+            "id": None,
+            "kind": "orgs",
+            "file_name": "企业.xlsx",
+            "rows": 120,
+            "error_count": 1,
+            "errors": [
+                {
+                    "row": 7,
+                    "column": "统一社会信用代码",
+                    "code": "uscc_length",
+                    "message": "统一社会信用代码应为 18 位",
+                    "next": "请核对营业执照",
+                    "where": "7:统一社会信用代码",
+                    "params": {"length": 17},
+                }
+            ],
+        }
+    )
+
     id: str | None
     kind: str
     file_name: str
@@ -495,6 +603,8 @@ class PreviewOut(BaseModel):
 
 class ImportedOut(BaseModel):
     """What a confirmed import registered."""
+
+    model_config = _like({"kind": "orgs", "rows": 120})
 
     kind: str
     rows: int
