@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
+from circulation.helpers import Goods, Market, activate, make_market
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.trace import service
-
-from circulation.helpers import Goods, Market, activate, make_market
 
 
 async def _journey(db: Connection) -> tuple[Market, Goods, dict[str, int]]:

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
+from access.helpers import make_org as bare_org
+from circulation.helpers import Market, activate, make_market
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.trace import service
-
-from access.helpers import make_org as bare_org
-from circulation.helpers import Market, activate, make_market
 
 
 async def _verify(market: Market, org: int, *codes: str, lang: str = "zh") -> list[dict[str, Any]]:
