@@ -12,7 +12,7 @@ from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.problem import language
 from yaosu.registry import exports, imports, sheets
 from yaosu.registry.api_common import Fresh
-from yaosu.registry.schemas import CellErrorOut, ImportedOut, PreviewOut
+from yaosu.registry.schemas_lists import CellErrorOut, ImportedOut, PreviewOut
 
 router = APIRouter(tags=["registry"])
 

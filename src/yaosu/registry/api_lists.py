@@ -11,7 +11,7 @@ from yaosu.access.openapi import problems
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.registry import service
 from yaosu.registry.api_common import Fresh, Region
-from yaosu.registry.schemas import ItemBody, ItemOut, ListName, ListOut, ListsOut
+from yaosu.registry.schemas_lists import ItemBody, ItemOut, ListName, ListOut, ListsOut
 from yaosu.registry.service_lists import known
 
 router = APIRouter(tags=["registry"])

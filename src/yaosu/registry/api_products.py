@@ -22,11 +22,11 @@ from yaosu.registry.schemas import (
     ProductChange,
     ProductOut,
     ProductsOut,
-    ResolutionOut,
     SystemBody,
     SystemOut,
     SystemsOut,
 )
+from yaosu.registry.schemas_lists import ResolutionOut
 
 router = APIRouter(tags=["registry"])
 

@@ -11,7 +11,6 @@ from yaosu.access.types import CleanText, IntId, LongText
 from yaosu.registry.drafts import FilingDraft, LevelDraft, LicenceDraft, LinkDraft, OrgDraft, ProductDraft
 from yaosu.registry.examples import (
     FILING_EXAMPLE,
-    ITEM_EXAMPLE,
     LICENCE_EXAMPLE,
     ORG_EXAMPLE,
     PRODUCT_EXAMPLE,
@@ -19,25 +18,29 @@ from yaosu.registry.examples import (
     USCC,
 )
 from yaosu.registry.lists import region_path
-from yaosu.registry.model import Filing, Item, Level, Licence, Org, OrgCard, Product, TraceSystem
+from yaosu.registry.model import Filing, Level, Licence, Org, OrgCard, Product, TraceSystem
 
 Small = Annotated[int, Field(ge=0, le=32_767)]
 Version = Annotated[int, Field(ge=1, le=2**31 - 1, description="the version the change is based on")]
 
 
-def _like(example: dict[str, Any]) -> ConfigDict:
+def like(example: dict[str, Any]) -> ConfigDict:
+    """The configuration of an answer with this example."""
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
-def _page(example: dict[str, Any]) -> ConfigDict:
-    return _like({"items": [example], "next": None})
+def page(example: dict[str, Any]) -> ConfigDict:
+    """The same for a page with one such entry."""
+    return like({"items": [example], "next": None})
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """A request body: unknown fields are refused, so that a misspelt one is not dropped silently."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class OrgBody(_Body):
+class OrgBody(Body):
     """An organisation; 统一社会信用代码 or another identifier is needed."""
 
     name: CleanText = Field(examples=["山东示例制药有限公司"])
@@ -71,7 +74,7 @@ class OrgChange(OrgBody):
 class OrgCardOut(BaseModel):
     """The directory entry that every signed-in organisation sees."""
 
-    model_config = _like(ORG_EXAMPLE)
+    model_config = like(ORG_EXAMPLE)
 
     id: int
     uscc: str
@@ -98,7 +101,7 @@ def _card(card: OrgCard) -> dict[str, Any]:
 class OrgOut(OrgCardOut):
     """An organisation; the later fields are blank for callers who only see the directory."""
 
-    model_config = _like(
+    model_config = like(
         ORG_EXAMPLE
         | {
             "domestic_agent_id": None,
@@ -134,13 +137,13 @@ class OrgOut(OrgCardOut):
 class OrgsOut(BaseModel):
     """A page of the directory."""
 
-    model_config = _page(ORG_EXAMPLE)
+    model_config = page(ORG_EXAMPLE)
 
     items: list[OrgCardOut]
     next: str | None
 
 
-class LicenceBody(_Body):
+class LicenceBody(Body):
     """A licence; the same kind and number replaces."""
 
     kind: Small = Field(description="list licence_kind", examples=[5])
@@ -157,7 +160,7 @@ class LicenceBody(_Body):
 class LicenceOut(BaseModel):
     """A licence with what there is to say about its end."""
 
-    model_config = _like(LICENCE_EXAMPLE)
+    model_config = like(LICENCE_EXAMPLE)
 
     id: int
     org_id: int
@@ -179,13 +182,13 @@ class LicenceOut(BaseModel):
 class LicencesOut(BaseModel):
     """Licences."""
 
-    model_config = _page(LICENCE_EXAMPLE)
+    model_config = page(LICENCE_EXAMPLE)
 
     items: list[LicenceOut]
     next: str | None = None
 
 
-class LevelBody(_Body):
+class LevelBody(Body):
     """One package level."""
 
     level: Small = Field(description="1 = smallest sales package", examples=[1])
@@ -197,7 +200,7 @@ class LevelBody(_Body):
     name: CleanText = Field("", examples=["盒"])
 
 
-class LinkBody(_Body):
+class LinkBody(Body):
     """One linked code (多码关联)."""
 
     kind: CleanText = Field(description="list link_kind", examples=["retail_barcode"])
@@ -205,7 +208,7 @@ class LinkBody(_Body):
     level: Small | None = None
 
 
-class ProductBody(_Body):
+class ProductBody(Body):
     """A product: the basic data set, the ladder, the linked codes."""
 
     generic_name: CleanText = Field(examples=["复方示例胶囊"])
@@ -285,7 +288,7 @@ _PRODUCT_FIELDS = tuple(n for n in ProductBody.model_fields if n not in ("flags"
 class ProductOut(BaseModel):
     """A product."""
 
-    model_config = _like(PRODUCT_EXAMPLE)
+    model_config = like(PRODUCT_EXAMPLE)
 
     id: int
     generic_name: str
@@ -337,13 +340,13 @@ class ProductOut(BaseModel):
 class ProductsOut(BaseModel):
     """A page of products."""
 
-    model_config = _page(PRODUCT_EXAMPLE)
+    model_config = page(PRODUCT_EXAMPLE)
 
     items: list[ProductOut]
     next: str | None
 
 
-class FilingBody(_Body):
+class FilingBody(Body):
     """A code rule to be filed; `custom` gives pattern, issuer and samples instead of prefixes."""
 
     org_id: IntId = Field(examples=[1])
@@ -377,7 +380,7 @@ class FilingChange(FilingBody):
 class FilingOut(BaseModel):
     """A filing."""
 
-    model_config = _like(FILING_EXAMPLE)
+    model_config = like(FILING_EXAMPLE)
 
     id: int
     org_id: int
@@ -404,13 +407,13 @@ class FilingOut(BaseModel):
 class FilingsOut(BaseModel):
     """A page of filings."""
 
-    model_config = _page(FILING_EXAMPLE)
+    model_config = page(FILING_EXAMPLE)
 
     items: list[FilingOut]
     next: str | None
 
 
-class SystemBody(_Body):
+class SystemBody(Body):
     """A trace system of others."""
 
     name: CleanText = Field(examples=["另一追溯平台"])
@@ -421,7 +424,7 @@ class SystemBody(_Body):
 class SystemOut(BaseModel):
     """A trace system."""
 
-    model_config = _like(SYSTEM_EXAMPLE)
+    model_config = like(SYSTEM_EXAMPLE)
 
     id: int
     name: str
@@ -438,173 +441,7 @@ class SystemOut(BaseModel):
 class SystemsOut(BaseModel):
     """Trace systems, ours first."""
 
-    model_config = _page(SYSTEM_EXAMPLE)
+    model_config = page(SYSTEM_EXAMPLE)
 
     items: list[SystemOut]
     next: str | None = None
-
-
-class ResolutionOut(BaseModel):
-    """What a scanned text is, and what the registry knows about it."""
-
-    model_config = _like(
-        {
-            "text": "83857940000879766660",
-            "scheme": "cn20",
-            "prefix": "8385794",
-            "serial": "0000879766660",
-            "batch": None,
-            "expiry": None,
-            "kind": "known",
-            "drug_id": 7,
-            "generic_name": "复方示例胶囊",
-            "level": 2,
-            "level_name": "箱",
-            "units_per": 200,
-            "system": SYSTEM_EXAMPLE,
-            "query_url": "",
-        }
-    )
-
-    text: str
-    scheme: str
-    prefix: str
-    serial: str
-    batch: str | None
-    expiry: date | None
-    kind: Literal["known", "elsewhere", "unknown"]
-    drug_id: int | None
-    generic_name: str | None
-    level: int | None
-    level_name: str | None
-    units_per: int | None
-    system: SystemOut | None
-    query_url: str
-
-
-class ItemBody(_Body):
-    """The operator's version of a code-list item."""
-
-    zh: CleanText = Field(examples=["破损"])
-    en: CleanText = Field(examples=["Damaged"])
-    source: CleanText = Field(examples=["某通知第三条"])
-    region: CleanText = Field("", description="leading digits of GB/T 2260; empty: nationwide")
-    valid_from: date | None = None
-    valid_to: date | None = None
-
-
-class ItemOut(BaseModel):
-    """One entry of a code list."""
-
-    model_config = _like(ITEM_EXAMPLE)
-
-    code: str
-    zh: str
-    en: str
-    source: str
-    region: str
-    valid_from: date
-    valid_to: date | None
-    attrs: dict[str, Any]
-    version: int
-
-    @classmethod
-    def of(cls, one: Item) -> ItemOut:
-        """From the value."""
-        return cls(**{n: getattr(one, n) for n in cls.model_fields})
-
-
-class ListOut(BaseModel):
-    """A code list with its entries valid on the day asked for."""
-
-    model_config = _like(
-        {
-            "name": "return_reason",
-            "zh": "退货原因",
-            "en": "Return reasons",
-            "source": "公开文档",
-            "items": [ITEM_EXAMPLE],
-            "next": None,
-        }
-    )
-
-    name: str
-    zh: str
-    en: str
-    source: str
-    items: list[ItemOut]
-    next: str | None = None
-
-
-class ListName(BaseModel):
-    """A code list in the index."""
-
-    name: str
-    zh: str
-    en: str
-    source: str
-    count: int
-
-
-class ListsOut(BaseModel):
-    """The index of code lists."""
-
-    model_config = _page(
-        {"name": "return_reason", "zh": "退货原因", "en": "Return reasons", "source": "公开文档", "count": 6}
-    )
-
-    items: list[ListName]
-    next: str | None = None
-
-
-class CellErrorOut(BaseModel):
-    """What is wrong with one cell."""
-
-    row: int
-    column: str
-    code: str
-    message: str
-    next: str
-    where: str
-    params: dict[str, Any]
-
-
-class PreviewOut(BaseModel):
-    """What a file would do; `id` confirms it when there are no errors."""
-
-    model_config = _like(
-        {
-            "id": None,
-            "kind": "orgs",
-            "file_name": "企业.xlsx",
-            "rows": 120,
-            "error_count": 1,
-            "errors": [
-                {
-                    "row": 7,
-                    "column": "统一社会信用代码",
-                    "code": "uscc_length",
-                    "message": "统一社会信用代码应为 18 位",
-                    "next": "请核对营业执照",
-                    "where": "7:统一社会信用代码",
-                    "params": {"length": 17},
-                }
-            ],
-        }
-    )
-
-    id: str | None
-    kind: str
-    file_name: str
-    rows: int
-    error_count: int
-    errors: list[CellErrorOut]
-
-
-class ImportedOut(BaseModel):
-    """What a confirmed import registered."""
-
-    model_config = _like({"kind": "orgs", "rows": 120})
-
-    kind: str
-    rows: int
