@@ -265,7 +265,9 @@ async def _quarantine(conn: Connection, postings: Sequence[Posting]) -> None:
                         v.code,
                     )
                     rows.append((*row, dict(v.params or {}), posting.bill_id))
+    owners = {owner for owner, codes in closing.values() if codes}
+    held_open = {r["org"] for r in await conn.fetch(store.HAVE_OPEN, list(owners))} if owners else set()
     for bill_id, (owner, codes) in closing.items():
-        if codes:
+        if codes and owner in held_open:
             await conn.execute(store.CLOSE_QUARANTINE, owner, codes, bill_id)
     await columns(conn, store.INSERT_QUARANTINE, rows)

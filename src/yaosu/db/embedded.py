@@ -6,7 +6,7 @@ starts it under an account of its own, because PostgreSQL refuses to run as root
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from pathlib import Path
 
 SETTINGS = {
@@ -79,15 +79,13 @@ def _create_database(uri: str, database: str) -> None:
             with_name = sql.SQL(
                 "CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
             )
-            try:
+            with suppress(errors.DuplicateDatabase):  # another process of ours was first
                 conn.execute(with_name.format(sql.Identifier(database)))
-            except errors.DuplicateDatabase:
-                pass  # another process of ours was first
 
 
 def database_address(data: Path, database_url: str) -> str:
     """The address to connect to: the given one, or the embedded server's, started now."""
     if database_url:
         return database_url
-    os.makedirs(data, exist_ok=True)
+    data.mkdir(parents=True, exist_ok=True)
     return start(data)
