@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from yaosu import __version__
-from yaosu.api import health
+from yaosu.api import health, openapi
 from yaosu.db.engine import open_pool
 from yaosu.edge import problem
 from yaosu.edge.pages import WEB
@@ -60,6 +60,7 @@ def create_app(settings: Settings, address: str) -> FastAPI:
     for module in _modules("api"):
         api.include_router(module.router)
     app.include_router(api)
+    openapi.install(app)
     for module in _modules("pages"):
         app.include_router(module.router, include_in_schema=False)
     (WEB / "static").mkdir(exist_ok=True)
@@ -67,5 +68,3 @@ def create_app(settings: Settings, address: str) -> FastAPI:
     if find_spec("yaosu.access.middleware") is not None:
         import_module("yaosu.access.middleware").install(app)
     return app
-
-

@@ -123,7 +123,9 @@ async def _on_http(request: Request, exc: Exception) -> Response:
 
 async def _on_any(request: Request, exc: Exception) -> Response:
     incident = secrets.token_hex(4)
-    log.error("unhandled", incident=incident, path=request.url.path, method=request.method, exc_info=exc)
+    # the route's template: a path holds codes
+    route = getattr(request.scope.get("route"), "path", "unmatched")
+    log.error("unhandled", incident=incident, route=route, method=request.method, exc_info=exc)
     return answer(request, YaosuError("internal_error", {"incident": incident}))
 
 
