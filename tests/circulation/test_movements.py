@@ -8,9 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from circulation.helpers import Market, activate, make_market
+from circulation.helpers import BOX, Market, activate, make_market
+from yaosu.circulation.issued import Issued
+from yaosu.codes.issue import Range, derive, nth
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
+from yaosu.production import requests
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -414,3 +417,16 @@ async def test_a_late_sale_of_goods_returned_since_is_refused_with_the_later_bil
     assert verdicts(after) == {box: "conflicts_with_later"}
     now = await market.move(321, market.pharmacy, [box], happened_at=datetime.now(UTC))
     assert verdicts(now) == {box: "already_shipped"}
+
+
+async def test_a_made_up_code_is_told_from_one_that_waits_for_activation(market: Market) -> None:
+    master = bytes(range(32))
+    maker = market.subject(market.maker)
+    asked = await requests.create(market.conn, maker, market.registry, market.drug_id, {1: 100})
+    row = await market.conn.fetchrow("SELECT key_id, start_no FROM code_range WHERE prefix = $1", BOX)
+    waiting = nth(Range(BOX, derive(master, row["key_id"]), row["start_no"], 100), 7)
+    made_up = waiting[:-1] + str((int(waiting[-1]) + 1) % 10)
+    market.batches.issued = Issued(master)
+    result = await market.move(321, market.pharmacy, [waiting, made_up])
+    assert asked.drug_id == market.drug_id
+    assert verdicts(result) == {waiting: "not_activated", made_up: "never_issued"}

@@ -178,6 +178,8 @@ async def _apply(
             reversal.revision = -previous.revision
         verdicts = examine(world, one.order, one.scans)
         await late.explain(conn, world, one.order, verdicts)
+        if batches.issued is not None:
+            await batches.issued.explain(conn, verdicts)
         refused = [v for v in verdicts if not v.accepted]
         keeps_record = any(v.quarantined for v in refused) or (
             one.kind.kind == "receive" and any(v.code in notices.MEMO for v in refused)

@@ -7,6 +7,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from yaosu.circulation import store_write as store
+from yaosu.circulation.issued import Issued
 from yaosu.db.engine import Connection
 from yaosu.rules.world import BatchFacts
 
@@ -18,8 +19,10 @@ BATCHES_MAX = 200_000
 class BatchCache:
     """One per process. Uncommitted batches of other transactions are never seen, so nothing stale gets in."""
 
-    def __init__(self) -> None:
+    def __init__(self, issued: Issued | None = None) -> None:
         self._facts: dict[int, BatchFacts] = {}
+        self.issued = issued
+        """Tells made-up codes from unactivated ones, where the server knows the issue keys."""
 
     async def get(self, conn: Connection, needed: Mapping[int, int]) -> dict[int, BatchFacts]:
         """Facts of the batches in `needed` (batch id → product)."""

@@ -21,6 +21,7 @@ MEMO = frozenset(
     {
         "no_notice",
         "not_activated",
+        "never_issued",
         "prefix_unknown",
         "registered_elsewhere",
         "not_shipped_to_you",
@@ -41,6 +42,7 @@ KINDS = {
     "wrong_batch": "wrong",
     "expired": "expired",
     "not_activated": "not_activated",
+    "never_issued": "unknown",
     "prefix_unknown": "unknown",
     "registered_elsewhere": "elsewhere",
     "in_transit_elsewhere": "elsewhere",

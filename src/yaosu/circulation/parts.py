@@ -9,13 +9,15 @@ from starlette.requests import Request
 
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.committer import Committer
+from yaosu.circulation.issued import Issued
 from yaosu.edge.state import AppState, state
+from yaosu.settings import master_secret
 
 
 @asynccontextmanager
 async def start(app: AppState) -> AsyncIterator[None]:
     """Put `committer` and `batches` into `app.parts` for the life of the server."""
-    batches = BatchCache()
+    batches = BatchCache(Issued(master_secret(app.settings.data)))
     committer = Committer(app.pool, batches)
     app.parts["batches"] = batches
     app.parts["committer"] = committer
