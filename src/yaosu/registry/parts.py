@@ -69,6 +69,8 @@ async def _keep(address: str, registry: Registry) -> None:
             conn = await connect(address)
             await conn.execute("SET application_name = 'yaosu-registry-listener'")
             await conn.add_listener(CHANNEL, lambda *_: wake.set())
+            # a closed connection wakes us too: the next refresh fails and a new one is opened
+            conn.add_termination_listener(lambda *_: wake.set())
             # whatever happened while nobody listened
             await registry.refresh(conn, full=True)
             await _follow(conn, registry, wake)
