@@ -169,7 +169,9 @@ async def activate(
         raise YaosuError("bill_number_taken", {"bill_no": bill_no})
     keeper = asyncio.create_task(asyncio.to_thread(keeping.pack, path))
     try:
-        return await _write(conn, subject, judged, chosen, bill_no, happened_at, keeper, progress)
+        # a savepoint of our own: nothing stays behind even when the caller's transaction goes on
+        async with conn.transaction():
+            return await _write(conn, subject, judged, chosen, bill_no, happened_at, keeper, progress)
     finally:
         if not keeper.done():
             with suppress(Exception):

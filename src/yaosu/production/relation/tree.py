@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int32]
 Levels = npt.NDArray[np.int8]
 
+SUSPECTS_MAX = 100_000
+
 OUTERMOST, MISSING, UNREADABLE = -1, -2, -3
 
 
@@ -30,8 +32,10 @@ class Links:
     order: Ints
     up: Ints
     first: npt.NDArray[np.bool_]
-    twins: list[tuple[int, int]]
-    """(first line's index, later line's index) of doubled codes."""
+    heads: Ints
+    """Of each doubled line, the index of the code's first line."""
+    twins: Ints
+    """The doubled lines themselves."""
 
 
 def link(file: RelationFile) -> Links:
@@ -40,18 +44,13 @@ def link(file: RelationFile) -> Links:
     order = np.argsort(file.key, kind="stable").astype(np.int32)
     ordered = file.key[order]
     first = np.ones(n, dtype=np.bool_)
-    twins: list[tuple[int, int]] = []
-    if n:
-        repeated = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1
+    heads = twins = np.zeros(0, dtype=np.int32)
+    repeated = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1 if n else np.zeros(0, dtype=np.int64)
+    if len(repeated):
         first[order[repeated]] = False
-        heads = repeated.copy()
-        while len(heads):
-            # a code that stands k times: walk back to its first line
-            more = np.isin(heads, repeated)
-            if not more.any():
-                break
-            heads = np.where(more, heads - 1, heads)
-        twins = list(zip(order[heads].tolist(), order[repeated].tolist(), strict=True))
+        group = np.arange(n, dtype=np.int32)
+        group[repeated] = 0
+        heads, twins = order[np.maximum.accumulate(group)[repeated]], order[repeated]
     up = np.full(n, OUTERMOST, dtype=np.int32)
     # in blocks: the look-ups of ten million parents would otherwise hold three more columns
     for a in range(0, n, 1 << 20):
@@ -62,7 +61,7 @@ def link(file: RelationFile) -> Links:
         out[block == np.uint64(NO_PARENT)] = OUTERMOST
         out[block == np.uint64(BAD_PARENT)] = UNREADABLE
         up[a : a + len(block)] = out
-    return Links(order, up, first, twins)
+    return Links(order, up, first, heads, twins)
 
 
 def _part_of(file: RelationFile) -> Ints:
@@ -84,7 +83,12 @@ def _cycles(up: Ints) -> npt.NDArray[np.bool_]:
         step = jump.copy()
         step[inside] = jump[jump[inside]]
         jump = step
-    suspects = np.flatnonzero(jump >= 0).tolist()
+    under = np.flatnonzero(jump >= 0)
+    if len(under) > SUSPECTS_MAX:
+        # no real capture looks like this; telling cycles from what hangs below them would take long
+        on[under] = True
+        return on
+    suspects = under.tolist()
     state: dict[int, int] = {}
     for start in suspects:
         path = []
@@ -109,13 +113,7 @@ def check(
 ) -> None:
     """Report everything wrong with the tree."""
     up = links.up
-    for head, twin in links.twins:
-        same = file.parent[head] == file.parent[twin]
-        code = "relation_duplicate" if same else "relation_two_parents"
-        params: dict[str, object] = {"other": file.where(head)}
-        if not same:
-            params |= {"parent": _parent_text(file, twin), "other_parent": _parent_text(file, head)}
-        errors.add(code, file.where(twin), code=file.text(twin), **params)
+    _doubles(file, links, errors)
     counted = links.first
 
     def parent_of(i: int) -> dict[str, object]:
@@ -150,8 +148,23 @@ def check(
     disturbed = np.zeros(len(file), dtype=np.bool_)
     disturbed[above[wrong | other]] = True
     disturbed[up[np.flatnonzero(cyclic & (up >= 0))]] = True
-    disturbed[up[np.flatnonzero(~counted & (up >= 0))]] = True
+    # whichever of two lines is the true one, both parents' counts mean nothing
+    either = up[np.concatenate((links.heads, links.twins))]
+    disturbed[either[either >= 0]] = True
     _counts(file, drug, level, products, held, ~unsound & ~disturbed, tell)
+
+
+def _doubles(file: RelationFile, links: Links, errors: Findings) -> None:
+    same = file.parent[links.heads] == file.parent[links.twins]
+    for code, which in (("relation_duplicate", same), ("relation_two_parents", ~same)):
+        at = np.flatnonzero(which)
+        room = min(errors.room(code), len(at))
+        for head, twin in zip(links.heads[at[:room]].tolist(), links.twins[at[:room]].tolist(), strict=True):
+            params: dict[str, object] = {"other": file.where(head)}
+            if code == "relation_two_parents":
+                params |= {"parent": _parent_text(file, twin), "other_parent": _parent_text(file, head)}
+            errors.add(code, file.where(twin), code=file.text(twin), **params)
+        errors.count_only(code, len(at) - room)
 
 
 def _counts(
