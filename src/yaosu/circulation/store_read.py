@@ -86,7 +86,8 @@ WITH RECURSIVE shipped AS (
     WHERE l.bill_id = $1 AND l.drug_id = ANY($2::int[]) AND l.post = 'O' AND ($3::text IS NULL OR l.code > $3)
     ORDER BY l.code LIMIT $4
 ), tree AS (
-    SELECT u.drug_id, u.code, NULL::text AS parent, u.level, u.batch_id, coalesce(u.qty, 1) AS qty, u.status, 0 AS depth
+    SELECT u.drug_id, u.code, NULL::text COLLATE "C" AS parent, u.level, u.batch_id,
+        coalesce(u.qty, 1) AS qty, u.status, 0 AS depth
     FROM shipped s JOIN unit u ON u.drug_id = s.drug_id AND u.code = s.code
     UNION ALL
     SELECT u.drug_id, u.code, u.parent, u.level, u.batch_id, coalesce(u.qty, 1), NULL, t.depth + 1
