@@ -85,6 +85,17 @@ async def levels(
     return await store.levels(conn, org, drug_id, batch_id, status)
 
 
+async def levels_by_number(
+    conn: Connection, subject: Subject, org: int, drug_id: int, batch_no: str, status: str = "I"
+) -> tuple[list[LevelLine], int]:
+    """`levels` for a batch by its number; refused (`not_found`) when the product has no such batch."""
+    subject.require(SCOPE)
+    found = await store.batches_of(conn, drug_id, batch_no)
+    if not found:
+        raise YaosuError("not_found", {"what": batch_no})
+    return await levels(conn, subject, org, drug_id, found[0][0], status)
+
+
 async def statement(
     conn: Connection,
     subject: Subject,
