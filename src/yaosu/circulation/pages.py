@@ -1,0 +1,17 @@
+"""Pages of the circulation room: the daily work with boxes (R-B1 … R-B6, R-C1, R-C3)."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from yaosu.circulation import (
+    pages_bills,
+    pages_delegations,
+    pages_quarantine,
+    pages_receive,
+    pages_scan,
+)
+
+router = APIRouter()
+for part in (pages_scan, pages_receive, pages_quarantine, pages_bills, pages_delegations):
+    router.include_router(part.router)

@@ -1,0 +1,175 @@
+"""The way of a box through the pages with a keyboard-wedge scanner, in a real browser (R-B1…B6, R-C1, R-X1…X3)."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from journey.world import World, prepared, serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def world(database: str) -> World:
+    subprocess.run([sys.executable, str(ROOT / "tools" / "build_assets.py")], check=True, capture_output=True)
+    return prepared(database)
+
+
+@pytest.fixture(scope="module")
+def address(world: World, database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(database, tmp_path_factory.mktemp("data")) as base:
+        yield base
+
+
+@pytest.fixture(scope="module")
+def browser(address: str) -> Iterator[Browser]:
+    # after the server: the database is made with a loop of its own, and playwright keeps one running
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+def sign_in(browser: Browser, address: str, world: World, who: str) -> Page:
+    """A fresh browser of somebody of that organisation, signed in with the keyboard."""
+    context = browser.new_context(viewport={"width": 1366, "height": 768}, locale="zh-CN")
+    page = context.new_page()
+    page.on("pageerror", lambda error: pytest.fail(f"script error: {error}"))
+    page.goto(address + "/login")
+    page.locator("[name=login]").focus()
+    page.keyboard.type(world.logins[who])
+    page.keyboard.press("Tab")
+    page.keyboard.type(world.password)
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("今日工作")
+    return page
+
+
+def scan(page: Page, *codes: str) -> None:
+    """What a scanner does: keys as fast as they go, then Enter."""
+    for code in codes:
+        page.keyboard.type(code)
+        page.keyboard.press("Enter")
+
+
+def submitted(page: Page) -> str:
+    """Press F9; the number of the bill that was recorded."""
+    page.keyboard.press("F9")
+    link = page.locator("[data-bill-link]")
+    expect(link).to_be_visible()
+    return str(link.get_attribute("href"))
+
+
+def test_from_the_wholesaler_to_the_patient_and_what_is_unknown_to_quarantine(
+    browser: Browser, address: str, world: World
+) -> None:
+    goods = world.goods
+    pallet, case = goods.pallets[0], goods.cases[0]
+    box, stranger = goods.boxes_of(0)[0], "83857939999999990001"
+
+    # the wholesaler receives the pallet against the maker's notice
+    page = sign_in(browser, address, world, "wholesaler")
+    expect(page.locator(".kpi", has_text="待收货").locator(".kpi-value")).to_have_text("1")
+    page.locator("a[href='/receive']").first.click()
+    page.get_by_role("link", name=world.shipped).click()
+    expect(page.locator("#scan-box")).to_be_focused()
+    expect(page.locator(".tally")).to_contain_text("差 40")
+    scan(page, pallet)
+    expect(page.locator(".tally")).to_contain_text("已齐")
+    submitted(page)
+    expect(page.locator("[data-check=matched]")).to_contain_text("相符 40")
+
+    # and ships one case of it to the pharmacy, chosen by typing
+    page.goto(address + "/ship")
+    page.locator("#pick-to_org").focus()
+    page.keyboard.type("康宁大药房连锁")
+    expect(page.locator("#list-to_org [aria-selected=true]")).to_contain_text("南宁康宁大药房连锁有限公司")
+    page.keyboard.press("Enter")
+    expect(page.locator("#scan-box")).to_be_focused()
+    number = page.locator("[name=bill_no]").input_value()
+    assert re.fullmatch(r"CK-\d{8}-0001", number)
+    scan(page, case)
+    expect(page.locator(".scan--ok, .scan--warn")).to_have_count(1)
+    href = submitted(page)
+    expect(page.locator("[name=bill_no]")).to_have_value(number[:-1] + "2")
+    page.goto(address + href)
+    expect(page.locator(".head-line")).to_contain_text("10 盒")
+    page.goto(address + href + "/note")
+    expect(page.locator(".paper-qr svg")).to_be_visible()
+    expect(page.locator(".paper-table")).to_contain_text("251021")
+    page.context.close()
+
+    # the pharmacy receives the case; a code nobody announced is booked to quarantine, not to stock
+    page = sign_in(browser, address, world, "pharmacy")
+    page.goto(address + "/receive")
+    page.get_by_role("link", name=number).click()
+    expect(page.locator("#scan-box")).to_be_focused()
+    scan(page, case, stranger)
+    expect(page.locator(".scan--refused")).to_have_count(1)
+    expect(page.locator(".station-last--refused")).to_contain_text("激活")
+    submitted(page)
+    expect(page.locator("[data-check=mismatch]")).to_contain_text("相符 10")
+    page.goto(address + "/quarantine")
+    expect(page.locator("table")).to_contain_text("尚未激活")
+
+    # and sells a box out of the case
+    page.goto(address + "/sell")
+    expect(page.locator("#scan-box")).to_be_focused()
+    scan(page, box)
+    expect(page.locator(".station-last")).to_contain_text("拆出")
+    sale = submitted(page)
+    expect(page.locator("#last-sales tbody tr")).to_have_count(1)
+    scan(page, box)
+    expect(page.locator(".station-last--refused")).to_contain_text("已登记售出")
+    page.goto(address + "/bills?bill_no=" + str(page.request.get(address + "/api/v1" + sale).json()["bill_no"]))
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.context.close()
+
+    # the finding is back at the wholesaler, who answers it
+    page = sign_in(browser, address, world, "wholesaler")
+    expect(page.locator(".kpi", has_text="买方反馈不符").locator(".kpi-value")).to_have_text("1")
+    page.goto(address + "/checks")
+    page.get_by_role("link", name="答复").click()
+    page.locator("[name=text]").focus()
+    page.keyboard.type("非我方发货，请封存并退回。")
+    page.get_by_role("button", name="答复买方").click()
+    expect(page.locator(".said")).to_have_text("非我方发货，请封存并退回。")
+    page.context.close()
+
+
+def test_a_bill_is_corrected_on_the_station_and_then_voided(browser: Browser, address: str, world: World) -> None:
+    goods = world.goods
+    page = sign_in(browser, address, world, "maker")
+    page.goto(address + f"/ship?to={world.orgs['hospital']}")
+    expect(page.locator("#scan-box")).to_be_focused()
+    scan(page, goods.cases[4], goods.cases[5])
+    expect(page.locator(".scan--ok, .scan--warn")).to_have_count(2)
+    page.goto(address + submitted(page))
+    expect(page.locator(".head-line")).to_contain_text("20 盒")
+
+    page.get_by_role("link", name="更正").click()
+    expect(page.locator(".scan")).to_have_count(2)
+    page.locator(f"button[data-remove='{2}']").click()
+    page.locator("[name='header.correct_reason']").fill("多扫一箱")
+    page.keyboard.press("F9")
+    expect(page.locator(".head-line")).to_contain_text("10 盒")
+    expect(page.locator(".versions li")).to_have_count(3)
+    expect(page.locator(".diff").first).to_contain_text("20")
+
+    page.get_by_role("button", name="作废").click()
+    expect(page.locator("dialog[open]")).to_contain_text("南宁市第三人民医院")
+    page.locator("dialog[open] [name=reason]").fill("发错单位")
+    page.get_by_role("button", name="确认作废").click()
+    expect(page.locator("main")).to_contain_text("发错单位")
+    page.context.close()
