@@ -12,14 +12,14 @@ from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from yaosu import __version__
-from yaosu.api import health, openapi
+from yaosu.api import health, openapi, reference
 from yaosu.db.engine import open_pool
 from yaosu.edge import problem
 from yaosu.edge.pages import WEB
 from yaosu.edge.state import AppState
 from yaosu.settings import Settings
 
-ROOMS = ("access", "registry", "production", "ledger", "circulation", "dispensing", "trace", "console")
+ROOMS = ("access", "registry", "production", "ledger", "circulation", "trace", "console")
 
 
 def _modules(name: str) -> list[Any]:
@@ -61,7 +61,8 @@ def create_app(settings: Settings, address: str) -> FastAPI:
         api.include_router(module.router)
     app.include_router(api)
     openapi.install(app)
-    for module in _modules("pages"):
+    app.include_router(reference.router, include_in_schema=False)
+    for module in (*_modules("pages"), *_modules("help_pages")):
         app.include_router(module.router, include_in_schema=False)
     (WEB / "static").mkdir(exist_ok=True)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")

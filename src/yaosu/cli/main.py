@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 refused or failed with the reason printed, 2 wrong use of 
 from __future__ import annotations
 
 import asyncio
-import os
+import warnings
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -134,13 +134,14 @@ def _mount() -> None:
     ):
         if find_spec(target) is not None:
             app.add_typer(getattr(import_module(target), attribute), name=name)
-    if find_spec("yaosu.bench") is not None:
+    if find_spec("yaosu.bench") is not None and find_spec("yaosu.bench.commands") is not None:
         import_module("yaosu.bench.commands").add_to(app)
 
 
 def run() -> None:
     """Entry point of the `yaosu` command."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", os.environ.get("TMPDIR", "/tmp"))  # noqa: S108 - silences a warning
+    # the embedded server's package looks for a runtime folder and complains where a machine has none
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="platformdirs")
     _mount()
     app()
 
