@@ -44,6 +44,8 @@ VERIFIED: dict[str, Any] = {
     "queries": {"count": 0, "first_at": None},
     "warnings": [_WARNING],
     "explanation": "这是某制药有限公司的阿莫西林胶囊……",
+    "home_system": None,
+    "others": [],
 }
 REFUSED: dict[str, Any] = {
     **dict.fromkeys(VERIFIED),
@@ -58,6 +60,7 @@ REFUSED: dict[str, Any] = {
     "queries": {"count": 0, "first_at": None},
     "warnings": [],
     "explanation": "",
+    "others": [],
 }
 _STAY = {
     "code": "83857930000123456789",

@@ -185,6 +185,8 @@ def _refused(asked: Asked, kind: str, finding: Finding, lang: str) -> Json:
         "queries": {"count": 0, "first_at": None},
         "warnings": [],
         "explanation": "",
+        "home_system": None,
+        "others": [],
     }
 
 
@@ -231,6 +233,8 @@ def _unit(
         },
         "warnings": warnings,
         "explanation": explain(registry, unit, root, [f for f, _ in facts], is_seen, lang),
+        "home_system": None,
+        "others": [],
     }
 
 
