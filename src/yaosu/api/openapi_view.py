@@ -91,13 +91,22 @@ def groups(doc: Doc, base: str) -> list[Group]:
     return list(found.values())
 
 
+def common_refusals(all_groups: list[Group]) -> tuple[Refusal, ...]:
+    """What every operation may refuse with: said once for all of them."""
+    operations = [op for group in all_groups for op in group.operations]
+    shared = set(operations[0].refusals).intersection(*(op.refusals for op in operations))
+    return tuple(r for r in operations[0].refusals if r in shared)
+
+
 def anchor(text: str) -> str:
     """`text` as the name of a place in the page."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def _operation(doc: Doc, base: str, method: str, path: str, op: Doc) -> Operation:
-    public = "401" not in op["responses"] or path.endswith("/sessions")
+    refusals = tuple(_refusals(op["responses"]))
+    # a bad key is refused everywhere; what needs one says so
+    public = "unauthenticated" not in {r.code for r in refusals}
     fields = [_parameter(doc, p) for p in op.get("parameters", [])]
     request = None
     content = op.get("requestBody", {}).get("content", {})
@@ -119,14 +128,16 @@ def _operation(doc: Doc, base: str, method: str, path: str, op: Doc) -> Operatio
         status=status,
         answer=answer,
         curl=_curl(doc, base, method, path, op, request, public),
-        refusals=tuple(_refusals(op["responses"])),
+        refusals=refusals,
     )
 
 
 def _answer(doc: Doc, response: Doc) -> Example | None:
     for kind, media in response.get("content", {}).items():
         if "json" in kind:
-            return Example(kind, _text(_example(doc, media)))
+            value = _example(doc, media)
+            # a schema that says nothing: the body is not JSON but whatever was put in
+            return Example(kind, _text(value)) if value is not None else Example("", "")
         return Example(kind, _text(media["example"]) if "example" in media else "")
     return None
 
@@ -245,7 +256,7 @@ def made_up(doc: Doc, schema: Doc, depth: int = 0) -> Any:
     return simple.get(kind or "")
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
 
 

@@ -13,7 +13,7 @@ import yaml
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from yaosu.api.openapi_view import Group, groups
+from yaosu.api.openapi_view import Group, common_refusals, groups
 from yaosu.edge.pages import render
 from yaosu.edge.problem import language
 from yaosu.edge.state import state
@@ -103,7 +103,8 @@ async def reference(request: Request) -> Response:
     }
     context = {
         "base": state(request).settings.public_url,
-        "groups": _groups(request),
+        "groups": (found := _groups(request)),
+        "common": common_refusals(found),
         "accepted": _rows(ACCEPTED, lang),
         "refused": _rows(REFUSED, lang),
         "rooms": rooms,
