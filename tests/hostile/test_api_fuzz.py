@@ -57,7 +57,9 @@ def _fuzz(world: World, schema: dict[str, Any], caller: str, mode: GenerationMod
         @given(case=operation.as_strategy(generation_mode=mode), turn=st.integers(0, 9))
         def ask(case: Case, turn: int) -> None:
             _real_values(world, case, turn)
-            response = case.call(base_url=world.base, session=session, headers=world.headers(caller), timeout=60)
+            response = case.call(
+                base_url=world.base, session=session, headers=world.headers(caller), timeout=60
+            )
             try:
                 case.validate_response(response, checks=CHECKS)
             except FailureGroup as failures:

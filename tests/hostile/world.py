@@ -21,6 +21,7 @@ import psycopg
 
 from access.helpers import make_account, make_key
 from circulation.helpers import Goods, Market, activate, make_market
+from yaosu.circulation.apply import pack_bodies
 from yaosu.db.engine import Connection
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +114,8 @@ async def seed(conn: Connection, database: str) -> World:
     market = await make_market(conn)
     goods = await activate(market, cases=4, per_case=10, pallets=1)
     await activate(market, cases=2, per_case=10)
+    # the helpers of circulation write no body; the production room packs one
+    await conn.execute("UPDATE submission SET body = $1", pack_bodies([b"{}"]))
     regulator: int = await conn.fetchval(
         "INSERT INTO org (name, name_norm, type, region, other_id_kind, other_id) "
         "VALUES ('测试药监局', '测试药监局', 110, '999900', 9, 'REG1') RETURNING id"
@@ -180,14 +183,17 @@ def fill(world: World) -> None:
     ids["number"] = [account["account"]["id"], key["key"]["id"]]
     given = post("wholesaler", "/delegations", {"agent": market.hospital})
     ids["delegation_id"] = [given["id"]]
-    upload = post(
-        "maker", "/uploads", {"name": f"{SECRET}.xml", "size": 10, "purpose": "relation"}
-    )
+    upload = post("maker", "/uploads", {"name": f"{SECRET}.xml", "size": 10, "purpose": "relation"})
     ids["upload_id"] = [upload["id"]]
     requested = post(
         "maker",
         "/code-requests",
-        {"drug_id": market.drug_id, "levels": [{"level": 1, "count": 20}], "purpose": SECRET, "client_ref": f"{SECRET}-1"},
+        {
+            "drug_id": market.drug_id,
+            "levels": [{"level": 1, "count": 20}],
+            "purpose": SECRET,
+            "client_ref": f"{SECRET}-1",
+        },
     )
     ids["request_id"] = [requested["id"]]
     job = post(
@@ -276,7 +282,11 @@ def example_of(schema: dict[str, Any], part: Any, depth: int = 0) -> Any:
     kind = part.get("type")
     if kind == "object" or "properties" in part:
         wanted = part.get("required", list(part.get("properties", {})))
-        return {k: example_of(schema, part["properties"][k], depth + 1) for k in wanted if k in part.get("properties", {})}
+        return {
+            k: example_of(schema, part["properties"][k], depth + 1)
+            for k in wanted
+            if k in part.get("properties", {})
+        }
     if kind == "array":
         return [example_of(schema, part.get("items", {}), depth + 1)] if part.get("minItems") else []
     return {"string": "文本", "integer": part.get("minimum", 1), "number": 1, "boolean": True}.get(str(kind))

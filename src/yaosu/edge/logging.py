@@ -99,9 +99,7 @@ def _clean(value: object, depth: int = 0) -> object:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if depth < 4 and isinstance(value, Mapping):
-        return {
-            str(k): HIDDEN if _SECRET.search(str(k)) else _clean(v, depth + 1) for k, v in value.items()
-        }
+        return {str(k): HIDDEN if _SECRET.search(str(k)) else _clean(v, depth + 1) for k, v in value.items()}
     if depth < 4 and isinstance(value, (list, tuple)):
         return [_clean(v, depth + 1) for v in value[:50]]
     return plain(str(value))

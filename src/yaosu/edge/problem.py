@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from yaosu.edge import pages
+from yaosu.edge import pages, strict_json
 from yaosu.errors import Finding, YaosuError
 from yaosu.subject import ANONYMOUS
 
@@ -35,6 +35,27 @@ _REASONS = {
     "int_type": ("应为整数", "must be an integer"),
     "string_type": ("应为文本", "must be text"),
     "bool_parsing": ("应为是或否", "must be true or false"),
+    "greater_than": ("应大于 {gt}", "must be greater than {gt}"),
+    "less_than": ("应小于 {lt}", "must be less than {lt}"),
+    "int_from_float": ("应为整数", "must be an integer"),
+    "int_parsing_size": ("整数过大", "integer too large"),
+    "float_type": ("应为数值", "must be a number"),
+    "float_parsing": ("应为数值", "must be a number"),
+    "finite_number": ("应为有限的数值", "must be a finite number"),
+    "bool_type": ("应为是或否", "must be true or false"),
+    "list_type": ("应为列表", "must be a list"),
+    "dict_type": ("应为对象", "must be an object"),
+    "model_type": ("应为对象", "must be an object"),
+    "model_attributes_type": ("应为对象", "must be an object"),
+    "string_unicode": ("含有无法保存的字符", "holds characters that cannot be stored"),
+    "text_unclean": ("含有控制字符", "holds control characters"),
+    "none_required": ("应为空", "must be null"),
+    "invalid_key": ("字段名应为文本", "field names must be text"),
+    "uuid_parsing": ("应为 UUID 编号", "must be a UUID"),
+    "uuid_type": ("应为 UUID 编号", "must be a UUID"),
+    "datetime_type": ("应为日期时间，例如 2026-09-30T10:12:31+08:00", "must be a date and time"),
+    "datetime_object_invalid": ("日期时间不存在", "no such date and time"),
+    "date_type": ("应为日期，例如 2026-09-30", "must be a date"),
     "extra_forbidden": ("未知的字段", "unknown field"),
     "enum": ("应为 {expected} 之一", "must be one of {expected}"),
     "literal_error": ("应为 {expected} 之一", "must be one of {expected}"),
@@ -65,17 +86,24 @@ def wants_page(request: Request) -> bool:
     return not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
 
 
+FINDINGS_MAX = 1000
+"""Findings listed in one answer; `count` says how many there are."""
+WHERE_MAX = 200
+"""Characters of a place: the name of an unknown field is the caller's."""
+
+
 def field_findings(errors: Sequence[Any], lang: str) -> list[Finding]:
     """Pydantic's list as findings, one per field, in the caller's language."""
     found = []
     for error in errors:
         where = ".".join(str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path"))
+        where = where[:WHERE_MAX]
         zh, en = _REASONS.get(error["type"], ("填写不正确（{msg}）", "{msg}"))
         context = {**(error.get("ctx") or {}), "msg": error.get("msg", "")}
         template = zh if lang == "zh" else en
         reason = template
         for key, value in context.items():
-            reason = reason.replace("{" + key + "}", str(value))
+            reason = reason.replace("{" + key + "}", str(value)[:WHERE_MAX])
         found.append(Finding("field_invalid", {"field": where or "body", "reason": reason}, where))
     return found
 
@@ -103,11 +131,8 @@ async def _on_yaosu(request: Request, exc: Exception) -> Response:
 async def _on_validation(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
     errors = exc.errors()
-    if any(e["type"] == "json_invalid" for e in errors):
-        reason = str((errors[0].get("ctx") or {}).get("error", ""))
-        return answer(request, YaosuError("malformed_body", {"reason": reason}))
-    findings = field_findings(errors, language(request))
-    return answer(request, YaosuError("invalid_request", {"count": len(findings)}, findings))
+    findings = field_findings(errors[:FINDINGS_MAX], language(request))
+    return answer(request, YaosuError("invalid_request", {"count": len(errors)}, findings))
 
 
 async def _on_http(request: Request, exc: Exception) -> Response:
@@ -117,7 +142,10 @@ async def _on_http(request: Request, exc: Exception) -> Response:
         zh = language(request) == "zh"
         params = {"what": "该地址" if zh else "This address", "scope": ""}
         return answer(request, YaosuError(code, params), dict(exc.headers or {}))
-    detail = YaosuError("malformed_body", {"reason": str(exc.detail)})
+    reason = str(exc.detail)
+    if isinstance(exc, strict_json.MalformedBodyError):
+        reason = exc.zh if language(request) == "zh" else exc.en
+    detail = YaosuError("malformed_body", {"reason": reason})
     return answer(request, detail, dict(exc.headers or {}))
 
 
@@ -130,7 +158,8 @@ async def _on_any(request: Request, exc: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Register the handlers on `app`."""
+    """Register the handlers on `app`, and the strict reading of JSON."""
+    strict_json.install()
     app.add_exception_handler(YaosuError, _on_yaosu)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
