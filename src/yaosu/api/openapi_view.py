@@ -172,11 +172,10 @@ def resolve(doc: Doc, schema: Doc) -> Doc:
 
 
 def _parameter(doc: Doc, parameter: Doc) -> Field:
-    schema = resolve(doc, parameter.get("schema", {}))
-    text = parameter.get("description") or schema.get("description", "")
-    return Field(
-        parameter["name"], parameter["in"], kind_of(doc, schema), parameter.get("required", False), text
-    )
+    schema = parameter.get("schema", {})
+    text = parameter.get("description") or resolve(doc, schema).get("description", "")
+    kind = kind_of(doc, schema)
+    return Field(parameter["name"], parameter["in"], kind, parameter.get("required", False), text)
 
 
 def _body_fields(doc: Doc, schema: Doc) -> list[Field]:
@@ -186,7 +185,7 @@ def _body_fields(doc: Doc, schema: Doc) -> list[Field]:
         Field(
             name,
             "body",
-            kind_of(doc, resolve(doc, one)),
+            kind_of(doc, one),
             name in needed,
             one.get("description") or resolve(doc, one).get("description", ""),
         )
@@ -196,22 +195,26 @@ def _body_fields(doc: Doc, schema: Doc) -> list[Field]:
 
 def kind_of(doc: Doc, schema: Doc) -> str:
     """Type and limits of a field, for people."""
+    ways = [w for w in schema.get("anyOf") or schema.get("oneOf") or () if w.get("type") != "null"]
+    if ways:
+        return " or ".join(dict.fromkeys(kind_of(doc, w) for w in ways))
+    schema = resolve(doc, schema)
     if "const" in schema:
         return json.dumps(schema["const"], ensure_ascii=False)
     if "enum" in schema:
         return " | ".join(str(v) for v in schema["enum"])
     kind = schema.get("type", "any")
     if kind == "array":
-        inner = kind_of(doc, resolve(doc, schema.get("items", {})))
+        inner = kind_of(doc, schema.get("items", {}))
         return f"[{inner}]" + (f" ≤ {schema['maxItems']}" if "maxItems" in schema else "")
     if kind == "string":
         name = schema.get("format", "text")
-        return name + (f" ≤ {schema['maxLength']}" if "maxLength" in schema else "")
+        return f"{name} ≤ {schema['maxLength']}" if "maxLength" in schema else str(name)
     if kind in ("integer", "number"):
         low, high = schema.get("minimum"), schema.get("maximum")
         if low is not None and high is not None and high < 2**31 - 1:
-            return f"{kind} {low} … {high}"
-        return f"{kind} ≥ {low}" if low is not None else str(kind)
+            return f"{kind} {low:.15g} … {high:.15g}"
+        return f"{kind} ≥ {low:.15g}" if low is not None else str(kind)
     return str(kind)
 
 
