@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParam
+from pydantic import AwareDatetime
 from starlette.datastructures import UploadFile
 from starlette.responses import StreamingResponse
 
@@ -88,6 +89,7 @@ async def received(request: Request, folder: Path) -> AsyncIterator[tuple[Path, 
         "relation_xml_syntax",
         "relation_encoding",
         "bill_number_taken",
+        "activation_in_future",
         "body_too_large",
     ),
     openapi_extra=FILE_BODY,
@@ -100,6 +102,10 @@ async def post(
     stock_in: Annotated[bool, Query(description="also post the 生产入库 (101)")] = False,
     bill_no: Annotated[str, Query(max_length=100)] = "",
     name: Annotated[str, Query(max_length=200, description="file name, for the record")] = "",
+    happened_at: Annotated[
+        AwareDatetime | None,
+        Query(description="when it was activated on the line, with zone; now if left out (D14)"),
+    ] = None,
 ) -> Any:
     """Check or activate."""
     subject.require("production.read" if dry_run else "production.write")
@@ -110,7 +116,7 @@ async def post(
         if dry_run:
             found = await activation.check(conn, subject, path, registry, master, shown)
             return CheckOut(**check_answer(found, language(request)))
-        options = activation.Options(shown, bill_no.strip(), stock_in)
+        options = activation.Options(shown, bill_no.strip(), stock_in, happened_at)
         done = await activation.activate(conn, subject, path, registry, master, options)
         return ActivationOut(**activation_answer(done))
 
