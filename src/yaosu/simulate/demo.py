@@ -1,0 +1,100 @@
+"""The demo province: played at the first start on a data folder, told about at every start (issue 2 §7)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from yaosu.db.embedded import database_address
+from yaosu.settings import Settings
+from yaosu.simulate import setup, state
+from yaosu.simulate.cast import Cast, cast
+from yaosu.simulate.client import Api, DemoError
+from yaosu.simulate.plan import make_plan
+from yaosu.simulate.runner import Done, Runner
+from yaosu.simulate.texts import show
+
+FILED_BEFORE = timedelta(days=400)
+
+
+async def play(settings: Settings, console: Console) -> None:
+    """Play the province on the running server unless it is there, then print addresses, logins and codes.
+
+    Raises DemoError when the database holds anything else: demo accounts are never put beside real data.
+    """
+    address = database_address(settings.data, settings.database_url)
+    who = cast()
+    known = state.load(settings.data)
+    if await setup.is_empty(address):
+        known = None
+    elif known is None or not (await setup.is_demo(address, who) or not known.ready):
+        raise DemoError(
+            f"数据目录 {settings.data} 的数据库里已有其他数据，演示数据不会装入；请用 --data 指定一个空目录。 "
+            "The database holds other data; choose an empty folder with --data."
+        )
+    if known is None or not known.ready:
+        console.print("正在装载演示省份，约需半分钟…  Loading the demo province, about half a minute …")
+        known = await _load(settings, console, address, who, known)
+    show(console, settings, who, known)
+
+
+async def _load(
+    settings: Settings, console: Console, address: str, who: Cast, known: state.DemoState | None
+) -> state.DemoState:
+    began = time.monotonic()
+    if known is None:
+        known = state.DemoState(datetime.now(UTC).replace(microsecond=0))
+        (settings.data / state.JOURNAL).unlink(missing_ok=True)
+    state.save(settings.data, known)
+    # the machine's own address: the public one may only exist behind a proxy
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host  # noqa: S104 - compared only
+    base = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+    async with httpx.AsyncClient(base_url=base, trust_env=False) as client:
+        with Progress(
+            TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
+        ) as bars:
+            task = bars.add_task("单据 bills", total=None)
+            await play_on(
+                client, settings, address, who, known, lambda n, m: bars.update(task, completed=n, total=m)
+            )
+    known.seconds = round(time.monotonic() - began, 1)
+    known.ready = True
+    state.save(settings.data, known)
+    return known
+
+
+async def play_on(
+    client: httpx.AsyncClient,
+    settings: Settings,
+    address: str,
+    who: Cast,
+    known: state.DemoState,
+    progress: Done,
+) -> None:
+    """Register, plan and play over `client`; fills in what is to be shown."""
+    api = Api(client, {"operator": await setup.first_key(address)})
+    prepared = setup.Setup(api, who, (known.anchor - FILED_BEFORE).date())
+    await prepared.organisations()
+    logins = asyncio.create_task(setup.make_logins(address, who, prepared.ids))
+    await prepared.org_keys()
+    await prepared.filings()
+    await prepared.products()
+    own = await prepared.codes()
+    await prepared.delegation()
+    await logins
+    plan = make_plan(who, known.anchor, own)
+    journal = state.Journal(settings.data)
+    finished = False
+    try:
+        await Runner(api, plan, journal, progress).run()
+        finished = True
+    finally:
+        journal.close(finished=finished)
+    known.examples = plan.examples
+    known.boxes = plan.boxes
+    known.bills = sum(step.kind != "answer" for step in plan.steps)
