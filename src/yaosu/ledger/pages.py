@@ -77,9 +77,6 @@ async def stock_page(
     whose = org_id if org_id is not None else subject.org_id
     if drug_id and batch.strip() and whose and moment is None:
         levels = await service.levels_by_number(conn, subject, whose, drug_id, batch.strip())
-    products = sorted(
-        {(d, tables.product_name(registry, d)) for d in {line.drug_id for line in lines}}, key=lambda p: p[1]
-    )
     query = {"org": org, "drug": drug, "batch": batch, "status": status, "at": at}
     return render(
         request,
@@ -89,13 +86,12 @@ async def stock_page(
             "next": cursor_text(after),
             "query": query,
             "levels": levels,
-            "products": products,
             "today": today,
             "many": visible(subject).kind != "own",
             "totals": _totals(lines),
-            "org_name": lambda n: tables.org_name(registry, n),
-            "product_name": lambda n: tables.product_name(registry, n),
-            "level_name": lambda n: tables.level_name(registry, drug_id or 0, n),
+            "name_of_org": lambda n: tables.org_name(registry, n),
+            "name_of_product": lambda n: tables.product_name(registry, n),
+            "name_of_level": lambda n: tables.level_name(registry, drug_id or 0, n),
             "statuses": [(s, label(s, language(request))) for s in service.STATUSES],
         },
     )
@@ -144,7 +140,7 @@ async def statement_page(
             "org": org,
             "drug": drug,
             "many": visible(subject).kind != "own",
-            "product_name": lambda n: tables.product_name(registry, n),
+            "name_of_product": lambda n: tables.product_name(registry, n),
             "movements": lambda counts: tables.movements(counts, lang),
         },
     )

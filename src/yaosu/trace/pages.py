@@ -67,7 +67,7 @@ async def _code(
         tree: Any = await service.contents(
             conn, registry, subject, chosen["code"], drug_id=drug_id, limit=TREE_SHOWN
         )
-        found |= {"tree": _tree(tree, chosen), "contents": tree}
+        found |= {"tree": _tree(tree, chosen, lang.startswith("zh")), "contents": tree}
     except YaosuError as refusal:
         # who may not look inside still sees the verdict and what is theirs of the history
         if refusal.code != "trace_not_for_you":
@@ -79,7 +79,8 @@ def _event(event: dict[str, Any], lang: str) -> dict[str, Any]:
     zh = lang.startswith("zh")
     sender, receiver, owner = event["from"], event["to"], event["owner"]
     # a shipment leaves the sender open where the owner is the sender, a receipt the receiver
-    place = " → ".join(o["name"] for o in (sender or owner, receiver if sender or receiver else None) if o)
+    ends = (sender or owner, receiver or owner) if sender or receiver else (owner,)
+    place = " → ".join(dict.fromkeys(end["name"] for end in ends if end))
     if event["hidden"]:
         place = "相关单位未授权查看" if zh else "parties not visible to you"
     why = ""
@@ -124,7 +125,7 @@ def _shown(text: str | None) -> str:
     return minute(datetime.fromisoformat(text)) if text else "—"
 
 
-def _tree(body: dict[str, Any], now: dict[str, Any]) -> list[dict[str, Any]]:
+def _tree(body: dict[str, Any], now: dict[str, Any], zh: bool) -> list[dict[str, Any]]:
     """Nested nodes for the tree macro; what was taken out hangs where it was."""
     nodes: dict[str, dict[str, Any]] = {}
     roots: list[dict[str, Any]] = []
@@ -148,7 +149,7 @@ def _tree(body: dict[str, Any], now: dict[str, Any]) -> list[dict[str, Any]]:
         node = {
             "code": gone["code"],
             "level": "",
-            "note": "已取出",
+            "note": "已取出" if zh else "taken out",
             "href": f"/trace?code={quote(gone['code'], safe='')}",
             "children": [],
         }

@@ -18,5 +18,6 @@ CREATE INDEX notice_line_open ON notice_line (drug_id, batch_id)
 -- Bills arrive nearly in the order of recorded_at: a block-range index of a few pages finds where a time begins.
 CREATE INDEX bill_recorded ON bill USING brin (recorded_at) WITH (pages_per_range = 32);
 
--- What left a package. Boxes of one case share the key, so the index keeps them as one list: about 7 bytes a box.
+-- What left a package. Boxes of one case share the key, so the index keeps them as one list: 11 bytes a
+-- box that was taken out, measured with boxes leaving 2,000 cases in mixed order.
 CREATE INDEX bill_line_left ON bill_line (drug_id, left_parent) WHERE left_parent <> '';
