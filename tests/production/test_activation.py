@@ -32,7 +32,17 @@ from yaosu.registry.resolver import Registry, load_registry
 from yaosu.subject import Subject
 
 LADDER = {"contains": (1, 4, 3)}
-TABLES = "unit batch bill bill_line entry balance submission relation_file relation_chunk".split()
+TABLES = [
+    "unit",
+    "batch",
+    "bill",
+    "bill_line",
+    "entry",
+    "balance",
+    "submission",
+    "relation_file",
+    "relation_chunk",
+]
 
 
 async def counts(conn: Connection) -> dict[str, int]:

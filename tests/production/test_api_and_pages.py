@@ -136,7 +136,7 @@ async def test_a_file_is_checked_activated_and_packed(client: httpx.AsyncClient,
         (gzip.compress(b"<Document>" + b" " * (64 << 20)), 422, "archive_ratio"),
         (b"<Document>" * 3000, 422, "relation_too_deep"),
         (
-            "code,level,batch_no,made_on,expires_on\n'; DROP TABLE unit;--,1,<b>,2026-01-01,2026-02-01".encode(),
+            b"code,level,batch_no,made_on,expires_on\n'; DROP TABLE unit;--,1,<b>,2026-01-01,2026-02-01",
             422,
             "relation_refused",
         ),

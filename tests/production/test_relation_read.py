@@ -290,3 +290,19 @@ def test_codes_hidden_in_an_attribute_value_are_no_codes() -> None:
     with pytest.raises(YaosuError) as refused:
         parsed(b"\n".join(lines))
     assert refused.value.code == "relation_xml_syntax"
+
+
+def test_control_characters_in_a_batch_are_a_finding_and_never_reach_the_database() -> None:
+    rows = (
+        "code,level,batch_no,made_on,expires_on,workshop,x\x00y\n"
+        + f"{EXPECTED[0][0]},1,B\x001,2026-09-23,2026-10-23,\x07,"
+    )
+    file = parsed(rows.encode())
+    assert dict(file.problems.counts) == {"relation_text_unclean": 2}
+    assert all("\x00" not in str(f.as_json()) for f in (*file.problems, *file.notes))
+
+
+def test_one_code_two_hundred_thousand_times_is_read() -> None:
+    rows = [Row("82062330000000000001", 1, "80217620000000000001")] * 200_000
+    file = parsed(Tree(rows).xml())
+    assert len(file) == 200_000

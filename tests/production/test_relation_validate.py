@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +16,6 @@ from production.helpers import (
     MASTER,
     MIDDLE,
     SAMPLE,
-    TODAY,
     Row,
     Tree,
     code,
@@ -43,12 +42,30 @@ def product(
     )
     values: dict[str, object] = {
         **dict.fromkeys(
-            "english_name trade_name dosage_form strength package_size prep_unit approval_no import_cert_no "
-            "import_permit_no registration_class prescription".split(),
+            [
+                "english_name",
+                "trade_name",
+                "dosage_form",
+                "strength",
+                "package_size",
+                "prep_unit",
+                "approval_no",
+                "import_cert_no",
+                "import_permit_no",
+                "registration_class",
+                "prescription",
+            ],
             "",
         ),
         **dict.fromkeys(
-            "approval_expires import_cert_expires import_permit_expires packer_id agent_id expiry_rule".split()
+            [
+                "approval_expires",
+                "import_cert_expires",
+                "import_permit_expires",
+                "packer_id",
+                "agent_id",
+                "expiry_rule",
+            ]
         ),
         "id": drug_id,
         "generic_name": f"药品{drug_id}",
@@ -344,12 +361,18 @@ def test_an_expiry_printed_as_a_month_means_its_last_day() -> None:
     assert judged(given.xml(), known, ORG).ok
 
 
+def test_files_made_to_hurt_are_judged_in_bounds() -> None:
+    same = Tree([Row(code(BOX, 1), 1)] * 200_000)
+    found = judged(same.xml(), REGISTRY, ORG).errors
+    assert dict(found.counts) == {"relation_duplicate": 199_999} and len(found.kept) == 1000
+    ring = Tree([Row(code(CASE, n), 3, code(CASE, (n + 1) % 150_000), 2) for n in range(150_000)])
+    assert judged(ring.xml(), REGISTRY, ORG).errors.counts["relation_cycle"] == 150_000
+
+
 @given(made=st.dates(date(2000, 1, 1), date(2090, 1, 1)), months=st.integers(1, 120))
 def test_months_of_shelf_life_end_on_the_same_day_or_the_months_last(made: date, months: int) -> None:
     due = add_shelf_life(made, months, 2)
     assert due is not None
     assert (due.year * 12 + due.month) - (made.year * 12 + made.month) == months
-    assert due.day == made.day or (
-        due.day < made.day and (due.replace(day=28).month != (due.toordinal() + 1))
-    )
-    assert TODAY.year == 2026
+    last_of_month = (due + timedelta(days=1)).day == 1
+    assert due.day == made.day or (due.day < made.day and last_of_month)

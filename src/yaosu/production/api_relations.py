@@ -16,7 +16,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import StreamingResponse
 
 from yaosu.access.openapi import problems
-from yaosu.access.types import is_clean
+from yaosu.access.types import CleanText, is_clean
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.problem import language
 from yaosu.edge.state import state
@@ -96,12 +96,11 @@ async def received(request: Request, folder: Path) -> AsyncIterator[tuple[Path, 
 )
 async def post(
     request: Request,
-    conn: Conn,
     subject: CurrentSubject,
     dry_run: bool = False,
     stock_in: Annotated[bool, Query(description="also post the 生产入库 (101)")] = False,
-    bill_no: Annotated[str, Query(max_length=100)] = "",
-    name: Annotated[str, Query(max_length=200, description="file name, for the record")] = "",
+    bill_no: Annotated[CleanText, Query(description="单据号; empty: made from batch and file digest")] = "",
+    name: Annotated[CleanText, Query(description="file name, for the record")] = "",
     happened_at: Annotated[
         AwareDatetime | None,
         Query(description="when it was activated on the line, with zone; now if left out (D14)"),
@@ -113,12 +112,14 @@ async def post(
     async with received(request, folder) as (path, sent_name):
         shown = name or sent_name or "relation.xml"
         registry, master = registry_of(request), master_of(request)
-        if dry_run:
-            found = await activation.check(conn, subject, path, registry, master, shown)
-            return CheckOut(**check_answer(found, language(request)))
-        options = activation.Options(shown, bill_no.strip(), stock_in, happened_at)
-        done = await activation.activate(conn, subject, path, registry, master, options)
-        return ActivationOut(**activation_answer(done))
+        # only now: a sender that never finishes its body must not hold a connection
+        async with state(request).pool.acquire() as conn, conn.transaction():
+            if dry_run:
+                found = await activation.check(conn, subject, path, registry, master, shown)
+                return CheckOut(**check_answer(found, language(request)))
+            options = activation.Options(shown, bill_no.strip(), stock_in, happened_at)
+            done = await activation.activate(conn, subject, path, registry, master, options)
+            return ActivationOut(**activation_answer(done))
 
 
 @router.post(

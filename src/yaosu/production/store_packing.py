@@ -39,6 +39,7 @@ SELECT c.drug_id, c.code, c.batch_id, c.qty
 FROM unnest($1::int[], $2::text[]) AS a(drug_id, code)
 JOIN container_batch c ON c.drug_id = a.drug_id AND c.code = a.code"""
 
+# ungated: packages the bill has locked; only whether their batch is the caller's own comes out
 MAKERS = "SELECT drug_id, id, maker FROM batch WHERE drug_id = ANY ($1::int[]) AND id = ANY ($2::int[])"
 
 DROP_CONTAINER_BATCHES = "DELETE FROM container_batch WHERE drug_id = $1 AND code = $2"
@@ -73,6 +74,7 @@ FROM unnest($2::bigint[], $3::int[], $4::int[], $5::int[], $6::int[], $7::text[]
     AS v(prev_bill, drug_id, batch_id, qty, pre_holder, pre, post, code, left_parent)"""
 
 # the bill of a number, to answer a repetition
+# ungated: the caller's own bill, by owner
 BILL = "SELECT id, content_hash, recorded_at, lines, qty FROM bill WHERE owner = $1 AND bill_no = $2"
 
 INSERT_SUBMISSION = "INSERT INTO submission (parts, body) VALUES (1, $1) RETURNING id"

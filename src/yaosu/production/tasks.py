@@ -85,6 +85,8 @@ async def _file_job(
         name="worker",
     )
     path = uploads.path_of(settings.data, upload_id)
+    if not path.exists():
+        raise YaosuError("not_found", {"what": "上传 / upload"})
     registry = await load_registry(conn)
     master = master_secret(settings.data)
     lang = details.get("lang", "zh")

@@ -107,7 +107,10 @@ async def append(
     if offset != upload.received or upload.state != "open":
         raise YaosuError("upload_offset", {"offset": upload.received})
     path = path_of(data, upload_id)
-    file = os.open(path, os.O_WRONLY)
+    try:
+        file = os.open(path, os.O_WRONLY)
+    except FileNotFoundError:
+        raise YaosuError("not_found", {"what": "上传 / upload"}) from None
     at = offset
     try:
         try:

@@ -6,6 +6,7 @@ import calendar
 import re
 from datetime import date, timedelta
 
+from yaosu.access.types import is_clean
 from yaosu.production.relation.columns import Columns
 from yaosu.production.relation.model import BatchPart
 
@@ -43,6 +44,9 @@ def read_date(part: BatchPart, columns: Columns) -> None:
         columns.problems.add("relation_batch_no_missing", where)
     elif len(part.batch_no) > 40:
         columns.problems.add("relation_value_too_long", where, name="batchNo", limit=40)
+    for name in ("batch_no", "workshop", "line_name", "line_manager"):
+        if not is_clean(getattr(part, name)):
+            columns.problems.add("relation_text_unclean", where, name=name)
     part.made_on = parse_date(part.made_text, last_of_month=False)
     part.expires_on = parse_date(part.expires_text, last_of_month=True)
     for name, text, value in (

@@ -13,6 +13,11 @@ PER_CODE_MAX = 1_000
 """Findings kept of one kind, so that a fault of every line does not hide the others."""
 
 
+def _shown(value: object) -> object:
+    """Findings are stored as JSON, and PostgreSQL's holds no NUL: it is shown by its picture."""
+    return value.replace("\x00", "␀") if isinstance(value, str) else value
+
+
 class Findings:
     """A bounded list of findings with exact counts per code of the message registry."""
 
@@ -24,7 +29,7 @@ class Findings:
         """Count one finding and keep it while there is room."""
         self.counts[code] += 1
         if len(self.kept) < FINDINGS_MAX and self.counts[code] <= PER_CODE_MAX:
-            self.kept.append(Finding(code, params, where))
+            self.kept.append(Finding(code, {k: _shown(v) for k, v in params.items()}, where))
 
     def room(self, code: str) -> int:
         """How many more findings of this code would be kept."""
