@@ -18,9 +18,9 @@ from yaosu.rules.bill_types import BillType
 from yaosu.rules.world import Unit, World
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scan:
-    """One scanned code. `rows` is what it stands for: one unit, or one per product in a mixed container."""
+    """One scanned code, read and resolved. (Not frozen: a frozen one takes four times as long to make.)"""
 
     n: int
     raw: str
