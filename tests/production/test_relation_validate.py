@@ -32,6 +32,11 @@ from yaosu.registry.resolver import Registry
 ORG, OTHER = 1, 2
 ELSEWHERE = TraceSystem(2, "另一追溯系统", "", "https://other.example", False)
 
+TEXTS = ("english_name", "trade_name", "dosage_form", "strength", "package_size", "prep_unit")
+TEXTS += ("approval_no", "import_cert_no", "import_permit_no", "registration_class", "prescription")
+NOTHING = ("approval_expires", "import_cert_expires", "import_permit_expires", "packer_id", "agent_id")
+NOTHING += ("expiry_rule",)
+
 
 def product(
     drug_id: int, prefixes: tuple[str, str, str], mah: int = ORG, status: int = 1, **over: object
@@ -41,32 +46,8 @@ def product(
         for n, c, u, p in zip((1, 2, 3), (1, 4, 3), (1, 4, 12), prefixes, strict=True)
     )
     values: dict[str, object] = {
-        **dict.fromkeys(
-            [
-                "english_name",
-                "trade_name",
-                "dosage_form",
-                "strength",
-                "package_size",
-                "prep_unit",
-                "approval_no",
-                "import_cert_no",
-                "import_permit_no",
-                "registration_class",
-                "prescription",
-            ],
-            "",
-        ),
-        **dict.fromkeys(
-            [
-                "approval_expires",
-                "import_cert_expires",
-                "import_permit_expires",
-                "packer_id",
-                "agent_id",
-                "expiry_rule",
-            ]
-        ),
+        **dict.fromkeys(TEXTS, ""),
+        **dict.fromkeys(NOTHING),
         "id": drug_id,
         "generic_name": f"药品{drug_id}",
         "prep_units_per": 1,
