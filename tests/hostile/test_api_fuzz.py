@@ -64,7 +64,7 @@ def _fuzz(world: World, schema: dict[str, Any], caller: str, mode: GenerationMod
                 case.validate_response(response, checks=CHECKS)
             except FailureGroup as failures:
                 for failure in failures.exceptions:
-                    kind = f"{operation.label}: {type(failure).__name__} {response.status_code}"
+                    kind = f"{case.operation.label}: {type(failure).__name__} {response.status_code}"
                     found.setdefault(kind, f"{case.as_curl_command()[:600]}\n    {response.content[:400]!r}")
 
         try:

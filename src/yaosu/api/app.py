@@ -52,6 +52,8 @@ def create_app(settings: Settings, address: str) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
+        # such a redirect would repeat the caller's Host header, and a POST would be sent twice
+        redirect_slashes=False,
         description="Drug traceability platform: one scan, every duty.",
     )
     problem.install(app)
