@@ -164,7 +164,7 @@ def test_a_bill_is_corrected_on_the_station_and_then_voided(browser: Browser, ad
     page.locator("[name='header.correct_reason']").fill("多扫一箱")
     page.keyboard.press("F9")
     expect(page.locator(".head-line")).to_contain_text("10 盒")
-    expect(page.locator(".versions li")).to_have_count(3)
+    expect(page.locator(".versions > li")).to_have_count(3)
     expect(page.locator(".diff").first).to_contain_text("20")
 
     page.get_by_role("button", name="作废").click()

@@ -48,6 +48,8 @@ EXPORT_MAX = 10_000
 """Bills in one export."""
 CODES_SHOWN = 200
 NOTES_SHOWN = 500
+EVIDENCE_SHOWN = 40
+"""Bills looked up to explain refusals; beyond, the reason stands without its bill."""
 
 NumberQuery = Annotated[str, Query(max_length=64, pattern=r"^[^\x00]*$")]
 TypeText = Annotated[str, Query(pattern=r"^\d{0,3}$")]
@@ -244,6 +246,7 @@ async def _bill_page(
     sight, registry, lang = visible(subject), registry_of(request), language(request)
     lines = await store.bill_lines(conn, sight, bill_id, after, CODES_SHOWN) or []
     notes = await store.bill_notes(conn, sight, bill_id, -1, NOTES_SHOWN) or []
+    evidence = await _evidence(request, conn, subject, notes)
     account = None
     if row["account_id"] and subject.org_id == row["submitter"]:
         account = await conn.fetchval(store_pages.ACCOUNT_NAME, row["account_id"])
@@ -252,7 +255,7 @@ async def _bill_page(
         "codes": [views.line_view(registry, r, lang) for r in lines],
         "next": f"/bills/{bill_id}?after={lines[-1]['code']}#codes" if len(lines) == CODES_SHOWN else "",
         "after": after,
-        "notes": [views.note_view(r, lang) for r in notes],
+        "notes": [{**views.note_view(r, lang), "evidence": evidence.get(r["evidence_bill"])} for r in notes],
         "revisions": await _revisions(request, conn, subject, row),
         "checks": await store_pages.checks_of_bill(conn, sight, bill_id),
         "account": account,
@@ -261,6 +264,19 @@ async def _bill_page(
         **_actions(subject, row),
     }
     return show(request, "bill.html", context, error)
+
+
+async def _evidence(
+    request: Request, conn: Connection, subject: Subject, notes: list[Record]
+) -> dict[int, dict[str, Any]]:
+    """The bills that explain refusals, as far as the reader may open them."""
+    registry, lang = registry_of(request), language(request)
+    found = {}
+    for number in sorted({r["evidence_bill"] for r in notes if r["evidence_bill"]})[:EVIDENCE_SHOWN]:
+        row = await store.bill(conn, visible(subject), number)
+        if row is not None:
+            found[number] = views.bill_view(registry, row, lang)
+    return found
 
 
 _HEADER_WORDS = {

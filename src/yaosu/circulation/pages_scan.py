@@ -198,10 +198,10 @@ def is_return(type_code: int) -> bool:
 async def other(request: Request, subject: CurrentSubject) -> Response:
     """其他出入库: every further bill type open to the organisation."""
     worker(subject)
-    groups = []
+    sorts = []
     for kinds in (("make", "find"), ("withdraw",), ("end", "hold", "rework")):
-        groups.append(types_for(subject, kinds=kinds))
-    return show(request, "other.html", {"groups": groups})
+        sorts.append(types_for(subject, kinds=kinds))
+    return show(request, "other.html", {"sorts": sorts})
 
 
 @router.get("/other/{code}")

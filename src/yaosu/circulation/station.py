@@ -54,6 +54,9 @@ async def check_answer(
         view["level_name"] = (
             views.level_name(registry, units[0].drug_id, units[0].level, lang) if units else ""
         )
+        if one.evidence is not None:
+            name = views.type_label(int(str(one.evidence["bill_type"])), lang)
+            view["evidence"] = {**one.evidence, "bill_type_name": name}
         status = world.root(units[0]).status if units else None
         view["status"] = status
         view["status_name"] = states.label(status, lang) if status else ""

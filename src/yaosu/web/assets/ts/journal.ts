@@ -19,6 +19,8 @@ export interface Result {
   level_name: string;
   qty: number;
   status: string;
+  /** The bill that explains the verdict; its number only for those who are party to it. */
+  evidence?: { bill_type: number; bill_type_name?: string; happened_at: string; bill_no?: string | null; bill_id?: number | null } | null;
 }
 
 export interface Row {

@@ -46,6 +46,16 @@ function named(mark: Mark, r?: Result): string {
   return r?.verdict && !/^[a-z0-9_]+$/.test(r.verdict) ? r.verdict : VERDICTS[mark]();
 }
 
+/** 321 零售出库 · 2026-09-29 17:20 · LS-88, with the way to the bill for those who may open it. */
+function evidence(r?: Result): HTMLElement | null {
+  const found = r?.evidence;
+  if (!found) return null;
+  const at = new Date(Date.parse(found.happened_at) + 8 * 3600_000).toISOString().slice(0, 16).replace("T", " ");
+  const text = `${t("依据", "Evidence")}: ${found.bill_type} ${found.bill_type_name ?? ""} · ${at}`;
+  const link = found.bill_id ? h("a", { href: `/bills/${found.bill_id}`, target: "_blank" }, found.bill_no ?? "") : null;
+  return h("span", { class: "scan-evidence" }, text, link ? " · " : null, link);
+}
+
 const OUTCOMES: Record<string, () => string> = {
   matched: () => t("与上游出库信息相符", "matches the notice"),
   part: () => t("已收部分相符，尚有未到", "matches so far; more is outstanding"),
@@ -98,6 +108,7 @@ export class StationView {
       h("p", { class: "station-code" }, codeText(r?.code || line.raw)),
       r?.product ? h("p", { class: "station-product" }, [r.product, r.batch && t("批号 {0}", "batch {0}", r.batch), r.expiry && t("有效期至 {0}", "expires {0}", r.expiry)].filter(Boolean).join(" · ")) : null,
       message ? h("p", {}, message) : null,
+      line.mark === "duplicate" || line.mark === "ok" ? null : evidence(r),
       r?.next ? h("p", { class: "station-next" }, r.next) : null,
     ];
     this.last.replaceChildren(...content.filter((element) => element !== null));
@@ -165,6 +176,7 @@ export class StationView {
         { class: "scan-verdict" },
         h("span", { class: `verdict verdict--${line.mark === "duplicate" ? "warn" : line.mark}` }, line.mark === "duplicate" ? VERDICTS.duplicate() : named(line.mark, r)),
         remark && line.mark !== "ok" ? h("span", { class: "scan-note" }, remark) : null,
+        line.mark === "refused" ? evidence(r) : null,
         r?.next && line.mark !== "ok" && line.mark !== "duplicate" ? h("span", { class: "scan-next" }, r.next) : null,
       ),
       h("button", { class: "scan-remove", type: "button", "data-remove": String(line.n), "aria-label": t("删除第 {0} 条", "Remove no. {0}", line.n), title: t("删除 (Del)", "Remove (Del)") }, "×"),
