@@ -1,0 +1,1 @@
+"""One file per row of design §5; each has `measure(server, scale, runs, say)`."""

@@ -1,0 +1,117 @@
+"""A server to load, in a process of its own: the real application as `yaosu serve` runs it, and one empty endpoint.
+
+    YAOSU_DATABASE_URL=… python -m yaosu.bench.server PORT FOLDER
+
+One process, no worker. The empty endpoint answers `{}` through the same middleware; it exists only here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from starlette.responses import Response
+
+from yaosu.api.app import create_app
+from yaosu.bench.database import Database
+from yaosu.settings import Settings
+
+EMPTY = "/bench/empty"
+START_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Where the server listens, and its process."""
+
+    host: str
+    port: int
+    pid: int
+
+
+def main(port: int, folder: Path) -> None:
+    """Serve until terminated. The settings of uvicorn are those of `yaosu serve`."""
+    address = os.environ["YAOSU_DATABASE_URL"]
+    settings = Settings(folder, address, "127.0.0.1", port, f"http://127.0.0.1:{port}")
+    app = create_app(settings, address)
+
+    async def empty() -> Response:
+        return Response(b"{}", media_type="application/json")
+
+    app.add_api_route(EMPTY, empty, methods=["GET"], include_in_schema=False)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        loop="uvloop",
+        http="httptools",
+        server_header=False,
+    )
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def serving(database: Database) -> AsyncIterator[Running]:
+    """The server on `database`, until the end of the block."""
+    port = free_port()
+    folder = database.folder / "server"
+    folder.mkdir(exist_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "yaosu.bench.server",
+        str(port),
+        str(folder),
+        env={**os.environ, "YAOSU_DATABASE_URL": database.address},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await _until_listening(process, port)
+        yield Running("127.0.0.1", port, process.pid)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), 15)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def _until_listening(process: asyncio.subprocess.Process, port: int) -> None:
+    async with asyncio.timeout(START_S):
+        while True:
+            if process.returncode is not None:
+                raise RuntimeError(
+                    f"the benchmark's server ended at once with exit code {process.returncode}"
+                )
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            return
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))
