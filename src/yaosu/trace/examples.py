@@ -70,6 +70,7 @@ _STAY = {
     "to_bill": 140,
     "to": "2026-09-30T02:12:31+00:00",
     "open": False,
+    "renamed": False,
 }
 HISTORY: dict[str, Any] = {
     "code": VERIFIED["code"],

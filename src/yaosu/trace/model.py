@@ -87,19 +87,27 @@ class LineRow:
 class Tale:
     """Everything of one unit's own that its history is made of.
 
-    `lines` newest first, a chain by `prev_bill`; `origin` is the bill before the oldest line: the activation
-    or packing that brought it into the books, for which the unit has no line.
+    `lines` newest first. The bill before the oldest line is the activation or packing that brought the unit into
+    the books; the unit has no line for that. The label of a logistics container may have had several lives, whose
+    lines are all here. `was`: the code whose place this one took, and by which bill (单码替换).
     """
 
     code: str
     parent: str | None
     last_bill: int
     lines: tuple[LineRow, ...]
+    was: tuple[str, int] | None = None
 
     @property
-    def origin(self) -> int:
-        """Bill id of the unit's first event; 0 when its first event has a line."""
-        return self.lines[-1].prev_bill if self.lines else self.last_bill
+    def origins(self) -> dict[int, str]:
+        """Bills that brought the unit into the books, with the status it then had ('' where no line tells)."""
+        own = {line.bill_id for line in self.lines}
+        found = {
+            line.prev_bill: line.pre for line in self.lines if line.prev_bill and line.prev_bill not in own
+        }
+        if self.last_bill and self.last_bill not in own:
+            found.setdefault(self.last_bill, "")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,8 @@ class Stay:
     container: str
     entered: int
     left: int | None
+    renamed: bool = False
+    """Not inside another package: the same package under the code it had before (单码替换)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,14 +85,19 @@ def _event(event: dict[str, Any], lang: str) -> dict[str, Any]:
         place = "相关单位未授权查看" if zh else "parties not visible to you"
     why = ""
     if event["certainty"] == "inferred":
-        inner = event["because"]
-        start, end = inner[-1]["from"], inner[-1]["to"]
-        period = f"{_shown(start)} — {_shown(end) if end else ('至今' if zh else 'now')}"
-        why = f"在 {event['via']} 内（{period}）" if zh else f"inside {event['via']} ({period})"
+        last = event["because"][-1]
+        if last["renamed"]:
+            why = f"替换前的追溯码 {event['via']}" if zh else f"under its former code {event['via']}"
+        else:
+            end = _shown(last["to"]) if last["to"] else ("至今" if zh else "now")
+            period = f"{_shown(last['from'])} — {end}"
+            why = f"在 {event['via']} 内（{period}）" if zh else f"inside {event['via']} ({period})"
     remarks = []
     if not event["in_force"]:
         remarks.append("已被更正或冲销" if zh else "corrected or reversed")
     remarks += [_FLAGS[f][0 if zh else 1] for f in event["flags"] if f in _FLAGS]
+    if event["replacement"]:
+        remarks.append(f"{event['replacement']['old']} → {event['replacement']['new']}")
     if event["after"] and event["before"] != event["after"]:
         before = label(event["before"], lang) if event["before"] else "—"
         remarks.insert(0, f"{before} → {label(event['after'], lang)}")

@@ -136,7 +136,7 @@ async def _tales(conn: Connection, drug_id: int, code: str) -> dict[str, Tale]:
     for _ in range(DEPTH_MAX + 1):
         if not wanted:
             break
-        fresh = await store.tales(conn, drug_id, sorted(wanted), EVENTS_MAX)
+        fresh = await store.tales(conn, drug_id, sorted(wanted), EVENTS_MAX, this_life=not tales)
         tales.update(fresh)
         wanted = {c for tale in fresh.values() for c in story.containers_of(tale)} - set(tales)
     return tales
@@ -170,7 +170,7 @@ def _event(registry: Registry, event: Happening, bills: dict[int, BillHead], lan
         "from": verify.org_json(registry, bill.from_org),
         "to": verify.org_json(registry, bill.to_org),
         "hidden": not bill.seen,
-        "before": event.pre or None,
+        "before": event.pre if event.pre not in ("", "P") else None,
         "after": ("A" if bill.type == 1 else event.post) or None,
         "certainty": "inferred" if event.via else "observed",
         "via": event.via or None,
@@ -194,6 +194,7 @@ def _stay(stay: Stay, bills: dict[int, BillHead]) -> Json:
         "to_bill": end.id if end is not None and end.seen else None,
         "to": end.happened_at.isoformat() if end is not None else None,
         "open": stay.left is None,
+        "renamed": stay.renamed,
     }
 
 

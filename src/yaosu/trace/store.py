@@ -78,6 +78,17 @@ WITH RECURSIVE chain AS (
     WHERE c.step < $3
 )
 SELECT * FROM chain ORDER BY code, step"""
+# A logistics container ceases to exist when it is empty and its label may be used again: what happened to it is found
+# by its code (partial index bill_line_container), not from the unit.
+CONTAINER_LINES = """
+SELECT l.code, l.bill_id, l.prev_bill, l.pre, l.post, l.pre_holder, l.qty, l.left_parent
+FROM bill_line l
+WHERE l.drug_id = $1 AND l.code = ANY($2::text[]) AND l.code >= '(00)' AND l.code < '(00*'
+ORDER BY l.code, l.bill_id DESC LIMIT $3"""
+# Codes that took another's place.
+REPLACED = (
+    "SELECT new_code, old_code, bill_id FROM unit_replaced WHERE drug_id = $1 AND new_code = ANY($2::text[])"
+)
 UNITS_OF = "SELECT code, parent, last_bill FROM unit WHERE drug_id = $1 AND code = ANY($2::text[])"
 
 # The bills of a history; numbers and parties leave the store only where `seen`.
@@ -188,16 +199,41 @@ async def container_batches(conn: Connection, keys: Sequence[Key]) -> dict[Key, 
     return found
 
 
-async def tales(conn: Connection, drug_id: int, codes: Sequence[str], events_max: int) -> dict[str, Tale]:
-    """Own events of several units of one product."""
-    lines: dict[str, list[LineRow]] = {}
-    for row in await conn.fetch(CHAINS, drug_id, list(codes), events_max):
-        values = tuple(row.values())
-        lines.setdefault(values[0], []).append(LineRow(*values[2:]))
-    rows = await conn.fetch(UNITS_OF, drug_id, list(codes))
-    return {
-        r["code"]: Tale(r["code"], r["parent"], r["last_bill"], tuple(lines.get(r["code"], ()))) for r in rows
+async def tales(
+    conn: Connection, drug_id: int, codes: Sequence[str], events_max: int, *, this_life: bool = False
+) -> dict[str, Tale]:
+    """Own events of several units of one product.
+
+    Of a logistics container all lives of its label, since the container may be gone; `this_life` keeps to the
+    present one.
+    """
+    labels = [code for code in codes if code.startswith("(00)") and not this_life]
+    chained = [code for code in codes if this_life or not code.startswith("(00)")]
+    lines: dict[str, list[LineRow]] = {code: [] for code in labels}
+    if chained:
+        for row in await conn.fetch(CHAINS, drug_id, chained, events_max):
+            values = tuple(row.values())
+            lines.setdefault(values[0], []).append(LineRow(*values[2:]))
+    if labels:
+        for row in await conn.fetch(CONTAINER_LINES, drug_id, labels, events_max):
+            values = tuple(row.values())
+            lines.setdefault(values[0], []).append(LineRow(*values[1:]))
+    was = {
+        row["new_code"]: (row["old_code"], row["bill_id"])
+        for row in await conn.fetch(REPLACED, drug_id, list(codes))
     }
+    now = {row["code"]: row for row in await conn.fetch(UNITS_OF, drug_id, list(codes))}
+    found = {}
+    for code in now.keys() | lines.keys():
+        unit = now.get(code)
+        found[code] = Tale(
+            code,
+            unit["parent"] if unit is not None else None,
+            unit["last_bill"] if unit is not None else 0,
+            tuple(lines.get(code, ())),
+            was.get(code),
+        )
+    return found
 
 
 @traced_read("trace.bills")

@@ -17,8 +17,11 @@ OPEN = 1 << 62
 
 
 def stays_of(tale: Tale) -> list[Stay]:
-    """When the unit was inside which container, oldest first."""
-    found = [
+    """When the unit was inside which container, oldest first; and under which code it stood before."""
+    found = []
+    if tale.was is not None:
+        found.append(Stay(tale.code, tale.was[0], 0, tale.was[1], renamed=True))
+    found += [
         Stay(tale.code, line.left_parent, line.prev_bill, line.bill_id)
         for line in reversed(tale.lines)
         if line.left_parent
@@ -34,13 +37,10 @@ def containers_of(tale: Tale) -> set[str]:
 
 
 def own_events(tale: Tale) -> list[Happening]:
-    """What was recorded of the unit itself, oldest first: its origin, then its lines."""
-    found = []
-    if tale.origin:
-        first = tale.lines[-1].pre if tale.lines else ""
-        found.append(Happening(tale.origin, tale.code, "", first))
-    found += [Happening(line.bill_id, tale.code, line.pre, line.post) for line in reversed(tale.lines)]
-    return found
+    """What was recorded of the unit itself, oldest first: what brought it into the books, then its lines."""
+    found = [Happening(bill, tale.code, "", status) for bill, status in tale.origins.items()]
+    found += [Happening(line.bill_id, tale.code, line.pre, line.post) for line in tale.lines]
+    return sorted(found, key=lambda event: event.bill_id)
 
 
 def history(tales: Mapping[str, Tale], code: str) -> tuple[list[Happening], list[Stay]]:

@@ -21,3 +21,6 @@ CREATE INDEX bill_recorded ON bill USING brin (recorded_at) WITH (pages_per_rang
 -- What left a package. Boxes of one case share the key, so the index keeps them as one list: 11 bytes a
 -- box that was taken out, measured with boxes leaving 2,000 cases in mixed order.
 CREATE INDEX bill_line_left ON bill_line (drug_id, left_parent) WHERE left_parent <> '';
+
+-- Own events of logistics containers by their label: the container's row goes when it is empty, its history stays.
+CREATE INDEX bill_line_container ON bill_line (drug_id, code, bill_id) WHERE code >= '(00)' AND code < '(00*';
