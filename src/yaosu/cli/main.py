@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 refused or failed with the reason printed, 2 wrong use of 
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
@@ -44,6 +45,13 @@ def _checked_port(chosen: Settings) -> None:
         raise typer.Exit(1)
 
 
+def _log(level: str) -> None:
+    """Lines of the log from here on, also of the worker that is started; YAOSU_LOG names another level."""
+    from yaosu.edge.logging import configure
+
+    configure(os.environ.setdefault("YAOSU_LOG", level))
+
+
 @app.command()
 def serve(data: DataOption = None, host: HostOption = None, port: PortOption = None) -> None:
     """Run the server 启动服务.
@@ -53,6 +61,7 @@ def serve(data: DataOption = None, host: HostOption = None, port: PortOption = N
     """
     from yaosu.cli import server
 
+    _log("info")
     chosen = settings.load(data=data, host=host, port=port)
     _checked_port(chosen)
 
@@ -72,6 +81,8 @@ def demo(data: DataOption = None, host: HostOption = None, port: PortOption = No
     from yaosu.cli import server
     from yaosu.simulate import demo as province
 
+    # a line per request would bury what is printed for people
+    _log("warning")
     chosen = settings.load(data=data, host=host, port=port)
     _checked_port(chosen)
 
@@ -141,7 +152,7 @@ def _mount() -> None:
 def run() -> None:
     """Entry point of the `yaosu` command."""
     # the embedded server's package looks for a runtime folder and complains where a machine has none
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module="platformdirs")
+    warnings.filterwarnings("ignore", category=UserWarning, module="platformdirs")
     _mount()
     app()
 

@@ -31,7 +31,9 @@ class Api:
         headers = {**more.pop("headers", {}), "user-agent": AGENT}
         if who:
             headers["authorization"] = f"Bearer {self._keys[who]}"
-        answer = await self._client.request(method, f"/api/v1{path}", headers=headers, timeout=TIMEOUT_S, **more)
+        answer = await self._client.request(
+            method, f"/api/v1{path}", headers=headers, timeout=TIMEOUT_S, **more
+        )
         if answer.status_code >= 400:
             raise DemoError(f"{who}: {method} {path} → {answer.status_code} {answer.text[:2000]}")
         return answer

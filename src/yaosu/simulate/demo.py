@@ -56,7 +56,11 @@ async def _load(
     base = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
     async with httpx.AsyncClient(base_url=base, trust_env=False) as client:
         with Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
         ) as bars:
             task = bars.add_task("单据 bills", total=None)
             await play_on(

@@ -47,7 +47,7 @@ class Planner:
         self.cast = cast
         self.anchor = anchor.astimezone(CHINA)
         self.supply = supply
-        self.rng = random.Random(f"plan {seed}")
+        self.rng = random.Random(f"plan {seed}")  # noqa: S311 - a story, no secret
         self.stock = Stock()
         self.plan = Plan(self.anchor)
         self._numbers: Counter[tuple[str, str]] = Counter()
@@ -153,7 +153,9 @@ class Planner:
         """A batch is made, packed to the top of the ladder, activated and taken into stock."""
         batch = self._batch(product, lot)
         top = len(product.levels)
-        packages = [self._package(product, top, batch) for _ in range(lot.boxes // product.units_per[top - 1])]
+        packages = [
+            self._package(product, top, batch) for _ in range(lot.boxes // product.units_per[top - 1])
+        ]
         at = self.activated_at(lot)
         # written now: the packages are taken apart while the plan goes on
         name, content = relation_file(batch, packages)

@@ -27,7 +27,7 @@ def _xml(batch: Batch, packages: Sequence[Package]) -> bytes:
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?><Document License="DEMO"><Events><Event Name="RelationCreate">',
         f"<Relation productCode={quoteattr(product.levels[0].identifier)} cascade={quoteattr(_ratio(batch))} "
-        f"packageSpec={quoteattr(product.fields['package_size'])} comment=\"\">",
+        f'packageSpec={quoteattr(product.fields["package_size"])} comment="">',
         f'<Batch batchNo={quoteattr(batch.number)} madeDate="{batch.made}" validateDate="{batch.expires}" '
         f'workshop="{WORKSHOP}" lineName="{LINE}" lineManager="{MANAGER}">',
     ]

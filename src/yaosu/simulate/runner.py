@@ -98,7 +98,9 @@ class Runner:
         answer = await self.api.post(step.who, "/movements", step.body)
         said = tuple(sorted(r["verdict"] for r in answer["results"] if r["severity"] != "ok"))
         if said != step.expect:
-            odd = [(r["raw"], r["verdict"], r["evidence"]) for r in answer["results"] if r["severity"] != "ok"]
+            odd = [
+                (r["raw"], r["verdict"], r["evidence"]) for r in answer["results"] if r["severity"] != "ok"
+            ]
             raise DemoError(
                 f"step {step.n} {step.who} {step.body['type']} {step.body['bill_no']}: "
                 f"planned {step.expect}, answered {odd[:5]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -47,7 +46,7 @@ def save(data: Path, state: DemoState) -> None:
     path = data / FILE
     draft = path.with_suffix(".new")
     draft.write_text(json.dumps(values, ensure_ascii=False, indent=1), "utf-8")
-    os.replace(draft, path)
+    draft.replace(path)
 
 
 class Journal:

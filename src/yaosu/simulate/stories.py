@@ -68,7 +68,9 @@ class Stories:
         product = self._most(org)
         return self._get(org, product.key, product.case, count)
 
-    def _ship(self, type: int, sender: str, receiver: str, packages: Sequence[Package], at: datetime) -> Delivery:
+    def _ship(
+        self, type: int, sender: str, receiver: str, packages: Sequence[Package], at: datetime
+    ) -> Delivery:
         made = self.trade.ship(type, sender, receiver, packages, at)
         assert made is not None
         return made
@@ -163,7 +165,7 @@ class Stories:
             expect=["rejected_by_you"],
         )[1]
         self.planner.movement(
-            103, "wholesaler_b", case, self.planner.at(ago - 2, 9, 30), sender="hospital_b", more={"notice": text}
+            103, "wholesaler_b", case, self.planner.at(ago - 2, 9, 30), more={"notice": text}
         )
         self.planner.stock.put("wholesaler_b", case[0])
 
@@ -239,7 +241,9 @@ class Stories:
     def returned(self, ago: int) -> None:
         """A customer brings a box back: quarantined, never sold again by itself."""
         boxes = self._boxes("store_2", 1)
-        self.planner.movement(321, "store_2", boxes, self.planner.at(ago, 11, 5), header={"from_person": "收银员"})
+        self.planner.movement(
+            321, "store_2", boxes, self.planner.at(ago, 11, 5), header={"from_person": "收银员"}
+        )
         self.planner.movement(
             116,
             "store_2",
@@ -253,7 +257,11 @@ class Stories:
         """A case falls: the broken boxes are written off, then destroyed under supervision."""
         boxes = self._boxes("wholesaler_a", 2)
         self.planner.movement(
-            215, "wholesaler_a", boxes, self.planner.at(ago, 10, 0), header={"reason_text": "搬运跌落，包装破损"}
+            215,
+            "wholesaler_a",
+            boxes,
+            self.planner.at(ago, 10, 0),
+            header={"reason_text": "搬运跌落，包装破损"},
         )
         self.planner.movement(
             205,
@@ -273,10 +281,14 @@ class Stories:
         """A box came with the delivery that nobody announced: it never enters stock (R-B4)."""
         boxes = self._boxes("chain", 2)
         delivery = self._ship(203, "chain", "store_2", boxes, self.planner.at(ago, 16, 40))
-        stray = self._boxes("wholesaler_a", 1)
-        # it stays in the wholesaler's books: only the box itself came along
-        before = {p.last_step for p in (*boxes, *stray, *(p.left for p in stray if p.left)) if p.last_step is not None}
-        n, _ = self.planner.movement(
+        product = self._most("wholesaler_a")
+        stray = self.planner.stock.find("wholesaler_a", product.key, 1, self.planner.day(-60))
+        assert stray is not None
+        # only the box came along, its case stays in the wholesaler's books and is set aside until this is cleared up
+        root = stray.root
+        self.planner.stock.remove("wholesaler_a", root)
+        after = {root.last_step} if root.last_step is not None else set()
+        self.planner.movement(
             104,
             "store_2",
             boxes,
@@ -284,17 +296,13 @@ class Stories:
             sender="chain",
             who="chain",
             more={"notice": delivery.bill_no},
-            extra=[scanner_text(stray[0])],
+            extra=[scanner_text(stray)],
             expect=["no_notice"],
-            after=before,
+            after=after,
         )
-        # nothing happened to the case it came from, but nothing may happen to it before either
-        root = stray[0].left
-        assert root is not None
-        root.last_step = n
         for box in boxes:
             self.planner.stock.put("store_2", box)
-        self.planner.example("no_notice", stray[0].code, "I", login=self._login("store_2"))
+        self.planner.example("no_notice", stray.code, "I", login=self._login("store_2"))
 
     # -- today -----------------------------------------------------------------------------------------------------
 
@@ -354,7 +362,9 @@ class Stories:
         middle = self._boxes("chain", 3, "printed") + self._boxes("chain", 2, "gs1")
         to_store = self.trade.ship(203, "chain", "store_1", middle, self.planner.just(hours=5))
         case = self._cases("wholesaler_a") + self._boxes("wholesaler_a", 4, "gs1")
-        to_hospital = self.trade.ship(201, "wholesaler_a", "hospital_a", case, self.planner.just(hours=5, minutes=20))
+        to_hospital = self.trade.ship(
+            201, "wholesaler_a", "hospital_a", case, self.planner.just(hours=5, minutes=20)
+        )
         on_way = self._cases("wholesaler_b")
         agent = self.planner.cast.calendar["delegation"]["agent"]
         away = self.trade.ship(
@@ -368,7 +378,9 @@ class Stories:
             "notice_hospital", case[0].code, "O", bill_no=to_hospital.bill_no, login=self._login("hospital_a")
         )
         box = on_way[0].inside(1)
-        self.planner.example("in_transit", box.code, "O", bill_no=away.bill_no, login=self._login("hospital_b"))
+        self.planner.example(
+            "in_transit", box.code, "O", bill_no=away.bill_no, login=self._login("hospital_b")
+        )
 
     def _pallets(self) -> None:
         """A pallet of the product's own ladder, and a logistics pallet of two products."""

@@ -54,7 +54,7 @@ class Supply:
 
 def make_supply(cast: Cast, seed: str, own: Mapping[tuple[str, int], Sequence[str]]) -> Supply:
     """Everything the plan takes: `own` holds the codes issued here, the others are drawn from the seed."""
-    rng = random.Random(f"codes {seed}")
+    rng = random.Random(f"codes {seed}")  # noqa: S311 - numbers of an invented printer
     supply = Supply()
     for (key, level), count in needs(cast).items():
         product = cast.products[key]

@@ -8,17 +8,21 @@ from typing import Any
 from urllib.parse import quote
 
 import yaml
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from yaosu.settings import Settings
 from yaosu.simulate.cast import Cast
+from yaosu.simulate.planner import CHINA
 from yaosu.simulate.setup import OPERATOR_LOGIN, PASSWORD
 from yaosu.simulate.state import DemoState
 from yaosu.simulate.steps import Example
 
 GS_SHOWN = "␝"
+COLUMNS = 80
+"""Everything but addresses and scanner texts fits a terminal this wide."""
 
 
 @cache
@@ -43,8 +47,11 @@ def show(console: Console, settings: Settings, who: Cast, known: DemoState) -> N
     base = settings.public_url
     _plain(console, f"ready: {base}", "bold green")
     _plain(console)
-    _plain(console, f"演示省份：{known.boxes} 盒、{known.bills} 单、{len(who.orgs)} 家单位，截至 {known.anchor.astimezone():%Y-%m-%d %H:%M}")
-    _plain(console, f"Demo province: {known.boxes} boxes, {known.bills} bills, {len(who.orgs)} organisations.")
+    until = f"{known.anchor.astimezone(CHINA):%Y-%m-%d %H:%M}"
+    _plain(console, f"演示省份：{known.boxes} 盒、{known.bills} 单、{len(who.orgs)} 家单位，截至 {until}")
+    _plain(
+        console, f"Demo province: {known.boxes} boxes, {known.bills} bills, {len(who.orgs)} organisations."
+    )
     _plain(console, "历史单据在首次启动时一次补传，故标有“补传”。 Past bills were all uploaded at the")
     _plain(console, "first start, which is why they carry the flag «late».")
     _plain(console)
@@ -74,13 +81,19 @@ def _logins(who: Cast) -> Table:
     for org in who.orgs.values():
         table.add_row(org.login, f"{org.role_zh}\n{org.role_en}", f"{org.try_zh}\n{org.try_en}")
     table.add_row(
-        OPERATOR_LOGIN, "平台运营\nOperator", "登记单位，查看备案与操作记录\norganisations, filings, audit record"
+        OPERATOR_LOGIN,
+        "平台运营\nOperator",
+        "登记单位，查看备案与操作记录\norganisations, filings, audit record",
     )
     return table
 
 
 def _example(console: Console, base: str, item: dict[str, Any], example: Example) -> None:
-    _plain(console, f"  {item['zh']} · {item['en']}")
+    if cell_len(item["zh"]) + cell_len(item["en"]) <= COLUMNS - 5:
+        _plain(console, f"  {item['zh']} · {item['en']}")
+    else:
+        _plain(console, f"  {item['zh']}")
+        _plain(console, f"  {item['en']}")
     where = f"  [{example.login}]" if example.login else ""
     if example.bill_no:
         _plain(console, f"    单据 bill {example.bill_no}{where}", "cyan")

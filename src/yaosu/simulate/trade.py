@@ -79,7 +79,9 @@ class Trade:
         )
         return Delivery(type, sender, receiver, list(packages), number, at, step)
 
-    def receive(self, delivery: Delivery, at: datetime, packages: Sequence[Package] | None = None) -> tuple[int, str]:
+    def receive(
+        self, delivery: Delivery, at: datetime, packages: Sequence[Package] | None = None
+    ) -> tuple[int, str]:
         """Goods arrive and are put in stock against their notice."""
         got = list(delivery.packages if packages is None else packages)
         parent = self.planner.cast.orgs[delivery.receiver].parent
@@ -120,7 +122,9 @@ class Trade:
         level = self.calendar["orders"][kind]["level"]
         return {"top": len(product.levels), "case": product.case}.get(level, 1)
 
-    def _pick(self, org: str, supplier: str, kind: str, products: Sequence[DemoProduct], on: date) -> list[Package]:
+    def _pick(
+        self, org: str, supplier: str, kind: str, products: Sequence[DemoProduct], on: date
+    ) -> list[Package]:
         packages: list[Package] = []
         for product in products:
             wanted = self._short(org, kind, product, on)
@@ -191,4 +195,6 @@ class Trade:
                 at = self.planner.at(ago, self.planner.rng.randrange(11, 17), self.planner.rng.randrange(60))
                 boxes = self.planner.take(hospital, product.key, 1, size, self.planner.day(ago))
                 if boxes:
-                    self.planner.movement(product.use, hospital, boxes, at, header={"from_person": "药房药师"})
+                    self.planner.movement(
+                        product.use, hospital, boxes, at, header={"from_person": "药房药师"}
+                    )

@@ -1,0 +1,249 @@
+"""`yaosu demo` as people run it: first start, what it promises, Ctrl-C, second start (issue 2 §1, §7)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from yaosu.simulate import state
+from yaosu.simulate.cast import cast
+from yaosu.simulate.setup import OPERATOR_LOGIN, PASSWORD
+
+pytestmark = pytest.mark.slow
+
+FIRST_START_S = 110.0
+SECOND_START_S = 20.0
+
+
+@dataclass
+class Demo:
+    """A running demo."""
+
+    data: Path
+    port: int
+    seconds: float
+    process: subprocess.Popen[bytes]
+    _clients: dict[str, httpx.Client] = field(default_factory=dict)
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def printed(self) -> str:
+        return (self.data / "out.txt").read_text("utf-8")
+
+    @property
+    def state(self) -> state.DemoState:
+        found = state.load(self.data)
+        assert found is not None
+        return found
+
+    def as_(self, login: str) -> httpx.Client:
+        """Signed in with the printed password."""
+        if login not in self._clients:
+            client = httpx.Client(base_url=f"{self.base}/api/v1", timeout=30, trust_env=False)
+            answer = client.post("/sessions", json={"login": login, "password": PASSWORD})
+            assert answer.status_code == 201, answer.text
+            assert not answer.json()["must_change"]
+            client.headers["x-csrf-token"] = answer.json()["csrf"]
+            self._clients[login] = client
+        return self._clients[login]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _start(data: Path, limit: float, **env: str) -> Demo:
+    port = _free_port()
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("YAOSU_")}
+    command = [sys.executable, "-m", "yaosu.cli.main", "demo", "--data", str(data), "--port", str(port)]
+    data.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with (data / "out.txt").open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env={**clean, **env})
+    demo = Demo(data, port, 0.0, process)
+    while not any(line.startswith("ready: http://") for line in demo.printed.splitlines()):
+        assert process.poll() is None, demo.printed[-3000:]
+        assert time.monotonic() - began < limit, demo.printed[-3000:]
+        time.sleep(0.1)
+    demo.seconds = time.monotonic() - began
+    return demo
+
+
+def _stop(demo: Demo) -> int:
+    demo.process.send_signal(signal.SIGINT)
+    return demo.process.wait(timeout=40)
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Demo]:
+    """The first start; a short path, since a socket's address has a length limit."""
+    started = _start(Path(tempfile.mkdtemp(prefix="yaosu-demo-")), FIRST_START_S)
+    yield started
+    if started.process.poll() is None:
+        _stop(started)
+
+
+def test_the_first_start_is_usable_in_time(demo: Demo) -> None:
+    assert demo.seconds < FIRST_START_S
+    assert demo.state.ready
+    assert demo.state.boxes > 30_000
+    assert demo.state.bills > 300
+    assert not (demo.data / state.JOURNAL).exists()
+
+
+@pytest.mark.parametrize("login", [OPERATOR_LOGIN, *(o.login for o in cast().orgs.values())])
+def test_every_printed_login_works(demo: Demo, login: str) -> None:
+    assert f"{login} " in demo.printed
+    assert demo.as_(login).get("/me").json()["kind"] == "account"
+
+
+def test_each_example_is_in_the_state_that_is_printed(demo: Demo) -> None:
+    for example in demo.state.examples.values():
+        if not example.code:
+            continue
+        found = demo.as_(example.login or "pharmacy").get(f"/codes/{quote(example.code, safe='()')}").json()
+        status = found["status"]["code"] if found["status"] else ""
+        assert status == example.status, (example, found)
+
+
+def test_scanner_texts_are_understood(demo: Demo) -> None:
+    example = demo.state.examples["gs1"]
+    found = demo.as_("hospital").post("/codes/verify", json={"codes": [example.raw]}).json()
+    assert found["items"][0]["code"] == example.code
+
+
+def test_public_pages_answer_without_sign_in(demo: Demo) -> None:
+    examples = demo.state.examples
+    for key, status in (("sample", 200), ("sold", 200), ("elsewhere", 200), ("applied", 404)):
+        page = httpx.get(f"{demo.base}/q/{quote(examples[key].code, safe='()')}", trust_env=False)
+        assert page.status_code == status, key
+    page = httpx.get(f"{demo.base}/q/{examples['sample'].code}", trust_env=False).text
+    for text in ("感冒清热颗粒", "国药准字Z45021428", "251021", "2027-09-30", "6924561884074"):
+        assert text in page or text == "6924561884074"
+
+
+def test_a_delivery_waits_at_pharmacy_and_hospital(demo: Demo) -> None:
+    for key in ("notice_pharmacy", "notice_hospital"):
+        example = demo.state.examples[key]
+        waiting = demo.as_(example.login).get("/notices", params={"state": "open"}).json()["items"]
+        assert example.bill_no in {n["bill_no"] for n in waiting}
+
+
+def test_a_receipt_check_waits_for_the_sellers_answer(demo: Demo) -> None:
+    example = demo.state.examples["open_check"]
+    listed = (
+        demo.as_(example.login).get("/receipt-checks", params={"state": "open", "outcome": "part"}).json()
+    )
+    assert example.bill_no in {c["notice_no"] for c in listed["items"]}
+
+
+def test_honest_mistakes_are_on_record(demo: Demo) -> None:
+    examples = demo.state.examples
+
+    def bill(key: str) -> dict[str, object]:
+        example = examples[key]
+        items = demo.as_(example.login).get("/bills", params={"bill_no": example.bill_no}).json()["items"]
+        found: dict[str, object] = items[0]
+        return found
+
+    assert bill("voided")["status"] in ("V", "void")
+    assert bill("corrected")["revision"] == 2
+    assert "out_of_order" in bill("late_upload")["flags"]  # type: ignore[operator]
+    assert bill("sold")["refused"] == 1
+    held = demo.as_("pharmacy2").get("/quarantine").json()["items"]
+    assert {"no_notice", "returned_by_consumer"} <= {q["verdict"] for q in held}
+
+
+def test_the_books_agree_with_the_packages(demo: Demo) -> None:
+    command = [sys.executable, "-m", "yaosu.cli.main", "ledger", "check", "--data", str(demo.data)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_newcomer_can_receive_and_sell_at_once(demo: Demo) -> None:
+    """The two things the start-up text proposes to the pharmacy."""
+    from datetime import UTC, datetime
+
+    example = demo.state.examples["notice_pharmacy"]
+    pharmacy = demo.as_("pharmacy")
+    now = datetime.now(UTC).isoformat()
+    receipt = {
+        "type": 104,
+        "bill_no": "NEW-1",
+        "happened_at": now,
+        "codes": [example.code],
+        "notice": example.bill_no,
+    }
+    assert pharmacy.post("/movements", json=receipt).json()["status"] == "accepted"
+    sale = {"type": 321, "bill_no": "NEW-2", "happened_at": now, "codes": [example.code]}
+    assert pharmacy.post("/movements", json=sale).json()["status"] == "accepted"
+    expired = demo.state.examples["expired"]
+    sale = {"type": 321, "bill_no": "NEW-3", "happened_at": now, "codes": [expired.code]}
+    answer = demo.as_("pharmacy3").post("/movements", json=sale).json()
+    assert answer["results"][0]["verdict"] == "expired"
+
+
+def test_it_stops_cleanly_and_starts_again_in_seconds_with_the_same_texts(demo: Demo) -> None:
+    before = [x for x in demo.printed.splitlines() if " bill " in x and "http" not in x]
+    assert _stop(demo) == 0, demo.printed[-2000:]
+    assert demo.printed.count("Traceback") == 0
+    again = _start(demo.data, SECOND_START_S)
+    try:
+        assert again.seconds < SECOND_START_S
+        assert "Loading" not in again.printed
+        assert [x for x in again.printed.splitlines() if " bill " in x and "http" not in x] == before
+    finally:
+        assert _stop(again) == 0
+
+
+def test_an_interrupted_first_start_is_taken_up_again() -> None:
+    data = Path(tempfile.mkdtemp(prefix="yaosu-demo-"))
+    port = _free_port()
+    command = [sys.executable, "-m", "yaosu.cli.main", "demo", "--data", str(data), "--port", str(port)]
+    with (data / "out.txt").open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+    journal, began = data / state.JOURNAL, time.monotonic()
+    while not journal.exists() or len(journal.read_bytes().splitlines()) < 60:
+        assert process.poll() is None and time.monotonic() - began < FIRST_START_S
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=40)
+    found = state.load(data)
+    assert found is not None and not found.ready
+    again = _start(data, FIRST_START_S)
+    try:
+        assert again.state.ready
+        assert again.state.anchor == found.anchor
+    finally:
+        assert _stop(again) == 0
+
+
+def test_other_peoples_data_are_left_alone(tmp_path: Path) -> None:
+    """Demo accounts with a known password are never put into a database that is in use."""
+    data = Path(tempfile.mkdtemp(prefix="yaosu-demo-"))
+    run = [sys.executable, "-m", "yaosu.cli.main"]
+    subprocess.run([*run, "migrate", "--data", str(data)], check=True, capture_output=True, timeout=120)
+    add = [*run, "user", "add", "realperson", "--role", "operator", "--generate", "--data", str(data)]
+    made = subprocess.run(add, capture_output=True, text=True, timeout=60, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    demo = [*run, "demo", "--data", str(data), "--port", str(_free_port())]
+    done = subprocess.run(demo, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "其他数据" in done.stdout + done.stderr
