@@ -13,7 +13,8 @@ import pytest_asyncio
 from openpyxl import load_workbook
 
 from access.helpers import key_headers
-from circulation.helpers import Goods, Market, activate, make_market
+from circulation.helpers import BOX, Goods, Market, activate, make_market
+from yaosu.codes.issue import derive, iter_codes
 from yaosu.db.engine import Pool
 from yaosu.ledger.sheets import safe, to_csv, to_xlsx
 
@@ -77,6 +78,37 @@ async def test_any_text_in_the_path_gets_a_verdict(client: httpx.AsyncClient, tr
     assert body["message"]
     if raw.startswith("("):
         assert body["code"] == raw
+
+
+async def test_a_code_nobody_activated_says_to_makers_whether_it_was_issued_here(
+    client: httpx.AsyncClient, trade: Trade, pool: Pool
+) -> None:
+    master = client._transport.app.state.yaosu.parts["master_secret"]  # type: ignore[attr-defined]
+    async with pool.acquire() as conn:
+        filing = await conn.fetchval("SELECT filing_id FROM code_prefix WHERE prefix = $1", BOX)
+        request_id = await conn.fetchval(
+            "INSERT INTO code_request (org, drug_id, filing_id, total) VALUES ($1, $2, $3, 10) RETURNING id",
+            trade.market.maker,
+            trade.market.drug_id,
+            filing,
+        )
+        await conn.execute(
+            "INSERT INTO code_range (request_id, level, scheme, prefix, key_id, start_no, count) "
+            "VALUES ($1, 1, 'cn20', $2, 1, 0, 10)",
+            request_id,
+            BOX,
+        )
+    issued = b"".join(iter_codes(BOX, derive(master, 1), 0, 1)).decode()[:20]
+    for code, warning in (
+        (issued, "trace_issued_not_activated"),
+        (f"{BOX}0000000000001", "trace_not_issued_here"),
+    ):
+        mine = (await client.get(f"/api/v1/codes/{code}", headers=trade.maker)).json()
+        assert mine["kind"] == "not_activated"
+        assert [w["code"] for w in mine["warnings"]] == [warning]
+        assert mine["issued"]["here"] is (code == issued)
+        theirs = (await client.get(f"/api/v1/codes/{code}", headers=trade.wholesaler)).json()
+        assert theirs["issued"] is None
 
 
 async def test_many_codes_are_verified_in_one_call(client: httpx.AsyncClient, trade: Trade) -> None:

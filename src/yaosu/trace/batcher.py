@@ -36,10 +36,11 @@ _Question = tuple[verify.Asked, Subject, str, "asyncio.Future[bytes]"]
 class Verifier:
     """One per server process. `verify` answers one code; the lanes do the work."""
 
-    def __init__(self, address: str, registry: Registry, memory: verify.BatchMemory) -> None:
+    def __init__(self, address: str, registry: Registry, memory: verify.BatchMemory, master: bytes) -> None:
         self._address = address
         self._registry = registry
         self._memory = memory
+        self._master = master
         self._waiting: list[_Question] = []
         self._wake = asyncio.Event()
         self._busy = 0
@@ -119,7 +120,12 @@ class Verifier:
             known = seen.get(sight, set())
             if sight.records_reads:
                 await note_read(conn, subject, sight, found, known)
-            future.set_result(orjson.dumps(verify.answer(self._registry, asked, looked, known, lang)))
+            body = verify.answer(self._registry, asked, looked, known, lang)
+            if not found:
+                await verify.tell_origin(conn, self._registry, subject, self._master, body, lang)
+            # the caller may have gone away meanwhile
+            if not future.done():
+                future.set_result(orjson.dumps(body))
 
 
 async def note_read(

@@ -45,6 +45,7 @@ VERIFIED: dict[str, Any] = {
     "warnings": [_WARNING],
     "explanation": "这是某制药有限公司的阿莫西林胶囊……",
     "home_system": None,
+    "issued": None,
     "others": [],
 }
 REFUSED: dict[str, Any] = {

@@ -17,7 +17,7 @@ from yaosu.errors import YaosuError
 from yaosu.ledger.pages import number
 from yaosu.registry.parts import registry_of
 from yaosu.rules.states import label
-from yaosu.trace import public_pages, service
+from yaosu.trace import public_pages, service, verify
 from yaosu.trace.verify import minute
 
 router = APIRouter()
@@ -55,6 +55,8 @@ async def _code(
     (now,) = await service.verify_codes(conn, registry, subject, [code], lang, memory)
     found: dict[str, Any] = {"now": now, "events": [], "tree": [], "hidden": 0, "contents": None}
     if not now["found"]:
+        master = state(request).parts["master_secret"]
+        await verify.tell_origin(conn, registry, subject, master, now, lang)
         return found
     units = [now, *now.get("others", [])]
     chosen = next((u for u in units if u["product"] and u["product"]["drug_id"] == drug), now)

@@ -23,7 +23,7 @@ Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 async def start(app: AppState) -> AsyncIterator[None]:
     """Run until the server stops; then write the counts that wait."""
     memory = BatchMemory()
-    verifier = Verifier(app.address, app.parts["registry"], memory)
+    verifier = Verifier(app.address, app.parts["registry"], memory, app.parts["master_secret"])
     counter = QueryCounter()
     app.parts["trace.memory"] = memory
     app.parts["trace.verifier"] = verifier

@@ -15,9 +15,11 @@ from yaosu.access.visibility import Sight
 from yaosu.codes import NotACode, Scheme, TraceCode, parse
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding
+from yaosu.production import requests
 from yaosu.registry.model import Product, Resolution
 from yaosu.registry.resolver import Registry
 from yaosu.rules.states import label
+from yaosu.subject import Subject
 from yaosu.trace import store
 from yaosu.trace.model import BatchFacts, Found, Key, UnitRow
 
@@ -159,6 +161,30 @@ def answer(
     return body
 
 
+async def tell_origin(
+    conn: Connection, registry: Registry, subject: Subject, master: bytes, body: Json, lang: str
+) -> None:
+    """Add to the verdict on a code without a unit whether this system issued it (R-X8), for whoever may know.
+
+    A code printed for a maker and never activated is a different finding from one nobody ever issued.
+    """
+    if body["kind"] != "not_activated" or not subject.can("production.read"):
+        return
+    origin = await requests.whose(conn, subject, master, str(body["code"]), tuple(registry.customs))
+    body["issued"] = {
+        "here": origin.issued,
+        "request_id": origin.request_id,
+        "number": origin.number,
+        "made_at": origin.made_at.isoformat() if origin.made_at is not None else None,
+    }
+    if origin.issued:
+        params = {"time": minute(origin.made_at), "request": origin.request_id or "—"}
+        finding = Finding("trace_issued_not_activated", params)
+    else:
+        finding = Finding("trace_not_issued_here")
+    body["warnings"] = [{**_short(finding, lang), "severity": "info" if origin.issued else "warn"}]
+
+
 def _refused(asked: Asked, kind: str, finding: Finding, lang: str) -> Json:
     entry = finding.as_json(lang)
     return {
@@ -186,6 +212,7 @@ def _refused(asked: Asked, kind: str, finding: Finding, lang: str) -> Json:
         "warnings": [],
         "explanation": "",
         "home_system": None,
+        "issued": None,
         "others": [],
     }
 
@@ -234,6 +261,7 @@ def _unit(
         "warnings": warnings,
         "explanation": explain(registry, unit, root, [f for f, _ in facts], is_seen, lang),
         "home_system": None,
+        "issued": None,
         "others": [],
     }
 
