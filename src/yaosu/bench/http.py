@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from statistics import median
 
 import orjson
+import psutil
 
 from yaosu.bench.database import Database, Server, fresh, settle
 from yaosu.bench.load import Job, Result, drive, get, post
@@ -143,6 +144,8 @@ async def compare(
     done: Callable[[Job, Result], None],
 ) -> Compared:
     """Both sides at every number of connections, taking turns; each side counts where it is best."""
+    server = psutil.Process(at.running.pid)
+    busy: tuple[list[float], list[float]] = ([], [])
     ours: dict[int, list[Result]] = {c: [] for c in scale.connections}
     empty: dict[int, list[Result]] = {c: [] for c in scale.connections}
     for run in range(runs):
@@ -151,12 +154,17 @@ async def compare(
                 if (run + step) % 2:
                     say(f"{name}: run {run + 1}: {connections} connections")
                     job = make(connections)
+                    before = processor_seconds(server)
                     result = await drive(job)
+                    busy[0].append((processor_seconds(server) - before) / result.total * 1e6)
                     done(job, result)
                     ours[connections].append(result)
                 else:
                     say(f"{name}: run {run + 1}: empty endpoint, {connections} connections")
-                    empty[connections].append(await drive(empty_job(at, connections, scale)))
+                    before = processor_seconds(server)
+                    result = await drive(empty_job(at, connections, scale))
+                    busy[1].append((processor_seconds(server) - before) / result.total * 1e6)
+                    empty[connections].append(result)
     best_ours, best_empty = _best(ours), _best(empty)
     return Compared(
         [r.per_second for r in ours[best_ours]],
@@ -166,6 +174,7 @@ async def compare(
             "connections_baseline": best_empty,
             "p50_ms": median(r.p50_ms for r in ours[best_ours]),
             "p99_ms": median(r.p99_ms for r in ours[best_ours]),
+            "server_process_us_per_request": {"ours": median(busy[0]), "baseline": median(busy[1])},
             "by_connections": {
                 str(c): {
                     "ours": median(r.per_second for r in ours[c]),
@@ -175,6 +184,12 @@ async def compare(
             },
         },
     )
+
+
+def processor_seconds(process: psutil.Process) -> float:
+    """Processor time the process has used."""
+    used = process.cpu_times()
+    return float(used.user + used.system)
 
 
 def _best(results: dict[int, list[Result]]) -> int:

@@ -52,6 +52,8 @@ class Result:
     """What came back. `per_second` counts answers between warm-up and end; latencies are milliseconds."""
 
     answers: int
+    total: int
+    """All answers, those during the warm-up too."""
     seconds: float
     per_second: float
     sent: int
@@ -210,6 +212,7 @@ class Driver:
         ms = np.array([t[1] for t in ends] or [0.0]) * 1000
         return Result(
             answers=len(ends),
+            total=len(self._times),
             seconds=seconds,
             per_second=len(ends) / seconds,
             sent=self._next if job.offsets is None else len(job.offsets),

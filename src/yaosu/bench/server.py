@@ -8,7 +8,6 @@ One process, no worker. The empty endpoint answers `{}` through the same middlew
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import socket
 import sys
@@ -21,7 +20,7 @@ import uvicorn
 from starlette.responses import Response
 
 from yaosu.api.app import create_app
-from yaosu.bench.database import Database
+from yaosu.bench.database import Database, tune_gc
 from yaosu.settings import Settings
 
 EMPTY = "/bench/empty"
@@ -47,9 +46,7 @@ def main(port: int, folder: Path) -> None:
         return Response(b"{}", media_type="application/json")
 
     app.add_api_route(EMPTY, empty, methods=["GET"], include_in_schema=False)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    tune_gc()
     uvicorn.run(
         app,
         host=settings.host,
