@@ -234,6 +234,22 @@ async def test_the_worker_checks_and_activates_uploads(
     assert seen[2]["result"]["findings"][0]["code"] == "relation_parent_missing"
 
 
+@pytest.mark.usefixtures("guessed")
+async def test_work_that_a_killed_worker_left_half_done_is_taken_up_again(
+    client: httpx.AsyncClient, mill: Maker, server_settings: Settings, database: str, pool: Pool
+) -> None:
+    number = await upload(client, mill.headers, "k.xml", own(tree(1, 3, 4, first=6000).xml()))
+    queued = await client.post("/api/v1/relations/jobs", json={"upload": number}, headers=mill.headers)
+    async with pool.acquire() as conn:
+        await conn.execute(
+            "UPDATE procrastinate_jobs SET status = 'doing', worker_id = NULL WHERE status = 'todo'"
+        )
+        await conn.execute("UPDATE job SET state = 'running', done = 5 WHERE id = $1", queued.json()["id"])
+    await asyncio.wait_for(tasks.work(server_settings, database, until_empty=True), 60)
+    seen = (await client.get(f"/api/v1/jobs/{queued.json()['id']}", headers=mill.headers)).json()
+    assert seen["state"] == "done" and seen["result"]["boxes"] == 12, seen
+
+
 async def test_nobody_unknown_gets_in(client: httpx.AsyncClient) -> None:
     for method, path in (
         ("GET", "/code-requests"),

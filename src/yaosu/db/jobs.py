@@ -22,6 +22,7 @@ log = structlog.get_logger("yaosu.jobs")
 
 QUEUE = "yaosu"
 POLL_S = 2.0
+ADOPT_EVERY_S = 30.0
 _LOCK_KEY = 7_295_461_004
 
 HAS_SCHEMA = "SELECT to_regclass('procrastinate_jobs') IS NOT NULL"
@@ -43,7 +44,8 @@ WHERE j.status = 'doing' AND j.queue_name = $1 AND (w.id IS NULL OR w.last_heart
 START = "UPDATE job SET state = 'running', started_at = coalesce(started_at, now()) WHERE id = $1"
 PROGRESS = "UPDATE job SET done = $2, total = $3, result = $4 WHERE id = $1 AND state = 'running'"
 FINISH = """
-UPDATE job SET state = $2, result = $3, finished_at = now(), done = CASE WHEN $2 = 'done' THEN total ELSE done END
+UPDATE job SET state = $2, result = $3, finished_at = CASE WHEN $2 <> 'queued' THEN now() END,
+    done = CASE WHEN $2 = 'done' THEN total ELSE done END
 WHERE id = $1"""
 
 
@@ -88,12 +90,10 @@ async def queue(
 
 async def run_worker(app: procrastinate.App, address: str, *, until_empty: bool = False) -> None:
     """Work until stopped (or, for tests and scripts, until nothing is left). One job at a time."""
-    conn = await connect(address)
-    try:
-        async with app.open_async():
-            for row in await conn.fetch(ORPHANS, QUEUE):
-                log.warning("job_taken_up_again", job=row["id"])
-                await app.job_manager.retry_job_by_id_async(row["id"], retry_at=procrastinate.utils.utcnow())
+    async with app.open_async():
+        await _adopt(app, address)
+        broom = asyncio.create_task(_adopt_again(app, address))
+        try:
             await app.run_worker_async(
                 queues=[QUEUE],
                 concurrency=1,
@@ -102,8 +102,33 @@ async def run_worker(app: procrastinate.App, address: str, *, until_empty: bool 
                 install_signal_handlers=not until_empty,
                 delete_jobs="successful",
             )
+        finally:
+            broom.cancel()
+            await asyncio.gather(broom, return_exceptions=True)
+
+
+async def _adopt(app: procrastinate.App, address: str) -> int:
+    """Queue again what a killed worker left half done; how many."""
+    conn = await connect(address)
+    try:
+        rows = await conn.fetch(ORPHANS, QUEUE)
     finally:
         await conn.close()
+    for row in rows:
+        log.warning("job_taken_up_again", job=row["id"])
+        await app.job_manager.retry_job_by_id_async(row["id"], retry_at=procrastinate.utils.utcnow())
+    return len(rows)
+
+
+async def _adopt_again(app: procrastinate.App, address: str) -> None:
+    """A worker killed a moment ago counts as gone only when its heartbeat has been missing for a while."""
+    while True:
+        await asyncio.sleep(ADOPT_EVERY_S)
+        try:
+            await _adopt(app, address)
+        except Exception as error:
+            # the database may be away for a moment; the next round looks again
+            log.warning("orphans_not_looked_for", error=type(error).__name__)
 
 
 class Watch:
