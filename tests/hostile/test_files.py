@@ -1,6 +1,6 @@
 """Files that attack their reader: XML, archives, spreadsheets. Each is refused with its reason and changes nothing."""
 
-# ruff: noqa: E501 - the hostile bytes are clearer in one piece
+# ruff: noqa: E501, PLW0108 - the hostile bytes are clearer in one piece
 from __future__ import annotations
 
 import gzip

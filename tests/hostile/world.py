@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import psycopg
 
-from access.helpers import make_account, make_key
+from access.helpers import PASSWORD, make_account, make_key
 from circulation.helpers import Goods, Market, activate, make_market
 from yaosu.circulation.apply import pack_bodies
 from yaosu.db.engine import Connection
@@ -43,6 +43,7 @@ class World:
     base: str = ""
     log: Path = Path()
     pid: int = 0
+    logins: dict[str, str] = field(default_factory=dict)
     ids: dict[str, list[Any]] = field(default_factory=dict)
     """Values of path parameters that name records of the market's parties."""
 
@@ -54,6 +55,15 @@ class World:
         """A client over the socket."""
         headers = {**self.headers(caller), **more.pop("headers", {})}
         return httpx.Client(base_url=self.base, headers=headers, timeout=60, **more)
+
+    @contextmanager
+    def browser(self, caller: str) -> Iterator[httpx.Client]:
+        """A signed-in browser of `caller`."""
+        headers = {"accept": "text/html", "origin": self.base}
+        with httpx.Client(base_url=self.base, timeout=60, headers=headers) as opened:
+            sent = opened.post("/login", data={"login": self.logins[caller], "password": PASSWORD})
+            assert sent.status_code == 303, sent.text[:300]
+            yield opened
 
     def lines(self) -> list[dict[str, Any]]:
         """The server's log so far."""
@@ -97,7 +107,7 @@ def serving(world: World, folder: Path) -> Iterator[World]:
                     if httpx.get(world.base + "/api/v1/health").status_code == 200:
                         break
                 except httpx.TransportError:
-                    assert server.poll() is None, world.log.read_text("utf-8")[-4000:]
+                    assert server.poll() is None, world.log.read_text("utf-8")[-600:]
                     time.sleep(0.1)
             yield world
         finally:
@@ -137,8 +147,11 @@ async def seed(conn: Connection, database: str) -> World:
     keys = {}
     for name, org in orgs.items():
         keys[name] = await make_key(conn, org, None if org is not None else _operator())
-    await make_account(conn, market.wholesaler, "admin", f"qzx.{market.wholesaler}")
-    return World(market, goods, keys, database)
+    found = World(market, goods, keys, database)
+    for name, org in orgs.items():
+        role = "admin" if org is not None else "operator"
+        _, found.logins[name] = await make_account(conn, org, role, f"qzx.{name}")
+    return found
 
 
 def _operator() -> frozenset[str]:

@@ -29,6 +29,7 @@ _ANY = (
 )
 _CHANGING = ("csrf_refused", "body_too_large")
 _FIELDS = ("invalid_request",)
+_NAMED = ("not_found",)
 
 _SCHEMA = {
     "type": "object",
@@ -100,6 +101,8 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
     codes = _ANY + (() if method in _SAFE else _CHANGING)
     if operation.get("parameters") or operation.get("requestBody"):
         codes += _FIELDS
+    if any(p["in"] == "path" for p in operation.get("parameters", ())):
+        codes += _NAMED
     answers = operation.setdefault("responses", {})
     for status, answer in answers.items():
         if status >= "400":
