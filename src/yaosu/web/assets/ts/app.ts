@@ -82,6 +82,9 @@ function islands(root: ParentNode): void {
   }
 }
 islands(document);
+// a link to a dialog opens it: /bills/7#void
+const wanted = location.hash.length > 1 ? document.getElementById(location.hash.slice(1)) : null;
+if (wanted instanceof HTMLDialogElement) wanted.showModal();
 // what htmx brings into the page comes alive too
 document.addEventListener("htmx:afterSettle", () => islands(document));
 

@@ -16,6 +16,8 @@ export interface TallyLine {
   label: string;
   expected?: number | null;
   scanned: number;
+  /** Packages scanned by level: 箱 2 · 盒 5. */
+  levels?: string;
 }
 
 export interface Answer {
@@ -197,7 +199,7 @@ export class StationView {
           h("span", { class: "tally-label" }, line.label),
           h("span", { class: "tally-count" }, h("b", {}, count(line.scanned)), expected === null ? "" : ` / ${count(expected)}`),
           bar,
-          note ? h("span", { class: "tally-note" }, note) : null,
+          note || line.levels ? h("span", { class: "tally-note" }, [note, line.levels].filter(Boolean).join(" · ")) : null,
         );
       }),
     );

@@ -29,6 +29,35 @@ const GROUP_MAX_BACKLOG = 500;
 const GATHER_MS = 25;
 const DUPLICATE_SHOWN_MS = 1500;
 
+/** Boxes and packages by level of one product and batch, of the scans that count. */
+interface Counted {
+  product: string;
+  batch: string;
+  boxes: number;
+  levels: Map<string, number>;
+}
+
+function counts(lines: Line[]): Map<string, Counted> {
+  const found = new Map<string, Counted>();
+  for (const { mark, result } of lines) {
+    if (!result || (mark !== "ok" && mark !== "warn") || !result.product) continue;
+    const key = `${result.product}\n${result.batch}`;
+    const entry = found.get(key) ?? { product: result.product, batch: result.batch, boxes: 0, levels: new Map<string, number>() };
+    entry.boxes += result.qty || 0;
+    if (result.level_name) entry.levels.set(result.level_name, (entry.levels.get(result.level_name) ?? 0) + 1);
+    found.set(key, entry);
+  }
+  return found;
+}
+
+function covers(line: ServerTally, entry: Counted): boolean {
+  return entry.product === line.product && (!line.batch || entry.batch === line.batch);
+}
+
+function levelText(entry: Counted): string {
+  return [...entry.levels].map(([name, n]) => `${name} ${n}`).join(" · ");
+}
+
 export class Station {
   private readonly journal: Journal;
   private readonly view: StationView;
@@ -156,26 +185,26 @@ export class Station {
   }
 
   private tallied(lines: Line[]): TallyLine[] {
-    const counted = new Map<string, { product: string; batch: string; boxes: number }>();
-    for (const { mark, result } of lines) {
-      if (!result || (mark !== "ok" && mark !== "warn") || !result.product) continue;
-      const key = `${result.product}\n${result.batch}`;
-      const entry = counted.get(key) ?? { product: result.product, batch: result.batch, boxes: 0 };
-      entry.boxes += result.qty || 0;
-      counted.set(key, entry);
-    }
+    const counted = counts(lines);
     const shown = this.serverTally.map((line) => {
       if (!line.product) return line;
       let boxes = 0;
+      let levels = "";
       for (const [key, entry] of counted) {
-        if (entry.product !== line.product || (line.batch && entry.batch !== line.batch)) continue;
+        if (!covers(line, entry)) continue;
         boxes += entry.boxes;
+        levels = levelText(entry);
         counted.delete(key);
       }
-      return { label: line.label, expected: line.expected ?? null, scanned: boxes + (line.scanned || 0) };
+      return { label: line.label, expected: line.expected ?? null, scanned: boxes + (line.scanned || 0), levels };
     });
     if (this.serverTally.some((line) => !line.product)) return shown;
-    const extra = [...counted.values()].map((entry) => ({ label: [entry.product, entry.batch].filter(Boolean).join(" · "), expected: shown.length > 0 ? 0 : null, scanned: entry.boxes }));
+    const extra = [...counted.values()].map((entry) => ({
+      label: [entry.product, entry.batch].filter(Boolean).join(" · "),
+      expected: shown.length > 0 ? 0 : null,
+      scanned: entry.boxes,
+      levels: levelText(entry),
+    }));
     return [...shown, ...extra];
   }
 
@@ -370,6 +399,11 @@ export class Station {
 
   /** The bill is on record: its scans leave the list and its number is used up. */
   private settle(outbox: Outbox): void {
+    const sent = new Set(outbox.rows);
+    const done = counts([...this.journal.rows.values()].filter((row) => sent.has(row.n)).map((row) => this.line(row)));
+    for (const line of this.serverTally) {
+      if (line.product) for (const entry of done.values()) if (covers(line, entry)) line.scanned = (line.scanned || 0) + entry.boxes;
+    }
     for (const n of outbox.rows) this.journal.remove(n);
     if (this.journal.head.bill_no === outbox.bill_no) this.journal.head.bill_no = "";
     this.journal.saveHead();
