@@ -50,6 +50,21 @@ async def test_stock_comes_page_by_page(db: Connection) -> None:
     assert first[0].batch_id < second[0].batch_id
 
 
+async def test_an_export_holds_every_page_or_is_refused(
+    db: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market, _ = await _traded(db)
+    for _ in range(3):
+        await activate(market)
+    subject = market.subject(market.maker)
+    monkeypatch.setattr(service, "PAGE_MAX", 2)
+    assert len(await service.whole_stock(db, subject)) == 4
+    monkeypatch.setattr(service, "EXPORT_MAX", 3)
+    with pytest.raises(YaosuError) as refused:
+        await service.whole_stock(db, subject)
+    assert refused.value.code == "ledger_export_too_large"
+
+
 async def test_stock_at_a_past_moment_is_reckoned_back_from_the_balances(db: Connection) -> None:
     market = await make_market(db)
     goods = await activate(market, cases=4)

@@ -183,6 +183,7 @@ def statuses_of(text: str) -> Sequence[str]:
         "not_found",
         "ledger_status_unknown",
         "ledger_org_needed",
+        "ledger_export_too_large",
         "invalid_request",
     ),
 )
@@ -204,11 +205,11 @@ async def stock(
 ) -> StockOut | Response:
     """Stock by account."""
     registry = registry_of(request)
-    lines, after = await service.stock(
-        conn, subject, org, drug_id, batch_no or None, statuses_of(status), at, axis, cursor_of(cursor), limit
-    )
+    wanted = (org, drug_id, batch_no or None, statuses_of(status), at, axis)
     if format != "json":
-        return download(format, "stock", "stock", *tables.stock_table(registry, lines, language(request)))
+        whole = await service.whole_stock(conn, subject, *wanted)
+        return download(format, "stock", "stock", *tables.stock_table(registry, whole, language(request)))
+    lines, after = await service.stock(conn, subject, *wanted, cursor_of(cursor), limit)
 
     def item(line: StockLine) -> StockItem:
         return StockItem(

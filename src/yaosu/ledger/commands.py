@@ -104,9 +104,7 @@ def stock(
     when = _day(at) if at else None
 
     async def work(conn: Connection) -> tuple[Registry, list[StockLine]]:
-        lines, _ = await service.stock(
-            conn, SYSTEM, org, drug, None, service.STATUSES, when, limit=service.PAGE_MAX
-        )
+        lines = await service.whole_stock(conn, SYSTEM, org, drug, None, service.STATUSES, when)
         return await load_registry(conn), lines
 
     registry, lines = _run(data, work)

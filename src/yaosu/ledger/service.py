@@ -18,6 +18,7 @@ STATUSES = ("A", "I", "O", "Q", "N", "S", "X", "C")
 SHELVES = ("I", "Q")
 """Accounts whose packages stand on shelves and are counted by level."""
 PAGE_MAX = 10_000
+EXPORT_MAX = 200_000
 OFF_MAX = 100
 """Discrepancies of one kind that are listed."""
 _COUNTER = "P"
@@ -62,6 +63,29 @@ async def stock(
     if sight.records_reads:
         await record_read(conn, subject, "stock", asked)
     return page, cursor
+
+
+async def whole_stock(
+    conn: Connection,
+    subject: Subject,
+    org: int | None = None,
+    drug_id: int | None = None,
+    batch_no: str | None = None,
+    statuses: Sequence[str] = ON_HAND,
+    at: datetime | None = None,
+    axis: Axis = "recorded",
+) -> list[StockLine]:
+    """All pages of `stock`, for an export; refused (`ledger_export_too_large`) past `EXPORT_MAX` lines."""
+    found: list[StockLine] = []
+    after = store.START
+    while True:
+        page, cursor = await stock(conn, subject, org, drug_id, batch_no, statuses, at, axis, after, PAGE_MAX)
+        found += page
+        if len(found) > EXPORT_MAX:
+            raise YaosuError("ledger_export_too_large", {"limit": EXPORT_MAX})
+        if cursor is None:
+            return found
+        after = cursor
 
 
 async def _books(conn: Connection, subject: Subject, org: int) -> None:

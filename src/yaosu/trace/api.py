@@ -17,7 +17,7 @@ from yaosu.errors import YaosuError
 from yaosu.ledger.sheets import download
 from yaosu.registry.parts import registry_of
 from yaosu.trace import examples, public, service, tables
-from yaosu.trace.model import VERIFY_MAX
+from yaosu.trace.model import CONTENTS_MAX, EXPORT_MAX, VERIFY_MAX
 from yaosu.trace.parts import take_public_query
 from yaosu.trace.verify import minute
 
@@ -161,7 +161,7 @@ async def history(
     description="The package tree with counts, and what was taken out. Up to 10,000 packages at once; larger ones "
     "level by level with `parent` and `after` (= `next` of the page before).",
     responses={
-        **problems(*READING, "trace_not_for_you", "trace_several_products"),
+        **problems(*READING, "trace_not_for_you", "trace_several_products", "trace_export_too_large"),
         200: examples.json_of(examples.CONTENTS),
     },
 )
@@ -178,8 +178,12 @@ async def contents(
     """The content of a package."""
     if not _suffixed(request, "contents"):
         return await _verify(request, subject, code + "/contents")
-    body = await service.contents(conn, registry_of(request), subject, code, parent, after, drug_id)
+    limit = CONTENTS_MAX if format == "json" else EXPORT_MAX
+    body = await service.contents(conn, registry_of(request), subject, code, parent, after, drug_id, limit)
     if format != "json":
+        whole = body["complete"] and body["taken_out_complete"] and body["next"] is None
+        if not whole:
+            raise YaosuError("trace_export_too_large", {"limit": EXPORT_MAX})
         table = tables.contents_table(body, language(request))
         return download(format, f"contents-{body['code']}", "contents", *table)
     return fast(body)

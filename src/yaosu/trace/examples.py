@@ -101,6 +101,7 @@ HISTORY: dict[str, Any] = {
         }
     ],
     "hidden": 0,
+    "earlier_omitted": 0,
     "stays": [_STAY],
 }
 CONTENTS: dict[str, Any] = {
@@ -127,6 +128,7 @@ CONTENTS: dict[str, Any] = {
             "batch_no": "20240901",
         }
     ],
+    "taken_out_complete": True,
     "next": None,
 }
 WHERE: dict[str, Any] = {

@@ -10,6 +10,8 @@ VERIFY_MAX = 1_000
 """Codes in one verify call (issue 2 §6)."""
 CONTENTS_MAX = 10_000
 """Packages in one answer of `contents`; a larger package is read parent by parent."""
+EXPORT_MAX = 200_000
+"""Packages in one export of `contents`; a larger one is refused, never cut off silently."""
 DEPTH_MAX = 12
 """Packages inside one another that are followed: nine sales levels and logistics containers around them."""
 EVENTS_MAX = 5_000

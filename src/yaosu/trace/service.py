@@ -110,6 +110,7 @@ async def history(
     sight = visible(subject)
     tales = await _tales(conn, found.unit.drug_id, found.unit.code)
     events, stays = story.history(tales, found.unit.code)
+    omitted, events = max(len(events) - EVENTS_MAX, 0), events[-EVENTS_MAX:]
     ids = {e.bill_id for e in events}
     ids |= {s.entered for s in stays} | {s.left for s in stays if s.left is not None}
     bills = await store.bills(conn, sight, ids)
@@ -125,6 +126,7 @@ async def history(
         "now": verify.answer(registry, asked, looked, seen, lang),
         "events": [_event(registry, e, bills, lang, odd) for e in shown],
         "hidden": len(events) - len(shown),
+        "earlier_omitted": omitted,
         "stays": [_stay(s, bills) for s in _unique(stays)] if party else [],
     }
 
@@ -234,7 +236,8 @@ async def contents(
         cursor = page[PAGE - 1].code if len(page) > PAGE else None
         nodes = page[:PAGE]
     parents = [n.code for n in nodes if n.level > 1] or [found.unit.code]
-    gone = await store.left(conn, sight, key[0], parents, limit)
+    gone = await store.left(conn, sight, key[0], parents, limit + 1)
+    all_gone, gone = len(gone) <= limit, gone[:limit]
     facts = {**looked.batches}
     missing = {(n.drug_id, n.batch_id) for n in nodes if n.batch_id and n.batch_id not in facts}
     missing |= {(key[0], g[4]) for g in gone if g[4] not in facts}
@@ -266,6 +269,7 @@ async def contents(
             }
             for code, left, bill, qty, batch in gone
         ],
+        "taken_out_complete": all_gone,
         "next": cursor,
     }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from yaosu.trace.model import DEPTH_MAX, EVENTS_MAX, Happening, Stay, Tale
+from yaosu.trace.model import DEPTH_MAX, Happening, Stay, Tale
 
 OPEN = 1 << 62
 """End of an interval that has not ended."""
@@ -53,7 +53,7 @@ def history(tales: Mapping[str, Tale], code: str) -> tuple[list[Happening], list
     stays: list[Stay] = []
     _collect(tales, code, 0, OPEN, (), found, stays)
     events = [found[bill] for bill in sorted(found)]
-    return events[-EVENTS_MAX:], stays
+    return events, stays
 
 
 def _collect(
