@@ -141,6 +141,7 @@ def _mount() -> None:
         ("import", "yaosu.registry.commands", "import_app"),
         ("export", "yaosu.registry.commands", "export_app"),
         ("user", "yaosu.access.commands", "app"),
+        ("bill", "yaosu.circulation.commands", "app"),
         ("ledger", "yaosu.ledger.commands", "app"),
     ):
         if find_spec(target) is not None:
