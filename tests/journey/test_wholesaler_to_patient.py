@@ -132,7 +132,9 @@ def test_from_the_wholesaler_to_the_patient_and_what_is_unknown_to_quarantine(
     expect(page.locator("#last-sales tbody tr")).to_have_count(1)
     scan(page, box)
     expect(page.locator(".station-last--refused")).to_contain_text("已登记售出")
-    page.goto(address + "/bills?bill_no=" + str(page.request.get(address + "/api/v1" + sale).json()["bill_no"]))
+    page.goto(
+        address + "/bills?bill_no=" + str(page.request.get(address + "/api/v1" + sale).json()["bill_no"])
+    )
     expect(page.locator("tbody tr")).to_have_count(1)
     page.context.close()
 
@@ -148,7 +150,9 @@ def test_from_the_wholesaler_to_the_patient_and_what_is_unknown_to_quarantine(
     page.context.close()
 
 
-def test_a_bill_is_corrected_on_the_station_and_then_voided(browser: Browser, address: str, world: World) -> None:
+def test_a_bill_is_corrected_on_the_station_and_then_voided(
+    browser: Browser, address: str, world: World
+) -> None:
     goods = world.goods
     page = sign_in(browser, address, world, "maker")
     page.goto(address + f"/ship?to={world.orgs['hospital']}")
