@@ -20,6 +20,7 @@ from yaosu.db import embedded
 from yaosu.db.engine import connect
 from yaosu.db.jobs import ensure_schema, make_app, run_worker
 from yaosu.db.migrate import migrate
+from yaosu.edge import logging
 from yaosu.production import tasks as production_tasks
 from yaosu.settings import Settings
 
@@ -40,6 +41,13 @@ def tune_gc() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def start_log() -> None:
+    """Log to standard error: lines of JSON, or for somebody at a terminal what needs attention only."""
+    terminal = sys.stderr.isatty()
+    level = os.environ.get("YAOSU_LOG_LEVEL", "warning" if terminal else "info")
+    logging.configure(level, json=not terminal)
 
 
 async def prepare_database(settings: Settings) -> str:
@@ -63,12 +71,13 @@ def port_in_use(host: str, port: int) -> bool:
 
 async def run(settings: Settings, ready: Ready, *, worker: bool = True) -> int:
     """Serve until SIGINT or SIGTERM; `ready` is called once requests are answered. The exit code."""
+    start_log()
     address = await prepare_database(settings)
     config = uvicorn.Config(
         create_app(settings, address),
         host=settings.host,
         port=settings.port,
-        log_level="warning",
+        log_config=None,
         access_log=False,
         loop="uvloop",
         http="httptools",
@@ -107,6 +116,7 @@ async def run(settings: Settings, ready: Ready, *, worker: bool = True) -> int:
 
 async def run_jobs(settings: Settings, address: str, *, until_empty: bool = False) -> None:
     """The worker: all rooms' long work, one job at a time. The order of rooms names their tasks."""
+    start_log()
     app = make_app(
         address,
         production_tasks.make_blueprint(settings, address),
