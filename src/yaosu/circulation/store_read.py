@@ -138,7 +138,7 @@ SELECT (SELECT count(*) FROM notice WHERE to_org = $1 AND state IN ('open', 'par
     (SELECT count(*) FROM receipt_check WHERE seller = $1 AND state = 'open' AND outcome IN ('mismatch', 'refused'))
         AS checks_open,
     (SELECT count(*) FROM bill WHERE owner = $1 AND id > (SELECT coalesce(max(id), 0) - 20000 FROM bill)
-        AND recorded_at >= date_trunc('day', now())) AS bills_today"""
+        AND recorded_at >= date_trunc('day', now(), 'Asia/Shanghai')) AS bills_today"""
 
 
 @traced_read("bill")
