@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import os
 import shutil
 import struct
 import sys
@@ -29,7 +30,7 @@ from yaosu.simulate.texts import public_page
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-DESK, PHONE = (1366, 768), (390, 844)
+DESK, TALL, PHONE = (1366, 768), (1366, 1240), (390, 844)
 BYTES_MAX = 150_000
 PIXELS = """async (png) => {
   const bytes = Uint8Array.from(atob(png), (c) => c.charCodeAt(0));
@@ -146,7 +147,7 @@ class Camera:
 
     def trace(self) -> None:
         """Where a box has been, told from its own events and those of the packages around it."""
-        page = self.page("regulator")
+        page = self.page("regulator", TALL)
         page.goto(f"{self.base}/trace?code={self.demo.examples['sample'].code}")
         self.save(page, "trace")
 
@@ -166,17 +167,25 @@ class Camera:
 
 def main() -> int:
     """Take them all, or the one named."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--url", default="http://127.0.0.1:8600")
     parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--only", default="", choices=["", "overview", "receive", "trace", "public", "activation"])
+    parser.add_argument(
+        "--only", default="", choices=["", "overview", "receive", "trace", "public", "activation"]
+    )
     chosen = parser.parse_args()
     demo = load(chosen.data)
     if demo is None or not demo.ready:
         print(f"no finished demo province in {chosen.data}", file=sys.stderr)
         return 1
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = play.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--lang=zh-CN"],
+            env={**os.environ, "LANG": "zh_CN.UTF-8", "LANGUAGE": "zh_CN"},
+        )
         camera = Camera(browser, chosen.url.rstrip("/"), demo)
         pictures: list[Callable[[], None]] = [
             camera.overview, camera.receive, camera.trace, camera.public, camera.activation,

@@ -83,6 +83,9 @@ def _start(data: Path, limit: float, **env: str) -> Demo:
         assert time.monotonic() - began < limit, demo.printed[-3000:]
         time.sleep(0.1)
     demo.seconds = time.monotonic() - began
+    while "Ctrl-C" not in demo.printed:  # the texts follow within the same moment
+        assert process.poll() is None and time.monotonic() - began < limit
+        time.sleep(0.05)
     return demo
 
 

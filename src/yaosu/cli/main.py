@@ -45,13 +45,6 @@ def _checked_port(chosen: Settings) -> None:
         raise typer.Exit(1)
 
 
-def _log(level: str) -> None:
-    """Lines of the log from here on, also of the worker that is started; YAOSU_LOG names another level."""
-    from yaosu.edge.logging import configure
-
-    configure(os.environ.setdefault("YAOSU_LOG", level))
-
-
 @app.command()
 def serve(data: DataOption = None, host: HostOption = None, port: PortOption = None) -> None:
     """Run the server 启动服务.
@@ -61,7 +54,6 @@ def serve(data: DataOption = None, host: HostOption = None, port: PortOption = N
     """
     from yaosu.cli import server
 
-    _log("info")
     chosen = settings.load(data=data, host=host, port=port)
     _checked_port(chosen)
 
@@ -82,7 +74,7 @@ def demo(data: DataOption = None, host: HostOption = None, port: PortOption = No
     from yaosu.simulate import demo as province
 
     # a line per request would bury what is printed for people
-    _log("warning")
+    os.environ.setdefault("YAOSU_LOG_LEVEL", "warning")
     chosen = settings.load(data=data, host=host, port=port)
     _checked_port(chosen)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import httpx
 from rich.console import Console
@@ -16,10 +16,9 @@ from yaosu.simulate import setup, state
 from yaosu.simulate.cast import Cast, cast
 from yaosu.simulate.client import Api, DemoError
 from yaosu.simulate.plan import make_plan
+from yaosu.simulate.planner import CHINA
 from yaosu.simulate.runner import Done, Runner
 from yaosu.simulate.texts import show
-
-FILED_BEFORE = timedelta(days=400)
 
 
 async def play(settings: Settings, console: Console) -> None:
@@ -82,7 +81,7 @@ async def play_on(
 ) -> None:
     """Register, plan and play over `client`; fills in what is to be shown."""
     api = Api(client, {"operator": await setup.first_key(address)})
-    prepared = setup.Setup(api, who, (known.anchor - FILED_BEFORE).date())
+    prepared = setup.Setup(api, who, known.anchor.astimezone(CHINA).date())
     await prepared.organisations()
     logins = asyncio.create_task(setup.make_logins(address, who, prepared.ids))
     await prepared.org_keys()

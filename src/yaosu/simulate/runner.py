@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from yaosu.simulate.client import Api, DemoError
@@ -16,6 +17,17 @@ ACTIVATIONS = 2
 Done = Callable[[int, int], None]
 
 
+def in_order(plan: Plan) -> list[Step]:
+    """The steps as they would have been recorded: by time, but never before what they wait for.
+
+    So the newest bills of the province are also the last on record, as in a list of bills newest first.
+    """
+    moment: list[datetime] = []
+    for step in plan.steps:
+        moment.append(max([step.at, *(moment[n] for n in step.after)]))
+    return sorted(plan.steps, key=lambda step: (moment[step.n], step.n))
+
+
 class Runner:
     """Runs the steps of a plan that the journal does not hold yet."""
 
@@ -25,31 +37,30 @@ class Runner:
         self.journal = journal
         self.progress = progress
         self._done = [asyncio.Event() for _ in plan.steps]
-        self._calls = asyncio.Semaphore(SIDE_BY_SIDE)
         self._activations = asyncio.Semaphore(ACTIVATIONS)
+        self._waiting = iter(in_order(plan))
         self._count = 0
 
     async def run(self) -> None:
         """All steps; the first that is not answered as planned ends it with a DemoError."""
         try:
             async with asyncio.TaskGroup() as group:
-                for step in self.plan.steps:
-                    group.create_task(self._run(step))
+                for _ in range(SIDE_BY_SIDE):
+                    group.create_task(self._work())
         except BaseExceptionGroup as failed:
             first = failed.exceptions[0]
             raise first from None
 
-    async def _run(self, step: Step) -> None:
-        if step.n not in self.journal.answers:
-            for n in step.after:
-                await self._done[n].wait()
-            gate = self._activations if step.kind == "activate" else self._calls
-            async with gate:
-                answer = await self._call(step)
-            self.journal.note(step.n, answer)
-        self._done[step.n].set()
-        self._count += 1
-        self.progress(self._count, len(self.plan.steps))
+    async def _work(self) -> None:
+        """Takes the next step, waits for those before it, calls; what it waits for was taken earlier."""
+        for step in self._waiting:
+            if step.n not in self.journal.answers:
+                for n in step.after:
+                    await self._done[n].wait()
+                self.journal.note(step.n, await self._call(step))
+            self._done[step.n].set()
+            self._count += 1
+            self.progress(self._count, len(self.plan.steps))
 
     async def _call(self, step: Step) -> Mapping[str, Any]:
         match step.kind:
@@ -90,7 +101,10 @@ class Runner:
             "stock_in": str(step.body["stock_in"]).lower(),
             "happened_at": step.at.isoformat(),
         }
-        sent = await self.api.raw(step.who, "POST", "/relations", params=params, content=step.body["content"])
+        async with self._activations:
+            sent = await self.api.raw(
+                step.who, "POST", "/relations", params=params, content=step.body["content"]
+            )
         answer = sent.json()
         return {"bill_id": answer["bill_id"]}
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any
 
 from yaosu.access import accounts, keys, scopes
 from yaosu.db.engine import connect
 from yaosu.errors import YaosuError
 from yaosu.registry import service as registry
-from yaosu.simulate.cast import Cast, DemoProduct
+from yaosu.simulate.cast import Cast, DemoOrg, DemoProduct
 from yaosu.simulate.client import Api, DemoError
 from yaosu.simulate.supply import SPARE, needs
 from yaosu.subject import SYSTEM
@@ -20,6 +21,11 @@ PASSWORD = "songhe-26841"  # noqa: S105 - printed at start: demo data only
 """The password of all demo accounts. `yaosu serve` never makes such accounts."""
 KEY_NAME = "演示省份装载"
 FILED_DAYS_BEFORE = 400
+"""Code rules were filed and licences issued so long ago."""
+LAPSES_SOON = 40
+"""Days that one licence has left."""
+LICENCES = {1: 5, 2: 1, 3: 3, 4: 1}
+"""Licence kind by type of organisation: list `licence_kind`."""
 
 
 async def is_empty(address: str) -> bool:
@@ -75,10 +81,10 @@ async def make_logins(address: str, cast: Cast, ids: Mapping[str, int]) -> None:
 class Setup:
     """Registers the province step by step; each step leaves alone what is there already."""
 
-    def __init__(self, api: Api, cast: Cast, today_ordinal: Any) -> None:
+    def __init__(self, api: Api, cast: Cast, today: date) -> None:
         self.api = api
         self.cast = cast
-        self.filed_on = today_ordinal
+        self.filed_on = today - timedelta(days=FILED_DAYS_BEFORE)
         self.ids: dict[str, int] = {}
         self.drugs: dict[str, int] = {}
 
@@ -101,6 +107,22 @@ class Setup:
                 "contact_name": "追溯负责人",
             }
             self.ids[key] = (await self.api.post("operator", "/orgs", body))["id"]
+            await self._licence(org, self.ids[key])
+
+    async def _licence(self, org: DemoOrg, org_id: int) -> None:
+        """The licence of the organisation's type; one lapses soon, so that there is something to warn about."""
+        kind = LICENCES.get(org.type)
+        if kind is None:
+            return
+        days = LAPSES_SOON if org.key == self.cast.calendar["lapses_soon"] else FILED_DAYS_BEFORE * 3
+        body = {
+            "kind": kind,
+            "number": f"鲁演示{kind:02d}-{org_id:04d}",
+            "issued_on": self.filed_on.isoformat(),
+            "expires_on": (self.filed_on + timedelta(days=FILED_DAYS_BEFORE + days)).isoformat(),
+            "scope": "演示",
+        }
+        await self.api.put("operator", f"/orgs/{org_id}/licences", body)
 
     async def org_keys(self) -> None:
         """A key for each organisation, with everything its type may do."""
