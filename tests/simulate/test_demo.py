@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -174,6 +175,24 @@ def test_honest_mistakes_are_on_record(demo: Demo) -> None:
     assert {"no_notice", "returned_by_consumer"} <= {q["verdict"] for q in held}
 
 
+def test_history_tells_when_it_happened_and_when_it_was_recorded(demo: Demo) -> None:
+    """Relation files take the time of activation on the line (D14)."""
+    code = demo.state.examples["sample"].code
+    events = demo.as_("regulator").get(f"/codes/{code}/history").json()["events"]
+    happened = [datetime.fromisoformat(e["happened_at"]) for e in events]
+    assert happened == sorted(happened)
+    assert demo.state.anchor - happened[0] > timedelta(days=50)
+    recorded = datetime.fromisoformat(events[0]["recorded_at"])
+    assert recorded >= demo.state.anchor
+
+
+def test_an_activation_in_the_future_is_refused(demo: Demo) -> None:
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    answer = demo.as_("maker").post("/relations", params={"happened_at": tomorrow}, content=b"<Document/>")
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "activation_in_future"
+
+
 def test_the_books_agree_with_the_packages(demo: Demo) -> None:
     command = [sys.executable, "-m", "yaosu.cli.main", "ledger", "check", "--data", str(demo.data)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -182,8 +201,6 @@ def test_the_books_agree_with_the_packages(demo: Demo) -> None:
 
 def test_a_newcomer_can_receive_and_sell_at_once(demo: Demo) -> None:
     """The two things the start-up text proposes to the pharmacy."""
-    from datetime import UTC, datetime
-
     example = demo.state.examples["notice_pharmacy"]
     pharmacy = demo.as_("pharmacy")
     now = datetime.now(UTC).isoformat()

@@ -31,7 +31,7 @@ async def play(settings: Settings, console: Console) -> None:
     known = state.load(settings.data)
     if await setup.is_empty(address):
         known = None
-    elif known is None or not (await setup.is_demo(address, who) or not known.ready):
+    elif known is None or await setup.holds_others(address, who):
         raise DemoError(
             f"数据目录 {settings.data} 的数据库里已有其他数据，演示数据不会装入；请用 --data 指定一个空目录。 "
             "The database holds other data; choose an empty folder with --data."

@@ -39,12 +39,12 @@ async def is_empty(address: str) -> bool:
         await conn.close()
 
 
-async def is_demo(address: str, cast: Cast) -> bool:
-    """Whether the organisations in the database are those of the demo province."""
+async def holds_others(address: str, cast: Cast) -> bool:
+    """Whether the organisations in the database are others than those of the demo province."""
     conn = await connect(address)
     try:
         first = await registry.list_orgs(conn, SYSTEM, limit=1)
-        return bool(first) and first[0].uscc in {o.uscc for o in cast.orgs.values()}
+        return bool(first) and first[0].uscc not in {o.uscc for o in cast.orgs.values()}
     finally:
         await conn.close()
 
