@@ -108,6 +108,11 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
         if status >= "400":
             # the framework's own description of a 422 is not what we answer
             answer.get("content", {}).pop("application/json", None)
+        elif len(answer.get("content", {})) > 1 and answer["content"].get("application/json") == {
+            "schema": {}
+        }:
+            # added by the framework beside the file that the room declares
+            del answer["content"]["application/json"]
     for number, common in problems(*codes).items():
         answer = answers.setdefault(str(number), {"description": ""})
         if answer.get("description", "") in ("", "Validation Error"):

@@ -103,8 +103,8 @@ class FindingOut(BaseModel):
     """One thing said about one line."""
 
     code: str = Field(examples=["relation_parent_missing"])
-    message: str
-    next: str
+    message: str = Field(examples=["第 12 行：上级码在文件中不存在"])
+    next: str = Field(examples=["请补上该包装的上级行"])
     where: str = Field(examples=["line 12"])
     params: dict[str, Any]
 
@@ -113,10 +113,10 @@ class CheckOut(BaseModel):
     """Result of a dry run."""
 
     ok: bool
-    file: str
-    format: str
-    encoding: str
-    sha256: str
+    file: str = Field(examples=["Relation_20260901.xml"])
+    format: str = Field(examples=["xml"])
+    encoding: str = Field(examples=["utf-8"])
+    sha256: str = Field(description="of the file as received", examples=["9f2c…64 hexadecimal digits"])
     size: int
     codes: int
     boxes: int
@@ -135,11 +135,11 @@ class ActivationOut(BaseModel):
     bill_id: int
     bill_no: str = Field(examples=["JH-20260901-1f2e3d4c"])
     stock_bill: int | None
-    sha256: str
+    sha256: str = Field(description="of the file as received", examples=["9f2c…64 hexadecimal digits"])
     codes: int
     boxes: int
     batches: list[dict[str, Any]]
-    leaf: str
+    leaf: str = Field(description="of the tamper-evident log", examples=["9f2c…"])
     recorded_at: datetime
     repeated: bool
     notes: list[dict[str, Any]]
@@ -149,14 +149,14 @@ class RelationOut(BaseModel):
     """An activated relation file."""
 
     bill_id: int
-    bill_no: str
-    file_name: str
+    bill_no: str = Field(examples=["JH-20260901-1f2e3d4c"])
+    file_name: str = Field(examples=["Relation_20260901.xml"])
     codes: int
     boxes: int
     size: int
     received_at: datetime
-    format: str
-    sha256: str
+    format: str = Field(examples=["xml"])
+    sha256: str = Field(description="of the file as received", examples=["9f2c…64 hexadecimal digits"])
     stock_bill: int | None
     batches: list[dict[str, Any]]
 
@@ -206,8 +206,8 @@ class UploadOut(BaseModel):
     """An upload."""
 
     id: UUID
-    name: str
-    purpose: str
+    name: str = Field(examples=["Relation_20260901.xml"])
+    purpose: str = Field(examples=["relation"])
     size: int
     offset: int = Field(description="bytes received: where to continue")
     state: str = Field(examples=["open"])
@@ -257,5 +257,5 @@ class PackedOut(BaseModel):
     qty: int
     recorded_at: datetime
     repeated: bool
-    container: str
+    container: str = Field(description="empty where none is concerned", examples=[CASE])
     container_qty: dict[int, int]
