@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from yaosu.api.openapi_view import common_refusals, groups, made_up
-from yaosu.api.reference import ACCEPTED, REFUSED, codes_by_room
+from yaosu.api.reference import ACCEPTED, GROUPS_ZH, REFUSED, codes_by_room
 from yaosu.console.help_pages import roles
 from yaosu.errors import registry
 
@@ -67,6 +67,11 @@ async def test_every_operation_is_in_it_with_a_request_and_an_answer(client: htt
         elif op.answer is not None and not op.answer.kind:
             assert op.path in AS_RECEIVED
     assert len({op.id for op in found}) == len(found)
+
+
+async def test_every_group_has_a_chinese_name(client: httpx.AsyncClient) -> None:
+    found = groups(await document(client), "http://test")
+    assert {g.name for g in found} - set(GROUPS_ZH) == set()
 
 
 async def test_what_is_marked_public_is_what_access_declares_public(client: httpx.AsyncClient) -> None:

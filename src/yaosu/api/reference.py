@@ -21,6 +21,20 @@ from yaosu.errors import Message, registry
 
 router = APIRouter()
 
+GROUPS_ZH = {
+    "operation": "运行",
+    "access": "登录、用户与密钥",
+    "registry": "企业、产品、备案、代码表",
+    "code requests": "追溯码申请",
+    "relation files": "关联与激活",
+    "uploads and jobs": "上传与作业",
+    "packing": "包装操作",
+    "ledger": "库存与进销存",
+    "circulation": "流通单据",
+    "trace": "追溯与公众查询",
+}
+"""Chinese names of the document's groups; operations themselves are described in English."""
+
 ACCEPTED = ("accepted", "taken_out", "out_of_order", "rejected_by_you")
 """Verdicts by which goods move as asked; the two last with a warning."""
 
@@ -105,6 +119,7 @@ async def reference(request: Request) -> Response:
         "base": state(request).settings.public_url,
         "groups": (found := _groups(request)),
         "common": common_refusals(found),
+        "names": GROUPS_ZH if lang == "zh" else {},
         "accepted": _rows(ACCEPTED, lang),
         "refused": _rows(REFUSED, lang),
         "rooms": rooms,
