@@ -95,13 +95,21 @@ def _stop(demo: Demo) -> int:
     return demo.process.wait(timeout=40)
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A data folder; a short path, since a socket's address has a length limit."""
+    with tempfile.TemporaryDirectory(prefix="yaosu-demo-", ignore_cleanup_errors=True) as path:
+        yield Path(path)
+
+
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
-    """The first start; a short path, since a socket's address has a length limit."""
-    started = _start(Path(tempfile.mkdtemp(prefix="yaosu-demo-")), FIRST_START_S)
-    yield started
-    if started.process.poll() is None:
-        _stop(started)
+    """The first start."""
+    with tempfile.TemporaryDirectory(prefix="yaosu-demo-", ignore_cleanup_errors=True) as path:
+        started = _start(Path(path), FIRST_START_S)
+        yield started
+        if started.process.poll() is None:
+            _stop(started)
 
 
 def test_the_first_start_is_usable_in_time(demo: Demo) -> None:
@@ -233,8 +241,8 @@ def test_it_stops_cleanly_and_starts_again_in_seconds_with_the_same_texts(demo: 
         assert _stop(again) == 0
 
 
-def test_an_interrupted_first_start_is_taken_up_again() -> None:
-    data = Path(tempfile.mkdtemp(prefix="yaosu-demo-"))
+def test_an_interrupted_first_start_is_taken_up_again(folder: Path) -> None:
+    data = folder
     port = _free_port()
     command = [sys.executable, "-m", "yaosu.cli.main", "demo", "--data", str(data), "--port", str(port)]
     with (data / "out.txt").open("wb") as out:
@@ -255,9 +263,9 @@ def test_an_interrupted_first_start_is_taken_up_again() -> None:
         assert _stop(again) == 0
 
 
-def test_other_peoples_data_are_left_alone(tmp_path: Path) -> None:
+def test_other_peoples_data_are_left_alone(folder: Path) -> None:
     """Demo accounts with a known password are never put into a database that is in use."""
-    data = Path(tempfile.mkdtemp(prefix="yaosu-demo-"))
+    data = folder
     run = [sys.executable, "-m", "yaosu.cli.main"]
     subprocess.run([*run, "migrate", "--data", str(data)], check=True, capture_output=True, timeout=120)
     add = [*run, "user", "add", "realperson", "--role", "operator", "--generate", "--data", str(data)]
