@@ -31,6 +31,11 @@ def _modules(name: str) -> list[Any]:
     return found
 
 
+def _asked_often(module: Any) -> bool:
+    """Routes are tried one after the other: those of the mass of requests first (0.2 ms each, docs/benchmarks.md)."""
+    return module.__name__ in ("yaosu.circulation.api", "yaosu.trace.api")
+
+
 def create_app(settings: Settings, address: str) -> FastAPI:
     """The server on an already migrated database at `address`."""
 
@@ -59,7 +64,7 @@ def create_app(settings: Settings, address: str) -> FastAPI:
     problem.install(app)
     api = APIRouter(prefix="/api/v1")
     api.include_router(health.router)
-    for module in _modules("api"):
+    for module in sorted(_modules("api"), key=_asked_often, reverse=True):
         api.include_router(module.router)
     app.include_router(api)
     openapi.install(app)

@@ -87,12 +87,19 @@ def blocks(judged: Judged, parts: dict[int, RowFacts]) -> Iterator[tuple[bytes, 
         order = part.start + np.argsort(keys, kind="stable")
         levels = judged.level[order]
         inside = judged.up[order] >= 0
-        for level in sorted(set(np.unique(levels).tolist()), reverse=True):
-            for is_inside in (False, True):
-                rows = order[(levels == level) & (inside == is_inside)]
-                for a in range(0, len(rows), BLOCK_ROWS):
-                    block = rows[a : a + BLOCK_ROWS]
-                    yield _block(judged, texts, facts, block, int(level), is_inside), len(block)
+        groups = [
+            (level, is_inside, order[(levels == level) & (inside == is_inside)])
+            for level in np.unique(levels).tolist()
+            for is_inside in (False, True)
+        ]
+        # a level has a prefix of its own: the group with the lower codes first, so that the index grows at its end
+        # and its pages stay full
+        for level, is_inside, rows in sorted(
+            (g for g in groups if len(g[2])), key=lambda g: str(judged.file.text(int(g[2][0])))
+        ):
+            for a in range(0, len(rows), BLOCK_ROWS):
+                block = rows[a : a + BLOCK_ROWS]
+                yield _block(judged, texts, facts, block, int(level), is_inside), len(block)
 
 
 def _frame(facts: RowFacts, level: int, inside: bool) -> tuple[bytes, bytes, bytes]:

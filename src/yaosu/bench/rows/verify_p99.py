@@ -36,8 +36,8 @@ async def measure(server: Server, scale: Scale, runs: int, say: Say) -> Row:
     receipts = (total * SHARES["receipt"] // 100 + 100) * runs
     sales = (total * SHARES["sale"] // 100 + 200) * runs
     stores = scale.stores
-    per_store = -(-sales * http.SALE_CODES // stores // PER_CASE + 1) * PER_CASE
-    extra_boxes = -(-receipts * PER_MIDDLE // PER_CASE + 1) * PER_CASE
+    per_store = _whole_cases(-(-sales * http.SALE_CODES // stores))
+    extra_boxes = _whole_cases(receipts * PER_MIDDLE)
     boxes = per_store * stores + extra_boxes
     async with http.place(server, say, "verify_p99_ms", boxes, stores, CONTAINS) as at:
         market, goods = at.market, at.goods
@@ -64,6 +64,8 @@ async def measure(server: Server, scale: Scale, runs: int, say: Say) -> Row:
             chosen = [rng.choice(kinds) for _ in range(total)]
             sold = tills.take(chosen.count("sale"))
             tills.sent(len(sold))
+            if len(sold) < chosen.count("sale"):
+                raise RuntimeError(f"{len(sold)} sales made ready of {chosen.count('sale')}")
             selling = iter(sold)
             requests = []
             for kind in chosen:
@@ -111,6 +113,11 @@ async def measure(server: Server, scale: Scale, runs: int, say: Say) -> Row:
             "connections": CONNECTIONS,
         },
     )
+
+
+def _whole_cases(boxes: int) -> int:
+    """At least so many boxes, in whole cases, and one case more: sales leave a box or two of a case over."""
+    return (-(-boxes // PER_CASE) + 1) * PER_CASE
 
 
 def _receipt(number: int, sender: int, code: str) -> str:
