@@ -7,9 +7,12 @@ neighbours. Ids are taken after the locks, so along each unit's life bill ids ri
 
 from __future__ import annotations
 
+import asyncio
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 from yaosu.circulation import late, notices, revise
 from yaosu.circulation import store_write as store
@@ -26,6 +29,7 @@ LATE_AFTER = timedelta(days=1)
 """A bill uploaded later than this after it happened is flagged (D14)."""
 
 Outcome = MovementResult | YaosuError
+T = TypeVar("T")
 
 
 class Posting:
@@ -204,7 +208,11 @@ async def _apply(
         places.append((n, posting))
     if postings:
         await _write(conn, world, postings, replaced, now)
-    results = [(n, _result(p, now)) for n, p in places]
+    results = []
+    for n, posting in places:
+        assert posting.result is not None
+        posting.result.checks = posting.checks
+        results.append((n, posting.result))
     results += [(n, _refusal(one, verdicts)) for n, one, verdicts in refusals]
     await add_evidence(conn, [r for _, r in results])
     for n, result in results:
@@ -245,7 +253,7 @@ def _result(posting: Posting, now: datetime) -> MovementResult:
         status=status,
         results=[code_result(v) for v in verdicts],
         flags=posting.flags,
-        qty=sum(sum(line.contents.values()) for line in posting.lines),
+        qty=sum(line.qty for line in posting.lines),
         recorded_at=now,
         leaf=posting.leaf.hex(),
         checks=posting.checks,
@@ -282,64 +290,28 @@ def unpack_body(packed: bytes, part: int) -> bytes:
 async def _write(
     conn: Connection, world: World, postings: Sequence[Posting], replaced: dict[int, str], now: datetime
 ) -> None:
-    """Everything of the group, in a handful of statements."""
+    """Everything of the group, in a handful of statements.
+
+    The two long ones, units and lines, run while their successors are still being put together: the database works
+    on one core and we on another.
+    """
+    changed_units = [u for u in world.units.values() if u.touched]
+    rows = await _meanwhile(store.update_units(conn, changed_units), lambda: _rows(postings))
     bodies = [p.prepared.movement.body for p in postings]
     submission = await conn.fetchval(store.INSERT_SUBMISSION, len(bodies), pack_bodies(bodies))
-    bills, lines, notes, entries = [], [], [], []
-    deltas: dict[tuple[int, int, int, str], int] = {}
-    for part, posting in enumerate(postings):
-        moved = transfers(posting.lines)
-        judged = _judged(posting)
-        posting.leaf = leaf_hash((posting.content_hash, judged))
-        bills.append(_bill_row(posting, submission, part))
-        bill_id = posting.bill_id
-        for line in posting.lines:
-            unit = line.unit
-            lines.append(
-                (
-                    bill_id,
-                    line.prev_bill,
-                    line.notice_bill,
-                    unit.drug_id,
-                    unit.batch_id,
-                    sum(line.contents.values()),
-                    line.pre_holder,
-                    line.pre_dest,
-                    line.pre,
-                    line.post,
-                    unit.code,
-                    line.left_parent,
-                )
-            )
-        for v in posting.verdicts:
-            if v.severity != "ok":
-                notes.append(
-                    (
-                        bill_id,
-                        v.scan.n,
-                        v.evidence_bill,
-                        "R" if v.severity == "refused" else "W",
-                        v.quarantined,
-                        v.scan.code,
-                        v.scan.raw.replace("\x00", "␀"),
-                        v.code,
-                        dict(v.params or {}),
-                    )
-                )
-        for (drug_id, batch_id, from_org, from_status, to_org, to_status), qty in moved.items():
-            entries.append((bill_id, drug_id, batch_id, from_org, to_org, qty, from_status, to_status))
-            source, target = (
-                (drug_id, batch_id, from_org, from_status),
-                (drug_id, batch_id, to_org, to_status),
-            )
-            deltas[source] = deltas.get(source, 0) - qty
-            deltas[target] = deltas.get(target, 0) + qty
-    assert sum(deltas.values()) == 0, "a posting that does not balance"
+
+    def heads() -> list[tuple[object, ...]]:
+        made = []
+        for part, posting in enumerate(postings):
+            posting.leaf = leaf_hash((posting.content_hash, _judged(posting)))
+            made.append(_bill_row(posting, submission, part))
+            posting.result = _result(posting, now)
+        return made
+
+    bills = await _meanwhile(store.insert_lines(conn, rows.lines), heads)
     await store.columns(conn, store.INSERT_BILLS, bills, now)
-    await store.insert_lines(conn, lines)
-    await store.columns(conn, store.INSERT_NOTES, notes)
-    await store.columns(conn, store.INSERT_ENTRIES, entries)
-    await store.update_units(conn, [u for u in world.units.values() if u.touched])
+    await store.columns(conn, store.INSERT_NOTES, rows.notes)
+    await store.columns(conn, store.INSERT_ENTRIES, rows.entries)
     mixed = [
         (drug_id, code, batch_id, qty)
         for (drug_id, code), held in world.container_batches.items()
@@ -347,11 +319,81 @@ async def _write(
         for batch_id, qty in held.items()
     ]
     await store.columns(conn, store.UPDATE_CONTAINER_BATCHES, mixed)
-    changed = sorted((key, delta) for key, delta in deltas.items() if delta)
+    changed = sorted((key, delta) for key, delta in rows.deltas.items() if delta)
     await store.post_balances(conn, [(*key, delta) for key, delta in changed])
     for status in set(replaced.values()):
         await conn.execute(store.SET_BILL_STATUS, [b for b, s in replaced.items() if s == status], status)
     await notices.record(conn, postings)
+
+
+async def _meanwhile(statement: Coroutine[Any, Any, None], work: Callable[[], T]) -> T:
+    """Do `work` while the database carries out `statement`; both are done when this returns or raises."""
+    running = asyncio.ensure_future(statement)
+    await asyncio.sleep(0)  # the statement goes out first
+    try:
+        return work()
+    finally:
+        await running
+
+
+@dataclass(slots=True)
+class _Rows:
+    """What the group records beside its bills."""
+
+    lines: list[tuple[object, ...]]
+    notes: list[tuple[object, ...]]
+    entries: list[tuple[object, ...]]
+    deltas: dict[tuple[int, int, int, str], int]
+    """Change of each account (product, batch, organisation, status)."""
+
+
+def _rows(postings: Sequence[Posting]) -> _Rows:
+    """Lines, notes and ledger entries of the group; the entries balance."""
+    rows = _Rows([], [], [], {})
+    deltas = rows.deltas
+    for posting in postings:
+        bill_id = posting.bill_id
+        rows.lines += [
+            (
+                bill_id,
+                line.prev_bill,
+                line.notice_bill,
+                line.unit.drug_id,
+                line.unit.batch_id,
+                line.qty,
+                line.pre_holder,
+                line.pre_dest,
+                line.pre,
+                line.post,
+                line.unit.code,
+                line.left_parent,
+            )
+            for line in posting.lines
+        ]
+        rows.notes += [
+            (
+                bill_id,
+                v.scan.n,
+                v.evidence_bill,
+                "R" if v.severity == "refused" else "W",
+                v.quarantined,
+                v.scan.code,
+                v.scan.raw.replace("\x00", "␀"),
+                v.code,
+                dict(v.params or {}),
+            )
+            for v in posting.verdicts
+            if v.severity != "ok"
+        ]
+        moved = transfers(posting.lines)
+        for (drug_id, batch_id, from_org, from_status, to_org, to_status), qty in moved.items():
+            rows.entries.append((bill_id, drug_id, batch_id, from_org, to_org, qty, from_status, to_status))
+            source = (drug_id, batch_id, from_org, from_status)
+            target = (drug_id, batch_id, to_org, to_status)
+            deltas[source] = deltas.get(source, 0) - qty
+            deltas[target] = deltas.get(target, 0) + qty
+    assert sum(deltas.values()) == 0, "a posting that does not balance"
+    return rows
 
 
 def _judged(posting: Posting) -> bytes:
@@ -384,7 +426,7 @@ def _bill_row(posting: Posting, submission: int, part: int) -> tuple[object, ...
         posting.status,
         "T" if one.order.atomic else "P",
         len(lines),
-        sum(sum(line.contents.values()) for line in lines),
+        sum(line.qty for line in lines),
         sum(1 for v in posting.verdicts if not v.accepted),
         movement.happened_at,
         submission,

@@ -98,6 +98,12 @@ class Line:
     notice_bill: int
     left_parent: str
     contents: dict[int, int]
+    """Smallest packages by batch."""
+
+    @property
+    def qty(self) -> int:
+        """Smallest packages in the unit."""
+        return self.unit.qty if len(self.contents) == 1 else sum(self.contents.values())
 
 
 def examine(world: World, order: Order, scans: Sequence[Scan]) -> list[Verdict]:
