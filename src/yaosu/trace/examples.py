@@ -164,13 +164,17 @@ PUBLIC: dict[str, Any] = {
 
 
 def _schema(value: object) -> dict[str, Any]:
-    """A JSON schema that describes `value`: names and kinds of its fields."""
+    """A JSON schema that describes `value`: names and kinds of its fields, each null where nothing is known."""
     if isinstance(value, dict):
-        return {"type": "object", "properties": {k: _schema(v) for k, v in value.items()}}
+        return {"type": "object", "properties": {k: _or_null(_schema(v)) for k, v in value.items()}}
     if isinstance(value, list):
         return {"type": "array", "items": _schema(value[0]) if value else {}}
     kinds = {bool: "boolean", int: "integer", str: "string"}
     return {"type": kinds[type(value)]} if type(value) in kinds else {}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]} if schema else {}
 
 
 def json_of(example: dict[str, Any]) -> dict[str, Any]:
