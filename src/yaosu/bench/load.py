@@ -118,7 +118,7 @@ class Driver:
         self._expect = [e.encode() for e in job.expect]
         self._next = 0
         self._waiting: deque[tuple[int, float]] = deque()
-        self._idle: list[_Wire] = []
+        self._idle: deque[_Wire] = deque()
         self._times: list[tuple[float, float, int]] = []
         self._done = asyncio.Event()
         self._stop_at = 0.0
@@ -141,7 +141,8 @@ class Driver:
                 self._following(wire)
         else:
             self._open_left = len(job.offsets)
-            self._idle = wires
+            # in turn, so that none is idle long enough for the server to close it
+            self._idle.extend(wires)
             for number, offset in enumerate(job.offsets):
                 due = begun + offset
                 while (wait := due - time.perf_counter()) > 0:  # noqa: ASYNC110 - it is the clock that is waited for
@@ -149,7 +150,7 @@ class Driver:
                 if self.over:
                     break
                 if self._idle:
-                    self._idle.pop().send(number, due)
+                    self._idle.popleft().send(number, due)
                 else:
                     self._waiting.append((number, due))
         async with asyncio.timeout(job.warm_up + job.seconds + DRAIN_S):

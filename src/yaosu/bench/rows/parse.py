@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 
-from yaosu.bench.database import Server
+from yaosu.bench.database import Server, tune_gc
 from yaosu.bench.measure import Row, Say, Scale, interleave
 from yaosu.codes import NotACode, parse
 from yaosu.codes.identifiers.checksums import mod10_digit
@@ -52,6 +52,7 @@ def mixture(count: int, seed: int = 1) -> list[str]:
 async def measure(server: Server, scale: Scale, runs: int, say: Say) -> Row:
     """Texts per second of processor time in one thread, every text different: «per core» whatever else runs."""
     say("parse")
+    tune_gc()
     accepted: dict[bool, int] = {True: 0, False: 0}
 
     async def once(run: int) -> float:
