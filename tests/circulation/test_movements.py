@@ -430,3 +430,15 @@ async def test_a_made_up_code_is_told_from_one_that_waits_for_activation(market:
     result = await market.move(321, market.pharmacy, [waiting, made_up])
     assert asked.drug_id == market.drug_id
     assert verdicts(result) == {waiting: "not_activated", made_up: "never_issued"}
+
+
+async def test_rejected_goods_come_back_also_when_the_bill_names_the_buyer(market: Market) -> None:
+    goods = await activate(market)
+    await market.ship(market.maker, market.wholesaler, goods.cases)
+    receipt = await market.move(102, market.wholesaler, goods.cases, from_org=market.maker, reject_all=True)
+    assert {r.verdict for r in receipt.results} == {"rejected_by_you"}
+    back = await market.move(103, market.maker, goods.cases, from_org=market.wholesaler, notice=receipt.bill_no)
+    assert back.status == "accepted"
+    assert await market.stock(market.maker) == 20
+    states = await market.conn.fetch("SELECT outcome, state FROM receipt_check ORDER BY id")
+    assert [tuple(r) for r in states] == [("refused", "open"), ("matched", "closed")]

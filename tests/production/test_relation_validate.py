@@ -317,10 +317,10 @@ def test_a_code_under_an_issued_prefix_must_have_been_issued(many: int) -> None:
     assert dict(found.errors.counts) == {"code_not_issued": 2}
 
 
-RULES = [("same_day", "2027-10-24"), ("day_before", "2027-10-23"), ("last_day_previous_month", "2027-09-30")]
+RULES = [("same_day", "2027-10-24"), ("day_before", "2027-10-23"), ("month_before_end", "2027-09-30")]
 
 
-@pytest.mark.parametrize(("rule", "expires"), [*RULES, ("last_day_this_month", "2027-10-31")])
+@pytest.mark.parametrize(("rule", "expires"), [*RULES, ("month_end", "2027-10-31")])
 def test_each_of_the_four_expiry_rules_is_accepted(rule: str, expires: str) -> None:
     # the end-to-end sample tuple of standards §2.9: made 2025-10-24, 24 months
     known = Known(product(1, (BOX, MIDDLE, CASE), shelf_life=24))

@@ -49,7 +49,7 @@ class MovementIn(BaseModel):
             ]
         },
     )
-    type: Annotated[int, Field(ge=1, le=999, description="单据类型: code list `bill_types`.")]
+    type: Annotated[int, Field(ge=1, le=999, description="单据类型: code list `bill_type`.")]
     bill_no: Annotated[
         Number, Field(description="单据编号: unique per owner; with `revision` the idempotency key.")
     ]

@@ -44,8 +44,8 @@ SELECT n.bill_id, n.from_org, l.drug_id, l.batch_id, l.expected, l.received, l.q
 FROM notice n JOIN notice_line l ON l.bill_id = n.bill_id WHERE n.bill_id = ANY($1::bigint[])"""
 
 INSERT_CHECK = """
-INSERT INTO receipt_check (receipt_bill, notice_bill, buyer, seller, outcome, counts, details)
-VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id"""
+INSERT INTO receipt_check (receipt_bill, notice_bill, buyer, seller, outcome, counts, details, state)
+VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $5 IN ('matched', 'part') THEN 'closed' ELSE 'open' END) RETURNING id"""
 
 INSERT_QUARANTINE = """
 INSERT INTO quarantine (org, drug_id, code, raw, qty, moved, verdict, params, bill_id)

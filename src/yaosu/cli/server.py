@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
+import structlog
 import uvicorn
 
 from yaosu.api.app import create_app
@@ -26,6 +27,11 @@ from yaosu.settings import Settings
 
 Ready = Callable[[Settings], Coroutine[Any, Any, None]]
 WORKER_STOP_S = 10.0
+WORKER_PAUSE_S = 1.0
+WORKER_STEADY_S = 60.0
+"""A worker that ran this long was no false start; also the longest pause before the next try."""
+
+log = structlog.get_logger("yaosu.server")
 
 
 class _Server(uvicorn.Server):
@@ -88,7 +94,7 @@ async def run(settings: Settings, ready: Ready, *, worker: bool = True) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
-    child = await _start_worker(settings, address) if worker else None
+    beside = asyncio.create_task(_keep_worker(settings, address), name="worker") if worker else None
     serving = asyncio.create_task(server.serve(), name="server")
     code = 0
     try:
@@ -107,8 +113,9 @@ async def run(settings: Settings, ready: Ready, *, worker: bool = True) -> int:
             code = 1
         await serving
     finally:
-        if child is not None:
-            await _stop(child)
+        if beside is not None:
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
         if settings.embedded:
             await asyncio.to_thread(embedded.stop, settings.data)
     return code
@@ -125,12 +132,28 @@ async def run_jobs(settings: Settings, address: str, *, until_empty: bool = Fals
     await run_worker(app, address, until_empty=until_empty)
 
 
-async def _start_worker(settings: Settings, address: str) -> asyncio.subprocess.Process:
-    """Long work runs beside the server, in a process of its own that never blocks a request."""
+async def _keep_worker(settings: Settings, address: str) -> None:
+    """Run the worker until cancelled; one that ends by itself is started again, ever more slowly.
+
+    Long work runs beside the server, in a process of its own that never blocks a request.
+    """
     env = {**os.environ, "YAOSU_DATABASE_URL": address, "YAOSU_DATA": str(settings.data)}
     command = (sys.executable, "-m", "yaosu.cli.main", "worker")
-    # a group of its own: Ctrl-C reaches the server only, which then stops the worker in order
-    return await asyncio.create_subprocess_exec(*command, env=env, start_new_session=True)
+    pause_s = WORKER_PAUSE_S
+    while True:
+        # a group of its own: Ctrl-C reaches the server only, which then stops the worker in order
+        child = await asyncio.create_subprocess_exec(*command, env=env, start_new_session=True)
+        started = asyncio.get_running_loop().time()
+        try:
+            code = await child.wait()
+        except asyncio.CancelledError:
+            await _stop(child)
+            raise
+        if asyncio.get_running_loop().time() - started > WORKER_STEADY_S:
+            pause_s = WORKER_PAUSE_S
+        log.error("worker_ended", code=code, again_in_s=pause_s)
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, WORKER_STEADY_S)
 
 
 async def _stop(child: asyncio.subprocess.Process) -> None:

@@ -141,7 +141,7 @@ def examine(world: World, order: Order, scans: Sequence[Scan]) -> list[Verdict]:
                 unit.holder == owner
                 if not by_dest
                 else unit.dest == owner
-                and (not sender or unit.holder == sender)
+                and (not sender or unit.holder in (sender, owner))
                 and (not notice or unit.notice == notice)
             )
             and unit.qty > 0
@@ -192,7 +192,8 @@ def _examine_row(world: World, order: Order, scan: Scan, unit: Unit) -> Verdict:
         return Verdict(scan, "rejected_by_you", "warn", rejected=True)
     if receiving and order.notice and root.notice != order.notice:
         return Verdict(scan, "on_other_notice", "refused", {}, root.notice or 0, quarantined=True)
-    if receiving and order.sender and root.holder != order.sender:
+    # what a buyer rejected comes back out of the receiver's own account
+    if receiving and order.sender and root.holder not in (order.sender, order.owner):
         return Verdict(scan, "from_other_sender", "refused", {}, root.last_bill, quarantined=True)
     if order.expected:
         products = {e.drug_id for e in order.expected}

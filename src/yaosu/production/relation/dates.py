@@ -15,7 +15,7 @@ _DATE = re.compile(
 )
 _TIME = re.compile(r"[ T]\d{2}:\d{2}(:\d{2})?(\.\d+)?\Z")
 
-EXPIRY_RULES = ("same_day", "day_before", "last_day_previous_month", "last_day_this_month")
+EXPIRY_RULES = ("same_day", "day_before", "month_before_end", "month_end")
 """Made + shelf life: that day, the day before, the last day of the month before, the last day of its month."""
 
 
