@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
@@ -39,7 +40,8 @@ DrugOption = Annotated[
     int | None, typer.Option("--drug", min=1, help="Product number 药品编号; all when left out.")
 ]
 Org = Annotated[int, typer.Argument(min=1, help="Number of the organisation 单位编号.")]
-out = Console()
+# beside a terminal, a table is as wide as its content needs
+out = Console(width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True)
 
 

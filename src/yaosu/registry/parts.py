@@ -74,12 +74,12 @@ async def _keep(address: str, registry: Registry) -> None:
             # whatever happened while nobody listened
             await registry.refresh(conn, full=True)
             await _follow(conn, registry, wake)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except Exception as error:  # whatever it was (a dying connection raises many things), the keeper lives on
             log.warning("registry_listener_lost", error=type(error).__name__)
             await asyncio.sleep(1)
         finally:
             if conn is not None and not conn.is_closed():
-                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                with suppress(Exception):
                     await conn.close(timeout=2)
 
 
