@@ -167,7 +167,7 @@ async def test_shipping_a_case_and_selling_out_of_it_at_once_never_do_both(
 
 async def test_a_full_queue_says_so_and_keeps_nothing(market: Market, pool: Pool) -> None:
     committer = Committer(pool, BatchCache())  # not started: nothing drains it
-    committer._waiting.extend([None] * 4_000)  # type: ignore[list-item]
+    committer._unanswered = set(range(4_000))  # type: ignore[arg-type]
     goods = await stocked(market)
     with pytest.raises(YaosuError) as caught:
         await submit(

@@ -304,14 +304,14 @@ async def _write(
         made = []
         for part, posting in enumerate(postings):
             posting.leaf = leaf_hash((posting.content_hash, _judged(posting)))
-            made.append(_bill_row(posting, submission, part))
+            made.append(_bill_row(posting, submission, part, now))
             posting.result = _result(posting, now)
         return made
 
     bills = await _meanwhile(store.insert_lines(conn, rows.lines), heads)
-    await store.columns(conn, store.INSERT_BILLS, bills, now)
-    await store.columns(conn, store.INSERT_NOTES, rows.notes)
-    await store.columns(conn, store.INSERT_ENTRIES, rows.entries)
+    await store.insert_rows(conn, "bill", store.BILL_COLUMNS, bills)
+    await store.insert_rows(conn, "bill_note", store.NOTE_COLUMNS, rows.notes)
+    await store.insert_rows(conn, "entry", store.ENTRY_COLUMNS, rows.entries)
     mixed = [
         (drug_id, code, batch_id, qty)
         for (drug_id, code), held in world.container_batches.items()
@@ -406,7 +406,7 @@ def _judged(posting: Posting) -> bytes:
     return f"{head}\n{moved}\n\n{refused}".encode()
 
 
-def _bill_row(posting: Posting, submission: int, part: int) -> tuple[object, ...]:
+def _bill_row(posting: Posting, submission: int, part: int, now: datetime) -> tuple[object, ...]:
     one, movement = posting.prepared, posting.prepared.movement
     lines: list[Line] = posting.lines
     drug_ids = sorted({line.unit.drug_id for line in lines})
@@ -429,6 +429,7 @@ def _bill_row(posting: Posting, submission: int, part: int) -> tuple[object, ...
         sum(line.qty for line in lines),
         sum(1 for v in posting.verdicts if not v.accepted),
         movement.happened_at,
+        now,
         submission,
         part,
         posting.replaces,
@@ -437,5 +438,5 @@ def _bill_row(posting: Posting, submission: int, part: int) -> tuple[object, ...
         posting.content_hash,
         posting.leaf,
         dict(movement.header) or None,
-        "{" + ",".join(map(str, drug_ids)) + "}",
+        drug_ids,
     )

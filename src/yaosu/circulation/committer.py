@@ -1,6 +1,6 @@
 """Small bills share transactions (design D5).
 
-Concurrent small bills are collected for a few milliseconds and committed together; each caller still gets its
+Small bills that arrive while others are being written are committed together; each caller still gets its
 own verdicts, and a bad bill never fails a neighbour. When the shared transaction fails (another server took a
 number, the database went away), every bill of the group is tried once more on its own.
 """
@@ -26,8 +26,8 @@ log = structlog.get_logger("yaosu.circulation")
 GROUP_BILLS_MAX = 128
 GROUP_CODES_MAX = 2_000
 """A group closes at either limit, so that nobody waits long behind others."""
-LINGER_S = 0.002
-"""How long the first bill of a group waits for company when another group is already being written."""
+SMALL_CODES_MAX = 200
+"""Bills of up to this many codes share transactions with others."""
 WAITING_MAX = 4_000
 """Bills waiting; above, callers are told to come back (`too_busy`)."""
 TRIES = 3
@@ -40,22 +40,54 @@ _RETRY = (
 )
 
 
-class Committer:
-    """One per server process: a queue of prepared bills and the writers that drain it."""
+class _Lane:
+    """A queue of prepared bills that one writer drains."""
 
-    def __init__(self, pool: Pool, batches: BatchCache, writers: int = 2) -> None:
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[Prepared, asyncio.Future[Outcome]]] = deque()
+        self.wake = asyncio.Event()
+
+    def put(self, prepared: Prepared, future: asyncio.Future[Outcome]) -> None:
+        """Queue a bill."""
+        self.waiting.append((prepared, future))
+        self.wake.set()
+
+    def take(self) -> list[tuple[Prepared, asyncio.Future[Outcome]]]:
+        """The next group: in order of arrival, no two bills of one number, within the limits."""
+        group: list[tuple[Prepared, asyncio.Future[Outcome]]] = []
+        numbers: set[tuple[int, str]] = set()
+        codes = 0
+        while self.waiting and len(group) < GROUP_BILLS_MAX:
+            prepared, future = self.waiting[0]
+            number = (prepared.movement.owner, prepared.movement.bill_no)
+            if number in numbers or (group and codes + len(prepared.scans) > GROUP_CODES_MAX):
+                break
+            self.waiting.popleft()
+            if future.cancelled():
+                continue
+            numbers.add(number)
+            codes += len(prepared.scans)
+            group.append((prepared, future))
+        return group
+
+
+class Committer:
+    """One per server process. Small bills and large ones wait in lanes of their own, so that a sale never stands
+    behind a delivery of thousands. One writer a lane: while it commits, the next group gathers by itself, and larger
+    groups cost less per bill than more writers gain.
+    """
+
+    def __init__(self, pool: Pool, batches: BatchCache) -> None:
         self._pool = pool
         self._batches = batches
-        self._writers = writers
-        self._waiting: deque[tuple[Prepared, asyncio.Future[Outcome]]] = deque()
-        self._wake = asyncio.Event()
+        self._small, self._large = _Lane(), _Lane()
         self._tasks: list[asyncio.Task[None]] = []
-        self._busy = 0
         self._unanswered: set[asyncio.Future[Outcome]] = set()
 
     def start(self) -> None:
         """Start the writers."""
-        self._tasks = [asyncio.create_task(self._run(), name=f"committer-{n}") for n in range(self._writers)]
+        lanes = (self._small, self._large)
+        self._tasks = [asyncio.create_task(self._run(lane), name="committer") for lane in lanes]
 
     async def stop(self) -> None:
         """Write what waits, then stop."""
@@ -68,50 +100,26 @@ class Committer:
 
     async def submit(self, prepared: Prepared) -> MovementResult:
         """Judge and record one bill; returns after the commit. Raises what its judgement raises."""
-        if len(self._waiting) >= WAITING_MAX:
+        if len(self._unanswered) >= WAITING_MAX:
             raise YaosuError("too_busy")
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append((prepared, future))
         self._unanswered.add(future)
         future.add_done_callback(self._unanswered.discard)
-        self._wake.set()
+        lane = self._small if len(prepared.scans) <= SMALL_CODES_MAX else self._large
+        lane.put(prepared, future)
         outcome = await future
         if isinstance(outcome, YaosuError):
             raise outcome
         return outcome
 
-    async def _run(self) -> None:
+    async def _run(self, lane: _Lane) -> None:
         while True:
-            await self._wake.wait()
-            if self._busy:
-                await asyncio.sleep(LINGER_S)
-            group = self._take()
-            if not group:
-                self._wake.clear()
-                continue
-            self._busy += 1
-            try:
+            await lane.wake.wait()
+            group = lane.take()
+            if group:
                 await self._write(group)
-            finally:
-                self._busy -= 1
-
-    def _take(self) -> list[tuple[Prepared, asyncio.Future[Outcome]]]:
-        """The next group: in order of arrival, no two bills of one number, within the limits."""
-        group: list[tuple[Prepared, asyncio.Future[Outcome]]] = []
-        numbers: set[tuple[int, str]] = set()
-        codes = 0
-        while self._waiting and len(group) < GROUP_BILLS_MAX:
-            prepared, future = self._waiting[0]
-            number = (prepared.movement.owner, prepared.movement.bill_no)
-            if number in numbers or (group and codes + len(prepared.scans) > GROUP_CODES_MAX):
-                break
-            self._waiting.popleft()
-            if future.cancelled():
-                continue
-            numbers.add(number)
-            codes += len(prepared.scans)
-            group.append((prepared, future))
-        return group
+            else:
+                lane.wake.clear()
 
     async def _write(self, group: list[tuple[Prepared, asyncio.Future[Outcome]]]) -> None:
         try:

@@ -82,41 +82,22 @@ WHERE c.drug_id = v.drug_id AND c.code = v.code AND c.batch_id = v.batch_id"""
 
 INSERT_SUBMISSION = "INSERT INTO submission (parts, body) VALUES ($1, $2) RETURNING id"
 
-INSERT_BILLS = """
-INSERT INTO bill (id, owner, submitter, account_id, from_org, to_org, principal, carrier, direct_org, type,
-    revision, flags, status, mode, lines, qty, refused, happened_at, recorded_at, submission_id, part, replaces,
-    notice_bill, bill_no, content_hash, leaf, header, drug_ids)
-SELECT id, owner, submitter, account_id, from_org, to_org, principal, carrier, direct_org, type,
-    revision, flags, status, mode, lines, qty, refused, happened_at, $28, submission_id, part,
-    replaces, notice_bill, bill_no, content_hash, leaf, header, drug_ids::int[]
-FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::int[],
-    $10::smallint[], $11::smallint[], $12::smallint[], $13::text[], $14::text[], $15::int[], $16::bigint[],
-    $17::int[], $18::timestamptz[], $19::bigint[], $20::int[], $21::bigint[], $22::bigint[], $23::text[],
-    $24::bytea[], $25::bytea[], $26::jsonb[], $27::text[])
-    AS v(id, owner, submitter, account_id, from_org, to_org, principal, carrier, direct_org, type, revision,
-    flags, status, mode, lines, qty, refused, happened_at, submission_id, part, replaces, notice_bill, bill_no,
-    content_hash, leaf, header, drug_ids)"""
-
-INSERT_LINES = """
-INSERT INTO bill_line (bill_id, prev_bill, notice, drug_id, batch_id, qty, pre_holder, pre_dest, pre, post, code,
-    left_parent)
-SELECT bill_id, prev_bill, notice, drug_id, batch_id, qty, pre_holder, pre_dest, pre, post, code,
-    left_parent
-FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[],
-    $9::text[], $10::text[], $11::text[], $12::text[])
-    AS v(bill_id, prev_bill, notice, drug_id, batch_id, qty, pre_holder, pre_dest, pre, post, code, left_parent)"""
-
-INSERT_NOTES = """
-INSERT INTO bill_note (bill_id, n, evidence_bill, severity, quarantined, code, raw, verdict, params)
-SELECT bill_id, n, evidence_bill, severity, quarantined, code, raw, verdict, params
-FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::text[], $5::bool[], $6::text[], $7::text[], $8::text[],
-    $9::jsonb[]) AS v(bill_id, n, evidence_bill, severity, quarantined, code, raw, verdict, params)"""
-
-INSERT_ENTRIES = """
-INSERT INTO entry (bill_id, drug_id, batch_id, from_org, to_org, qty, from_status, to_status)
-SELECT bill_id, drug_id, batch_id, from_org, to_org, qty, from_status, to_status
-FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::int[], $6::int[], $7::text[], $8::text[])
-    AS v(bill_id, drug_id, batch_id, from_org, to_org, qty, from_status, to_status)"""
+# What a group records goes by COPY: the driver writes rows as they are, while arrays cost it a look at every element.
+BILL_COLUMNS = (
+    "id", "owner", "submitter", "account_id", "from_org", "to_org", "principal", "carrier", "direct_org", "type",
+    "revision", "flags", "status", "mode", "lines", "qty", "refused", "happened_at", "recorded_at", "submission_id",
+    "part", "replaces", "notice_bill", "bill_no", "content_hash", "leaf", "header", "drug_ids",
+)  # fmt: skip
+LINE_COLUMNS = (
+    "bill_id", "prev_bill", "notice", "drug_id", "batch_id", "qty", "pre_holder", "pre_dest", "pre", "post", "code",
+    "left_parent",
+)  # fmt: skip
+NOTE_COLUMNS = (
+    "bill_id", "n", "evidence_bill", "severity", "quarantined", "code", "raw", "verdict", "params",
+)  # fmt: skip
+ENTRY_COLUMNS = (
+    "bill_id", "drug_id", "batch_id", "from_org", "to_org", "qty", "from_status", "to_status",
+)  # fmt: skip
 
 # Rows in primary-key order, so that concurrent bills lock balances in the same order.
 UPSERT_BALANCES = """
@@ -220,23 +201,17 @@ def _all_written(tag: str, count: int) -> None:
         raise ConflictError(f"{tag} of {count}")
 
 
-COPY_MIN = 64
-"""From this many rows on, COPY is cheaper than an insert from arrays."""
-
-LINE_COLUMNS = (
-    "bill_id", "prev_bill", "notice", "drug_id", "batch_id", "qty", "pre_holder", "pre_dest", "pre", "post", "code",
-    "left_parent",
-)  # fmt: skip
+async def insert_rows(
+    conn: Connection, table: str, names: Sequence[str], rows: Sequence[tuple[object, ...]]
+) -> None:
+    """Record rows of one of the tables above."""
+    if rows:
+        await conn.copy_records_to_table(table, records=rows, columns=names)
 
 
 async def insert_lines(conn: Connection, rows: Sequence[tuple[object, ...]]) -> None:
-    """Record lines."""
-    if len(rows) >= COPY_MIN:
-        # in key order, so that each row goes to the right end of the index
-        rows = sorted(rows, key=itemgetter(3, 10))
-        await conn.copy_records_to_table("bill_line", records=rows, columns=LINE_COLUMNS)
-    else:
-        await columns(conn, INSERT_LINES, rows)
+    """Record lines, in key order, so that each goes to the right end of the index."""
+    await insert_rows(conn, "bill_line", LINE_COLUMNS, sorted(rows, key=itemgetter(3, 0, 10)))
 
 
 async def columns(conn: Connection, query: str, rows: Sequence[Sequence[Any]], *more: Any) -> None:

@@ -17,6 +17,14 @@ def _dump(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
+def _dump_jsonb(value: object) -> bytes:
+    return b"\x01" + orjson.dumps(value)
+
+
+def _load_jsonb(data: bytes) -> object:
+    return orjson.loads(data[1:])
+
+
 class Reads(Protocol):
     """What can be asked: a connection, or a pool that takes one for the question."""
 
@@ -26,8 +34,11 @@ class Reads(Protocol):
 
 
 async def _prepare(conn: Connection) -> None:
-    for name in ("json", "jsonb"):
-        await conn.set_type_codec(name, schema="pg_catalog", encoder=_dump, decoder=orjson.loads)
+    await conn.set_type_codec("json", schema="pg_catalog", encoder=_dump, decoder=orjson.loads)
+    # binary, so that rows with JSON can go by COPY: a version byte, then the text
+    await conn.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_dump_jsonb, decoder=_load_jsonb, format="binary"
+    )
 
 
 async def connect(address: str) -> asyncpg.Connection[asyncpg.Record]:

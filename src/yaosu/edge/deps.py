@@ -24,15 +24,21 @@ async def connection(request: Request) -> AsyncIterator[Connection]:
         yield conn
 
 
-def maybe_subject(request: Request) -> Subject:
-    """Whoever asks; anonymous when nobody signed in."""
+def subject_of(request: Request) -> Subject:
+    """Whoever the middleware found."""
     found: Subject = getattr(request.state, "subject", ANONYMOUS)
     return found
 
 
-def current_subject(request: Request) -> Subject:
+# async although nothing is awaited: the framework runs plain functions in threads, which costs more than they do
+async def maybe_subject(request: Request) -> Subject:
+    """Whoever asks; anonymous when nobody signed in."""
+    return subject_of(request)
+
+
+async def current_subject(request: Request) -> Subject:
     """Whoever asks, refused (`unauthenticated`) when nobody signed in."""
-    subject = maybe_subject(request)
+    subject = subject_of(request)
     if subject.kind == "anonymous":
         raise YaosuError("unauthenticated")
     return subject

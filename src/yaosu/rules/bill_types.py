@@ -83,6 +83,7 @@ def bill_types() -> Mapping[int, BillType]:
     return found
 
 
+@cache
 def submittable() -> Mapping[int, BillType]:
     """The types a caller may submit as a movement: all but the production room's own."""
     return {code: one for code, one in bill_types().items() if one.kind != "internal"}
