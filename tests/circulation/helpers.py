@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from registry.helpers import make_org, make_product
-from yaosu.circulation.apply import apply_group
+from yaosu.circulation.apply import apply_group, pack_bodies
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.model import Movement, MovementResult
 from yaosu.circulation.prepare import prepare
@@ -183,7 +183,9 @@ async def activate(
     )
     when = datetime(2026, 1, 2, tzinfo=UTC)
     bill_id = await conn.fetchval("SELECT nextval('bill_id_seq')")
-    submission = await conn.fetchval("INSERT INTO submission (parts, body) VALUES (1, '') RETURNING id")
+    submission = await conn.fetchval(
+        "INSERT INTO submission (parts, body) VALUES (1, $1) RETURNING id", pack_bodies([b""])
+    )
     total = cases * per_case
     await conn.execute(
         """

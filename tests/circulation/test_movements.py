@@ -437,7 +437,9 @@ async def test_rejected_goods_come_back_also_when_the_bill_names_the_buyer(marke
     await market.ship(market.maker, market.wholesaler, goods.cases)
     receipt = await market.move(102, market.wholesaler, goods.cases, from_org=market.maker, reject_all=True)
     assert {r.verdict for r in receipt.results} == {"rejected_by_you"}
-    back = await market.move(103, market.maker, goods.cases, from_org=market.wholesaler, notice=receipt.bill_no)
+    back = await market.move(
+        103, market.maker, goods.cases, from_org=market.wholesaler, notice=receipt.bill_no
+    )
     assert back.status == "accepted"
     assert await market.stock(market.maker) == 20
     states = await market.conn.fetch("SELECT outcome, state FROM receipt_check ORDER BY id")

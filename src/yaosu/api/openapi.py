@@ -59,6 +59,18 @@ _SCHEMA = {
 }
 
 
+_SECURITY = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer yk_…`."},
+    "key_header": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "yaosu_session",
+        "description": "A signed-in browser; changes need the header `X-CSRF-Token`, too.",
+    },
+}
+
+
 def install(app: FastAPI) -> None:
     """Serve the completed document of `app`."""
     plain = app.openapi
@@ -77,6 +89,8 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas["Problem"] = _SCHEMA
+    document["components"]["securitySchemes"] = _SECURITY
+    document["security"] = [{name: []} for name in _SECURITY]
     for item in document["paths"].values():
         for method, operation in item.items():
             if method in _METHODS:
@@ -97,6 +111,8 @@ def _files(operation: dict[str, Any]) -> None:
 
 
 def _complete(method: str, operation: dict[str, Any]) -> None:
+    if operation.get("description", "").startswith("Public"):
+        operation["security"] = []
     _files(operation)
     codes = _ANY + (() if method in _SAFE else _CHANGING)
     if operation.get("parameters") or operation.get("requestBody"):
