@@ -45,7 +45,7 @@ FROM notice n JOIN notice_line l ON l.bill_id = n.bill_id WHERE n.bill_id = ANY(
 
 INSERT_CHECK = """
 INSERT INTO receipt_check (receipt_bill, notice_bill, buyer, seller, outcome, counts, details, state)
-VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $5 IN ('matched', 'part') THEN 'closed' ELSE 'open' END) RETURNING id"""
+VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $5 = 'matched' THEN 'closed' ELSE 'open' END) RETURNING id"""
 
 INSERT_QUARANTINE = """
 INSERT INTO quarantine (org, drug_id, code, raw, qty, moved, verdict, params, bill_id)

@@ -74,7 +74,9 @@ async def _keep(address: str, registry: Registry) -> None:
             # whatever happened while nobody listened
             await registry.refresh(conn, full=True)
             await _follow(conn, registry, wake)
-        except Exception as error:  # whatever it was (a dying connection raises many things), the keeper lives on
+        except (
+            Exception
+        ) as error:  # whatever it was (a dying connection raises many things), the keeper lives on
             log.warning("registry_listener_lost", error=type(error).__name__)
             await asyncio.sleep(1)
         finally:
