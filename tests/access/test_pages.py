@@ -20,7 +20,7 @@ HTML = {"accept": "text/html"}
 async def browser(client: httpx.AsyncClient, pool: Pool) -> AsyncIterator[httpx.AsyncClient]:
     """Signed in as an administrator of a pharmacy."""
     async with pool.acquire() as conn:
-        _, login = await make_account(conn, await make_org(conn, 4, name="康宁<b>大药房</b>"), "admin")
+        _, login = await make_account(conn, await make_org(conn, 4, name="示例<b>大药房</b>"), "admin")
     answer = await client.post("/login", data={"login": login, "password": PASSWORD}, headers=HTML)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     yield client
@@ -82,7 +82,7 @@ async def test_a_wrong_password_shows_the_form_again_with_the_reason(client: htt
 async def test_users_are_added_changed_and_reset_on_one_page(browser: httpx.AsyncClient, pool: Pool) -> None:
     page = await browser.get("/users", headers=HTML)
     assert page.status_code == 200
-    assert "康宁&lt;b&gt;大药房" in page.text
+    assert "示例&lt;b&gt;大药房" in page.text
     csrf = {"_csrf": _csrf(page.text)}
     form = {**csrf, "login": "page.clerk", "name": "<i>王</i>", "role": "sales"}
     made = await browser.post("/users", data=form, headers=HTML)

@@ -30,7 +30,7 @@ def test_whatever_passes_can_be_stored_and_is_its_own_clean_form(text: str) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["广西玉林制药集团", "Ünïcode 药品", "a'; DROP TABLE org;--", "<b>", "𠮷野家", "👨‍👩‍👧"]
+    "text", ["示例制药集团", "Ünïcode 药品", "a'; DROP TABLE org;--", "<b>", "𠮷野家", "👨‍👩‍👧"]
 )
 def test_ordinary_and_odd_names_pass_unchanged(text: str) -> None:
     assert TEXT.validate_python(f"  {text} ") == text

@@ -19,12 +19,12 @@ from yaosu.db.engine import connect
 from yaosu.settings import Settings
 
 NAMES = {
-    "maker": "广西玉林制药集团有限责任公司",
-    "wholesaler": "广西桂北医药有限公司",
-    "other": "乌鲁木齐天山医药有限公司",
-    "pharmacy": "南宁康宁大药房连锁有限公司",
-    "store": "南宁康宁大药房民族大道店",
-    "hospital": "南宁市第三人民医院",
+    "maker": "示例制药有限公司",
+    "wholesaler": "示例医药批发有限公司",
+    "other": "示例另一医药有限公司",
+    "pharmacy": "示例大药房连锁有限公司",
+    "store": "示例大药房连锁一店",
+    "hospital": "示例市人民医院",
 }
 
 

@@ -17,7 +17,7 @@ WHOLESALER = Subject(
     org_type="2",
     role="warehouse",
     scopes=frozenset({ADMIN}),
-    name="广西桂北医药有限公司",
+    name="示例医药批发有限公司",
 )
 
 

@@ -60,10 +60,22 @@ def check(
 
 
 def _ratio(part: BatchPart, product: Product, where: str, errors: Findings) -> None:
-    """`cascade` is the registered ratio; another one means the line was set up for another packaging."""
+    """`cascade` is the registered ratio; another one means the line was set up for another packaging.
+
+    A line that packs cases and no pallets may state the ladder up to its own top.
+    """
     given = part.head.cascade.replace("：", ":").replace(" ", "")
-    if given and given != product.ratio:
+    if given and given not in _ratios(product):
         errors.add("relation_cascade_differs", where, given=given[:40], registered=product.ratio)
+
+
+def _ratios(product: Product) -> set[str]:
+    """The ratio of the whole ladder and of each part of it that starts at the smallest package."""
+    found = set()
+    for top in range(1, len(product.levels) + 1):
+        part = product.levels[:top]
+        found.add(":".join(str(part[-1].units_per // level.units_per) for level in reversed(part)))
+    return found
 
 
 def _expiry(part: BatchPart, product: Product, where: str, errors: Findings, notes: Findings) -> None:

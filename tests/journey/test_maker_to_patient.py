@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from journey.world import World, prepared, serving
+from yaosu.cli.server import run_jobs
+from yaosu.db.jobs import ensure_schema
+from yaosu.settings import Settings
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
@@ -27,8 +32,15 @@ def world(database: str) -> World:
 
 
 @pytest.fixture(scope="module")
-def address(world: World, database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(database, tmp_path_factory.mktemp("data")) as base:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder that server and worker share."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def address(world: World, database: str, folder: Path) -> Iterator[str]:
+    asyncio.run(ensure_schema(database))
+    with serving(database, folder) as base:
         yield base
 
 
@@ -93,8 +105,8 @@ def test_from_the_wholesaler_to_the_patient_and_what_is_unknown_to_quarantine(
     # and ships one case of it to the pharmacy, chosen by typing
     page.goto(address + "/ship")
     page.locator("#pick-to_org").focus()
-    page.keyboard.type("康宁大药房连锁")
-    expect(page.locator("#list-to_org [aria-selected=true]")).to_contain_text("南宁康宁大药房连锁有限公司")
+    page.keyboard.type("大药房连锁")
+    expect(page.locator("#list-to_org [aria-selected=true]")).to_contain_text("示例大药房连锁有限公司")
     page.keyboard.press("Enter")
     expect(page.locator("#scan-box")).to_be_focused()
     number = page.locator("[name=bill_no]").input_value()
@@ -172,8 +184,100 @@ def test_a_bill_is_corrected_on_the_station_and_then_voided(
     expect(page.locator(".diff").first).to_contain_text("20")
 
     page.get_by_role("button", name="作废").click()
-    expect(page.locator("dialog[open]")).to_contain_text("南宁市第三人民医院")
+    expect(page.locator("dialog[open]")).to_contain_text("示例市人民医院")
     page.locator("dialog[open] [name=reason]").fill("发错单位")
     page.get_by_role("button", name="确认作废").click()
     expect(page.locator("main")).to_contain_text("发错单位")
     page.context.close()
+
+
+RELATION = """<?xml version="1.0" encoding="UTF-8"?><Document License=""><Events Version="3.0">
+<Event Name="RelationCreate"><Relation productCode="9999999" subTypeNo="1" cascade="1:10" packageSpec="x" comment="">
+<Batch batchNo="260923" madeDate="2026-09-23" validateDate="2028-09-22" workshop="" lineName="" lineManager="">
+<Code curCode="{case}" packLayer="2" flag="0"/>
+{boxes}
+</Batch></Relation></Event></Events></Document>
+"""
+
+
+def received(page: Page, address: str, number: str, *codes: str) -> None:
+    """Take in what the notice of that number announces."""
+    page.goto(address + "/receive")
+    page.get_by_role("link", name=number).click()
+    expect(page.locator("#scan-box")).to_be_focused()
+    scan(page, *codes)
+    submitted(page)
+    expect(page.locator("[data-check=matched]")).to_be_visible()
+
+
+def shipped(page: Page, address: str, receiver: str, *codes: str) -> str:
+    """Ship to the receiver, chosen by typing its name; the bill's number."""
+    page.goto(address + "/ship")
+    page.locator("#pick-to_org").focus()
+    page.keyboard.type(receiver)
+    expect(page.locator("#list-to_org [aria-selected=true]")).to_contain_text(receiver)
+    page.keyboard.press("Enter")
+    expect(page.locator("#scan-box")).to_be_focused()
+    number = page.locator("[name=bill_no]").input_value()
+    scan(page, *codes)
+    submitted(page)
+    return number
+
+
+def test_from_the_makers_relation_file_to_the_consumers_query(
+    browser: Browser, address: str, world: World, database: str, folder: Path, tmp_path: Path
+) -> None:
+    case, boxes = "83857949100000000001", [f"8385793910000000{n:04d}" for n in range(1, 11)]
+    lines = "\n".join(f'<Code curCode="{b}" packLayer="1" parentCode="{case}" flag="0"/>' for b in boxes)
+    file = tmp_path / "Relation_260923_20260923120000.xml"
+    file.write_text(RELATION.format(case=case, boxes=lines), "utf-8")
+
+    # the maker uploads the relation file, which a worker checks and activates
+    page = sign_in(browser, address, world, "maker")
+    page.goto(address + "/relations")
+    page.locator("[data-upload-file]").set_input_files(file)
+    expect(page.locator("[data-upload-id]")).not_to_have_value("")
+    page.locator("[name=stock_in]").check()
+    page.get_by_role("button", name="校验并激活").click()
+    page.wait_for_url("**/relations/jobs/*")
+    job = page.url
+    work = threading.Thread(target=worked, args=(database, folder))
+    work.start()
+    work.join(60)
+    page.goto(job)
+    expect(page.locator("main")).to_contain_text("11 个码，10 盒")
+    page.goto(address + "/relations")
+    expect(page.locator("table").last).to_contain_text("260923")
+    number = shipped(page, address, "示例医药批发有限公司", case)
+    page.context.close()
+
+    page = sign_in(browser, address, world, "wholesaler")
+    received(page, address, number, case)
+    number = shipped(page, address, "示例大药房连锁有限公司", case)
+    page.context.close()
+
+    page = sign_in(browser, address, world, "pharmacy")
+    received(page, address, number, case)
+    page.goto(address + "/sell")
+    expect(page.locator("#scan-box")).to_be_focused()
+    scan(page, boxes[4])
+    submitted(page)
+    page.context.close()
+
+    # the consumer, on a phone and without signing in, types the code of the box
+    phone = browser.new_context(viewport={"width": 390, "height": 844}, locale="zh-CN").new_page()
+    phone.goto(address + "/q")
+    phone.locator("input[name=code], #q-code").first.fill(boxes[4])
+    phone.keyboard.press("Enter")
+    phone.wait_for_url("**/q/*")
+    expect(phone.locator("body")).to_contain_text("正骨水")
+    expect(phone.locator("body")).to_contain_text("已售出")
+    expect(phone.locator("body")).to_contain_text("260923")
+    assert "示例医药批发" not in phone.content(), "no firm between maker and pharmacy is shown"
+    phone.context.close()
+
+
+def worked(database: str, data: Path) -> None:
+    """What the worker process does, until nothing is left."""
+    settings = Settings(data=data, database_url=database, host="", port=0, public_url="")
+    asyncio.run(run_jobs(settings, database, until_empty=True))
