@@ -6,12 +6,13 @@ import json
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from web.rendering import WHOLESALER, page
-from yaosu.edge.pages import WEB
+from yaosu.edge.pages import WEB, china
 from yaosu.errors import Finding, YaosuError
 from yaosu.subject import ADMIN, ANONYMOUS, Subject
 
@@ -165,3 +166,7 @@ def test_built_assets_are_named_by_content_and_a_second_build_does_nothing() -> 
     assert len(licences) > 10_000
     again = subprocess.run(build, check=True, capture_output=True, text=True)
     assert "up to date" in again.stdout
+
+
+def test_moments_are_shown_in_china_time_whatever_the_server_runs_on() -> None:
+    assert china(datetime(2026, 11, 21, 23, 22, tzinfo=UTC)) == "2026-11-22 07:22"

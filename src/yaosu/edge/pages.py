@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from babel.support import NullTranslations, Translations
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -21,6 +23,7 @@ from yaosu.errors import YaosuError
 from yaosu.subject import ANONYMOUS
 
 WEB = Path(__file__).parent.parent / "web"
+CHINA = ZoneInfo("Asia/Shanghai")
 
 
 @cache
@@ -36,7 +39,13 @@ def _environment(lang: str) -> Environment:
     found: Any = Translations.load(WEB / "locale", [lang], "yaosu") if lang != "zh" else NullTranslations()
     env.install_gettext_translations(found, newstyle=True)  # type: ignore[attr-defined]
     env.globals["asset"] = asset
+    env.filters["china"] = china
     return env
+
+
+def china(moment: datetime, seconds: bool = False) -> str:
+    """A moment as people here read it: China time, to the minute or the second."""
+    return moment.astimezone(CHINA).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
 
 
 @cache
