@@ -16,7 +16,8 @@ EXPIRING_DAYS = 180
 EXPIRING = """
 SELECT x.drug_id, x.batch_id, x.qty, t.batch_no, t.expires_on FROM balance x
 JOIN batch t ON t.drug_id = x.drug_id AND t.id = x.batch_id
-WHERE x.org = $1 AND x.status = 'I' AND x.qty > 0 AND t.expires_on < (now() AT TIME ZONE 'Asia/Shanghai')::date + $2::int
+WHERE x.org = $1 AND x.status = 'I' AND x.qty > 0
+    AND t.expires_on < (now() AT TIME ZONE 'Asia/Shanghai')::date + $2::int
     AND /*visible:holder x.org x.drug_id*/ ORDER BY t.expires_on, x.qty DESC LIMIT 8"""
 
 # Boxes in the books by status, for one organisation.
