@@ -53,9 +53,9 @@ GROUP BY s.drug_id, s.batch_id, b.batch_no, b.expires_on, s.status
 HAVING sum(s.qty) <> 0 ORDER BY s.drug_id, s.batch_id, s.status"""
 
 # Outermost packages of one account by level, without an index on holder (docs/decisions/0016-stock-by-level.md):
-# goods stand where some bill put them, so the bills that posted to the account, and its owner's own packing and replacing, lead
-# to the lines, the lines to the units, a packing's content to its container. What still stands there counts. Work
-# grows with what the account ever received of that batch, not with the batch.
+# goods stand where some bill put them, so the bills that posted to the account, and its owner's own packing and
+# replacing, lead to the lines, the lines to the units, a packing's content to its container. What still stands there
+# counts. Work grows with what the account ever received of that batch, not with the batch.
 LEVELS = """
 WITH bills AS (
     SELECT e.bill_id FROM entry e
