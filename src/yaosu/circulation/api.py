@@ -31,6 +31,8 @@ from yaosu.edge.state import state
 from yaosu.errors import YaosuError
 from yaosu.registry.parts import registry_of
 
+first = APIRouter(tags=["circulation"])
+"""What most requests ask for; the application tries it before everything else."""
 router = APIRouter(tags=["circulation"])
 
 BillId = Annotated[int, Path(ge=1, le=2**63 - 1)]
@@ -93,7 +95,7 @@ def as_json(value: object, status: int = 200) -> Response:
     return Response(orjson.dumps(value, default=str), status_code=status, media_type="application/json")
 
 
-@router.post(
+@first.post(
     "/movements",
     summary="Submit a movement",
     description="Ships, receives, sells, uses, returns, destroys …: every bill type. Answers after the commit with a "
