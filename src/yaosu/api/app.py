@@ -19,7 +19,24 @@ from yaosu.edge.pages import WEB
 from yaosu.edge.state import AppState
 from yaosu.settings import Settings
 
-ROOMS = ("access", "registry", "production", "ledger", "circulation", "trace", "console")
+ROOMS = (
+    "access",
+    "registry",
+    "notify",
+    "grants",
+    "people",
+    "stops",
+    "production",
+    "ledger",
+    "circulation",
+    "trace",
+    "exceptions",
+    "dispensing",
+    "uncoded",
+    "recall",
+    "quality",
+    "console",
+)
 
 
 def _modules(name: str) -> list[Any]:

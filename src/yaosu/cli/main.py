@@ -135,6 +135,13 @@ def _mount() -> None:
         ("user", "yaosu.access.commands", "app"),
         ("bill", "yaosu.circulation.commands", "app"),
         ("ledger", "yaosu.ledger.commands", "app"),
+        ("webhook", "yaosu.notify.commands", "app"),
+        ("grant", "yaosu.grants.commands", "app"),
+        ("exception", "yaosu.exceptions.commands", "app"),
+        ("dispense", "yaosu.dispensing.commands", "app"),
+        ("uncoded", "yaosu.uncoded.commands", "app"),
+        ("recall", "yaosu.recall.commands", "app"),
+        ("quality", "yaosu.quality.commands", "app"),
     ):
         if find_spec(target) is not None:
             app.add_typer(getattr(import_module(target), attribute), name=name)

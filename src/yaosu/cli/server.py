@@ -17,6 +17,7 @@ import uvicorn
 
 from yaosu.api.app import create_app
 from yaosu.circulation import tasks as circulation_tasks
+from yaosu.cli import clock
 from yaosu.db import embedded
 from yaosu.db.engine import connect
 from yaosu.db.jobs import ensure_schema, make_app, run_worker
@@ -128,6 +129,7 @@ async def run_jobs(settings: Settings, address: str, *, until_empty: bool = Fals
         address,
         production_tasks.make_blueprint(settings, address),
         circulation_tasks.make_blueprint(address),
+        clock.make_blueprint(settings, address),
     )
     await run_worker(app, address, until_empty=until_empty)
 

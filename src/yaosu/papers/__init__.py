@@ -1,0 +1,1 @@
+"""Printed matter: one description of a document, as PDF, DOCX or XLSX."""
