@@ -6,6 +6,7 @@ State sits on the outermost package (D3): `root` climbs to it. Taking a package 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -89,6 +90,62 @@ class BatchFacts:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A recall, lock or suspension in force (R-E4, R-B5). `org` set: only that owner's bills are stopped."""
+
+    id: int
+    kind: str
+    """recall, lock or suspension."""
+    ref: int
+    number: str
+    title: str
+    level: int | None
+    """Recall class 1 to 3."""
+    org: int | None
+    placed_by: int
+    reason: str
+    placed_at: datetime
+
+    def binds(self, owner: int) -> bool:
+        """Whether bills of `owner` are stopped."""
+        return self.org is None or self.org == owner
+
+    @property
+    def params(self) -> dict[str, object]:
+        """What a refusal says of it."""
+        return {
+            "number": self.number,
+            "title": self.title,
+            "level": self.level if self.level is not None else "—",
+            "reason": self.reason or "—",
+        }
+
+
+@dataclass(slots=True)
+class Split:
+    """An opened box (拆零, R-C9), in preparation units: left + out + lost = total, always.
+
+    `out` is dispensed and not returned; `use_before` how long the opened box may be used.
+    """
+
+    total: int
+    left: int
+    out: int
+    lost: int
+    org: int
+    opened_bill: int
+    opened_at: datetime
+    use_before: datetime | None
+    undone: bool = False
+    """The opening itself was taken back."""
+    touched: bool = False
+
+    def state(self) -> tuple[int, int, int, bool, bool]:
+        """What a correction that is refused goes back to."""
+        return (self.left, self.out, self.lost, self.undone, self.touched)
+
+
 @dataclass
 class World:
     """Units by key; `rows_of` lists the keys a scanned code stands for (several for a mixed container)."""
@@ -97,6 +154,14 @@ class World:
     rows_of: dict[str, list[Unit]] = field(default_factory=dict)
     batches: dict[int, BatchFacts] = field(default_factory=dict)
     container_batches: dict[tuple[int, str], dict[int, int]] = field(default_factory=dict)
+    stop_batches: Mapping[tuple[int, int], Sequence[Stop]] = field(default_factory=dict)
+    """Stops by (product, batch)."""
+    stop_codes: Mapping[tuple[int, str], Sequence[Stop]] = field(default_factory=dict)
+    """Stops by code, and by packages that hold such a code."""
+    splits: dict[tuple[int, str], Split] = field(default_factory=dict)
+    """Opened boxes among the units."""
+    held: Mapping[tuple[int, str], str] = field(default_factory=dict)
+    """Units in quarantine that a case holds there, with the case's number (R-B4)."""
 
     def add(self, unit: Unit) -> None:
         """Put one stored unit in."""
@@ -132,6 +197,22 @@ class World:
         if unit.batch_id:
             return {unit.batch_id: unit.qty}
         return {b: q for b, q in self.container_batches.get(unit.key, {}).items() if q > 0}
+
+    def stop_of(self, unit: Unit, owner: int) -> Stop | None:
+        """The stop that forbids `owner` to move `unit`; None when there is none."""
+        if self.stop_codes:
+            around: Unit | None = unit
+            while around is not None:
+                for stop in self.stop_codes.get(around.key, ()):
+                    if stop.binds(owner):
+                        return stop
+                around = self.container_of(around)
+        if self.stop_batches:
+            for batch_id in self.batches_in(unit):
+                for stop in self.stop_batches.get((unit.drug_id, batch_id), ()):
+                    if stop.binds(owner):
+                        return stop
+        return None
 
     def take_out(self, unit: Unit) -> str:
         """Take `unit` out of all packages around it; the code of the one it was directly in, or ''."""
