@@ -69,16 +69,18 @@ async def org_facts(conn: Connection, org_id: int | None) -> OrgFacts | None:
     return OrgFacts(**dict(row))
 
 
-def managed_org(subject: Subject, org_id: int | None) -> int | None:
-    """Whose accounts and keys the subject manages now: its own, or for the operator the one it names.
+async def managed_org(conn: Connection, subject: Subject, org_id: int | None) -> int | None:
+    """Whose accounts and keys the subject manages now: its own, a place inside it, or for the operator any it names.
 
     Somebody else's organisation does not exist for an administrator (`not_found`).
     """
     if subject.org_id is None:
         return org_id
-    if org_id is not None and org_id != subject.org_id:
+    if org_id is None or org_id == subject.org_id:
+        return subject.org_id
+    if not await conn.fetchval(store_accounts.IS_PLACE_OF, org_id, subject.org_id):
         raise YaosuError("not_found", {"what": f"org {org_id}"})
-    return subject.org_id
+    return org_id
 
 
 async def accounts(
@@ -86,7 +88,7 @@ async def accounts(
 ) -> list[Account]:
     """Accounts of the managed organisation by number (`user.manage`)."""
     subject.require("user.manage")
-    rows = await conn.fetch(store_accounts.ACCOUNTS, managed_org(subject, org_id), after, limit)
+    rows = await conn.fetch(store_accounts.ACCOUNTS, await managed_org(conn, subject, org_id), after, limit)
     return [store_accounts.account(row) for row in rows]
 
 
@@ -117,7 +119,7 @@ async def create_account(
     subject.require("user.manage")
     if not LOGIN_FORM.fullmatch(login):
         raise YaosuError("login_form")
-    org = managed_org(subject, org_id)
+    org = await managed_org(conn, subject, org_id)
     await _check_role(conn, subject, role, org)
     first = password or initial_password()
     check_password(login, first)

@@ -137,7 +137,7 @@ async def change_password(body: PasswordBody, conn: Conn, subject: CurrentSubjec
 )
 async def roles(conn: Conn, subject: CurrentSubject, org_id: Org = None) -> RolesOut:
     """Roles and permissions that fit."""
-    facts = await accounts.org_facts(conn, accounts.managed_org(subject, org_id))
+    facts = await accounts.org_facts(conn, await accounts.managed_org(conn, subject, org_id))
     kind = facts.org_type if facts else None
     table = scopes.permissions()
     return RolesOut(

@@ -19,7 +19,7 @@ async def keys(
 ) -> list[ApiKey]:
     """Keys of the managed organisation by number, ended ones too (`key.manage`)."""
     subject.require("key.manage")
-    rows = await conn.fetch(store_accounts.KEYS, managed_org(subject, org_id), after, limit)
+    rows = await conn.fetch(store_accounts.KEYS, await managed_org(conn, subject, org_id), after, limit)
     return [store_accounts.key(row) for row in rows]
 
 
@@ -36,7 +36,7 @@ async def create_key(
     Refused: `key_without_scope`, `scope_unknown`, `scope_beyond`, `key_expiry_past`, `not_found`.
     """
     subject.require("key.manage")
-    org = managed_org(subject, org_id)
+    org = await managed_org(conn, subject, org_id)
     facts = await org_facts(conn, org)
     # the operator makes first keys for organisations without holding their permissions itself
     holder = frozenset({ADMIN}) if subject.org_id is None else subject.scopes

@@ -156,7 +156,7 @@ async def _users(
     after: int = 0,
 ) -> Response:
     found = await accounts.accounts(conn, subject, org_id, after, PAGE)
-    facts = await accounts.org_facts(conn, accounts.managed_org(subject, org_id))
+    facts = await accounts.org_facts(conn, await accounts.managed_org(conn, subject, org_id))
     context = {
         "accounts": found,
         "next": _next("/users", org_id, found),
@@ -243,7 +243,7 @@ async def _keys(
     after: int = 0,
 ) -> Response:
     found = await keys.keys(conn, subject, org_id, after, PAGE)
-    facts = await accounts.org_facts(conn, accounts.managed_org(subject, org_id))
+    facts = await accounts.org_facts(conn, await accounts.managed_org(conn, subject, org_id))
     possible = scopes.grantable(facts.org_type if facts else None)
     if subject.org_id is not None:
         possible = frozenset(s for s in possible if subject.can(s))

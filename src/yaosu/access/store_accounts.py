@@ -12,11 +12,12 @@ SELECT id, login, name, org_id, role, lang, active, must_change,
        CASE WHEN locked_until > now() THEN locked_until END AS locked_until, created_at
 FROM account WHERE org_id IS NOT DISTINCT FROM $1 AND id > $2 ORDER BY id LIMIT $3"""
 
-# One of one organisation, or any for the operator ($3); somebody else's is not found.
+# One of one organisation or of the places inside it, or any for the operator ($3); somebody else's is not found.
 ACCOUNT = """
 SELECT id, login, name, org_id, role, lang, active, must_change,
        CASE WHEN locked_until > now() THEN locked_until END AS locked_until, created_at
-FROM account WHERE id = $2 AND ($3 OR org_id IS NOT DISTINCT FROM $1)"""
+FROM account WHERE id = $2 AND ($3 OR org_id IS NOT DISTINCT FROM $1
+    OR org_id IN (SELECT o.id FROM org o WHERE o.parent_id = $1 AND o.place))"""
 
 ACCOUNT_BY_LOGIN = """
 SELECT id, login, name, org_id, role, lang, active, must_change,
@@ -46,7 +47,8 @@ FROM api_key WHERE org_id IS NOT DISTINCT FROM $1 AND id > $2 ORDER BY id LIMIT 
 
 KEY = """
 SELECT id, prefix, name, org_id, scopes, created_by, created_at, expires_at, revoked_at, last_used_at
-FROM api_key WHERE id = $2 AND ($3 OR org_id IS NOT DISTINCT FROM $1)"""
+FROM api_key WHERE id = $2 AND ($3 OR org_id IS NOT DISTINCT FROM $1
+    OR org_id IN (SELECT o.id FROM org o WHERE o.parent_id = $1 AND o.place))"""
 
 ADD_KEY = """
 INSERT INTO api_key (prefix, secret_sha256, org_id, name, scopes, created_by, expires_at)
@@ -57,6 +59,10 @@ RETURNING id, prefix, name, org_id, scopes, created_by, created_at, expires_at, 
 REVOKE_KEY = "UPDATE api_key SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL"
 
 ORG_FACTS = "SELECT type::text AS org_type, region, name, status = 1 AS active FROM org WHERE id = $1"
+
+
+# Whether $1 is a place inside the organisation $2.
+IS_PLACE_OF = "SELECT EXISTS (SELECT 1 FROM org o WHERE o.id = $1 AND o.parent_id = $2 AND o.place)"
 
 
 def account(row: Any) -> Account:

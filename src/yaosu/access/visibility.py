@@ -1,7 +1,8 @@
 """Who sees what (design D10). This is the only place that decides it; the default is nothing.
 
 * An organisation sees its own records, and those that name it: one step up and one step down. A chain's
-  headquarters and its stores are one owner (R-B7). With a grant it sees the grantor's records too (R-B10).
+  headquarters and its stores are one owner (R-B7), so are an organisation and the places inside it. With a grant
+  it sees the grantor's records too (R-B10).
 * A regulator sees records that touch an organisation of its region (GB/T 2260 prefix).
 * The platform's operator sees records to run the platform. Regulator and operator reads are written down.
 * Nobody else sees anything here; the public page has its own, minimal query.
@@ -43,11 +44,12 @@ NATIONAL = frozenset({"000000", "100000"})
 
 _MARK = re.compile(r"/\*visible:(\w+)((?: [a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)?)+)\*/")
 
-# The stores of the chain whose headquarters asks; sub-types 42 直营连锁 and 43 加盟连锁 (standards §5.8).
+# The stores of the chain whose headquarters asks (sub-types 42 直营连锁 and 43 加盟连锁, standards §5.8),
+# and the places inside the organisation that asks: storehouses, wards, warehouses.
 # An array of its own, made once per query, so that the planner can use an index on the compared column.
 _US = (
     "ARRAY(SELECT $SEE::int UNION ALL "
-    "SELECT s.id FROM org s WHERE s.parent_id = $SEE AND s.sub_type IN (42, 43))"
+    "SELECT s.id FROM org s WHERE s.parent_id = $SEE AND (s.place OR s.sub_type IN (42, 43)))"
 )
 _GRANT = (
     "EXISTS (SELECT 1 FROM data_grant g WHERE g.grantee_org = $SEE AND g.grantor_org = {c} "

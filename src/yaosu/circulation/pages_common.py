@@ -120,7 +120,7 @@ def choices(types: Collection[BillType], lang: str) -> list[tuple[int, str]]:
 
 
 async def partners_of(request: Request, conn: Connection, subject: Subject) -> list[dict[str, Any]]:
-    """Suggestions of the organisation picker: own partners, the latest first; then stores and headquarters."""
+    """Suggestions of the organisation picker: own partners, the latest first; then stores, headquarters, places."""
     registry = registry_of(request)
     own = subject.org
     ids = await store_pages.partners(conn, visible(subject), own)
@@ -129,6 +129,7 @@ async def partners_of(request: Request, conn: Connection, subject: Subject) -> l
         ids.append(card.parent_id)
     if card is not None and card.sub_type == HEADQUARTERS:
         ids += registry.stores(own)
+    ids += [one.id for one in registry.family_of(own) if one.id != own]
     found = []
     for org_id in dict.fromkeys(ids):
         one = registry.org(org_id)
@@ -143,13 +144,14 @@ HEADQUARTERS = 41
 
 
 async def owners_of(request: Request, conn: Connection, subject: Subject) -> list[tuple[int, str]]:
-    """Whom the subject may submit for: itself, its stores (R-B7), its principals (R-B8). Options of a select."""
+    """Whom the subject may submit for: itself, its stores (R-B7), its places, its principals (R-B8). For a select."""
     registry = registry_of(request)
     own = subject.org
     card = registry.org(own)
     ids = [own]
     if card is not None and card.sub_type == HEADQUARTERS:
         ids += registry.stores(own)
+    ids += [one.id for one in registry.places_of(own)]
     ids += [row["principal"] for row in await conn.fetch(store_pages.PRINCIPALS, own)]
     cards = [registry.org(org_id) for org_id in dict.fromkeys(ids)]
     return [(one.id, one.name) for one in cards if one is not None and one.active]

@@ -15,6 +15,8 @@ from yaosu.registry.service_lists import current
 from yaosu.subject import Subject
 
 PAGE = 1_000
+_NO_PLACES = -1
+"""Places are no organisations that an import could register elsewhere."""
 _UNIT_NAMES = {1: "日", 2: "月", 3: "年"}
 _DIRECTORY = ("name", "type", "region", "uscc", "short_name", "sub_type")
 
@@ -42,7 +44,7 @@ async def _orgs(conn: Connection, subject: Subject, code_lists: CodeLists) -> Ta
     full = is_operator(subject)
     shown = [c for c in columns.ORGS if full or c.key in _DIRECTORY]
     rows: list[list[object]] = []
-    found: list[Org] = await orgs.many(conn, orgs.PAGE, 0, "", None, None, PAGE)
+    found: list[Org] = await orgs.many(conn, orgs.PAGE, 0, "", None, None, PAGE, _NO_PLACES)
     usccs: dict[int, str] = {}
     while found:
         usccs.update((o.id, o.card.uscc or o.name) for o in found)
@@ -50,7 +52,7 @@ async def _orgs(conn: Connection, subject: Subject, code_lists: CodeLists) -> Ta
         for row in await conn.fetch(orgs.BY_IDS, sorted(wanted)):
             usccs[row["id"]] = row["uscc"] or row["name"]
         rows += [[_org_cell(o, c, code_lists, usccs) for c in shown] for o in found]
-        found = await orgs.many(conn, orgs.PAGE, found[-1].id, "", None, None, PAGE)
+        found = await orgs.many(conn, orgs.PAGE, found[-1].id, "", None, None, PAGE, _NO_PLACES)
     return [c.heading for c in shown], rows
 
 

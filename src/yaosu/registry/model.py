@@ -48,6 +48,8 @@ class OrgCard:
     status: int
     """1 in use, 0 abolished."""
     short_name: str = ""
+    place: bool = False
+    """A place inside the organisation `parent_id` (药库, 病区, 仓库): no organisation of its own towards others."""
 
     @property
     def active(self) -> bool:

@@ -35,6 +35,7 @@ class Registry:
     def __init__(self) -> None:
         self._orgs: dict[int, OrgCard] = {}
         self._by_uscc: dict[str, int] = {}
+        self._places: dict[int, set[int]] = {}
         self._products: dict[int, Product] = {}
         self._prefixes: dict[str, tuple[Prefix, str]] = {}
         self._resolved: dict[str, Resolution] = {}
@@ -88,6 +89,19 @@ class Registry:
     def stores(self, org_id: int) -> tuple[int, ...]:
         """Ids of the stores of a chain headquarters (a scan of all organisations: not for the hot path)."""
         return tuple(o.id for o in self._orgs.values() if o.parent_id == org_id)
+
+    def places_of(self, org_id: int) -> tuple[OrgCard, ...]:
+        """The places inside an organisation that are in use (药库, 病区, 仓库), by number."""
+        found = (self._orgs[i] for i in sorted(self._places.get(org_id, ())))
+        return tuple(card for card in found if card.active)
+
+    def family_of(self, org_id: int) -> tuple[OrgCard, ...]:
+        """The organisation around `org_id`, itself or the one it is a place of, and then its places in use."""
+        card = self._orgs.get(org_id)
+        around = (
+            self._orgs.get(card.parent_id) if card is not None and card.place and card.parent_id else card
+        )
+        return (around, *self.places_of(around.id)) if around is not None else ()
 
     def system(self, system_id: int) -> TraceSystem | None:
         """A trace system, or None."""
@@ -180,16 +194,20 @@ class Registry:
 
     def _put_orgs(self, ids: list[int] | None, found: Sequence[rows.Record]) -> None:
         if ids is None:
-            self._orgs, self._by_uscc = {}, {}
+            self._orgs, self._by_uscc, self._places = {}, {}, {}
         for org_id in ids or ():
             old = self._orgs.pop(org_id, None)
             if old is not None and old.uscc:
                 self._by_uscc.pop(old.uscc, None)
+            if old is not None and old.place and old.parent_id is not None:
+                self._places.get(old.parent_id, set()).discard(old.id)
         for row in found:
             one = rows.card(row)
             self._orgs[one.id] = one
             if one.uscc:
                 self._by_uscc[one.uscc] = one.id
+            if one.place and one.parent_id is not None:
+                self._places.setdefault(one.parent_id, set()).add(one.id)
 
     def _put_products(
         self,

@@ -56,6 +56,7 @@ def card(row: Record) -> OrgCard:
         domestic_agent_id=row["domestic_agent_id"],
         status=row["status"],
         short_name=row["short_name"],
+        place=row["place"],
     )
 
 

@@ -1,5 +1,6 @@
 """The registry's verbs in one place; each is described where it lives."""
 
+from yaosu.registry.places import Place, close_place, create_place, places, rename_place, reopen_place
 from yaosu.registry.service_filings import (
     file_rule,
     get_filing,
@@ -32,7 +33,10 @@ from yaosu.registry.service_products import (
 )
 
 __all__ = [
+    "Place",
+    "close_place",
     "create_org",
+    "create_place",
     "create_product",
     "current_lists",
     "file_rule",
@@ -49,9 +53,12 @@ __all__ = [
     "list_products",
     "list_systems",
     "override_item",
+    "places",
     "put_licence",
     "put_system",
     "refile",
+    "rename_place",
+    "reopen_place",
     "require_filed",
     "search_orgs",
     "update_org",

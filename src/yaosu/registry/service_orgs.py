@@ -12,6 +12,7 @@ from yaosu.errors import Finding, YaosuError
 from yaosu.registry import checks
 from yaosu.registry import store_org as store
 from yaosu.registry.drafts import LicenceDraft, OrgDraft
+from yaosu.registry.lists import CodeLists
 from yaosu.registry.model import Licence, Org, OrgCard
 from yaosu.registry.names import normalise
 from yaosu.registry.roles import LIMIT_MAX, is_operator, page_size, require_operator
@@ -48,7 +49,8 @@ async def create_org(conn: Connection, subject: Subject, draft: OrgDraft, same_n
     """
     require_operator(subject)
     draft = tidy(draft)
-    _refuse("org_invalid", checks.org(draft, await current(conn)))
+    code_lists = await current(conn)
+    _refuse("org_invalid", checks.org(draft, code_lists) + _not_a_place(draft, None, code_lists))
     await store.lock(conn)
     await _check_free(conn, draft, 0, same_name_ok)
     await _check_relations(conn, draft, 0)
@@ -89,13 +91,45 @@ async def update_org(
         if foreign:
             found = [Finding("org_field_not_yours", {"field": f}, f) for f in foreign]
             raise YaosuError("org_field_not_yours", {"field": ", ".join(foreign)}, found)
-    _refuse("org_invalid", checks.org(draft, await current(conn)))
+    code_lists = await current(conn)
+    _refuse("org_invalid", checks.org(draft, code_lists) + _not_a_place(draft, old.card, code_lists))
     await _check_free(conn, draft, org_id, same_name_ok or draft.name == old.name)
     await _check_relations(conn, draft, org_id)
     made = await store.one(conn, store.UPDATE, org_id, *store.values(draft, normalise(draft.name)))
     assert made is not None
+    if made.name != old.name:
+        await rename_places(conn, made)
     await audit.record(conn, subject, "org.update", ("org", org_id), {"fields": changed}, org_id=org_id)
     return made
+
+
+def _not_a_place(draft: OrgDraft, old: OrgCard | None, code_lists: CodeLists) -> list[Finding]:
+    """What the directory may not do with a place: make one, or change what its organisation decides."""
+    sub_type = code_lists.item("org_sub_type", draft.sub_type) if draft.sub_type is not None else None
+    was = old is not None and old.place
+    if bool(sub_type is not None and sub_type.attrs.get("place")) != was:
+        return [Finding("place_made_elsewhere", {}, "sub_type")]
+    if old is not None and was:
+        kept = (
+            ("name", old.name),
+            ("short_name", old.short_name),
+            ("parent_id", old.parent_id),
+            ("status", old.status),
+        )
+        return [Finding("place_made_elsewhere", {}, f) for f, value in kept if getattr(draft, f) != value]
+    return []
+
+
+def place_name(around: str, name: str) -> str:
+    """The full name of a place: its organisation's, then its own."""
+    return f"{around}·{name}"[: checks.NAME_MAX]
+
+
+async def rename_places(conn: Connection, around: Org) -> None:
+    """Write the organisation's new name in front of the names of its places."""
+    for one in await store.many(conn, store.PLACES, around.id):
+        name = place_name(around.name, one.card.short_name)
+        await conn.execute(store.RENAME_PLACE, one.id, name, normalise(name), one.card.short_name)
 
 
 def draft_of(org: Org) -> OrgDraft:
@@ -136,14 +170,27 @@ def sees_all_of(subject: Subject, card: OrgCard) -> bool:
     return subject.can("supervise.read") and bool(subject.region) and card.region.startswith(remit)
 
 
+async def _family(conn: Connection, subject: Subject) -> int:
+    """Whose places the subject sees in the directory: its organisation's, or with 0 everybody's."""
+    if is_operator(subject) or subject.can("supervise.read"):
+        return 0
+    found = await conn.fetchval(store.FAMILY, subject.org_id) if subject.org_id is not None else None
+    return int(found) if found is not None else -1
+
+
 async def get_org(conn: Connection, subject: Subject, org_id: int) -> Org:
-    """An organisation; blank contacts, address and other number unless `sees_all_of`. `not_found` when none."""
+    """An organisation; blank contacts, address and other number unless `sees_all_of`.
+
+    `org_not_found` when there is none, and for a place inside somebody else's organisation.
+    """
     subject.require("org.read")
     found = await store.one(conn, store.BY_ID, org_id)
     if found is None:
         raise _missing()
     if sees_all_of(subject, found.card):
         return found
+    if found.card.place and found.card.parent_id != await _family(conn, subject):
+        raise _missing()
     return replace(found, other_id="", address="", contact_name="", contact_phone="", contact_email="")
 
 
@@ -165,7 +212,8 @@ async def list_orgs(
 ) -> list[OrgCard]:
     """Directory entries in the order of their numbers, after the number `after`; `region` by leading digits."""
     subject.require("org.read")
-    found = await store.many(conn, store.PAGE, after, region, org_type, parent_id, page_size(limit))
+    family = await _family(conn, subject)
+    found = await store.many(conn, store.PAGE, after, region, org_type, parent_id, page_size(limit), family)
     return [o.card for o in found]
 
 
@@ -186,7 +234,7 @@ async def search_orgs(
     name = normalise(words[: checks.NAME_MAX])
     if not name:
         return await list_orgs(conn, subject, 0, region, org_type, None, limit)
-    return await store.search(conn, name, org_type, region, page_size(limit))
+    return await store.search(conn, name, org_type, region, page_size(limit), await _family(conn, subject))
 
 
 async def put_licence(conn: Connection, subject: Subject, org_id: int, draft: LicenceDraft) -> Licence:

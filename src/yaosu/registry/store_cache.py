@@ -10,7 +10,7 @@ from yaosu.db.engine import Connection
 
 # everything when $1 is null, else the named ones: one statement serves start and refresh
 ORGS = """
-SELECT id, uscc, name, short_name, type, sub_type, region, parent_id, domestic_agent_id, status
+SELECT id, uscc, name, short_name, type, sub_type, region, parent_id, domestic_agent_id, status, place
 FROM org WHERE $1::int[] IS NULL OR id = ANY ($1)"""
 
 PRODUCTS = "SELECT * FROM product WHERE $1::int[] IS NULL OR id = ANY ($1)"

@@ -37,28 +37,39 @@ UPDATE org SET uscc = $2, other_id_kind = $3, other_id = $4, name = $5, name_nor
     contact_phone = $15, contact_email = $16, status = $17, version = version + 1, updated_at = now()
 WHERE id = $1 RETURNING *"""
 
-# the whole directory by number: cheap whatever the offset, because the cursor is the last id
+# the whole directory by number: cheap whatever the offset, because the cursor is the last id. Places inside an
+# organisation are shown to its own people ($6 is their organisation), and to all who may look everywhere ($6 = 0)
 PAGE = """
 SELECT * FROM org WHERE id > $1 AND ($2 = '' OR region LIKE $2 || '%') AND ($3::smallint IS NULL OR type = $3)
-    AND ($4::int IS NULL OR parent_id = $4)
+    AND ($4::int IS NULL OR parent_id = $4) AND (NOT place OR $6::int = 0 OR parent_id = $6)
 ORDER BY id LIMIT $5"""
 
 # names beginning with the words first: an index range, whatever the number of organisations
 SEARCH_BEGIN = """
 SELECT * FROM org WHERE name_norm >= $1 AND name_norm < $5 AND ($2::smallint IS NULL OR type = $2)
-    AND region LIKE $3 || '%'
+    AND region LIKE $3 || '%' AND (NOT place OR $6::int = 0 OR parent_id = $6)
 ORDER BY name_norm, id LIMIT $4"""
 
 # then names containing them: one pass over the names (about 40 ms for 100,000), ended by the limit
 SEARCH_WITHIN = """
 SELECT * FROM org WHERE position($1 IN name_norm) > 1 AND ($2::smallint IS NULL OR type = $2)
-    AND region LIKE $3 || '%' LIMIT $4"""
+    AND region LIKE $3 || '%' AND (NOT place OR $5::int = 0 OR parent_id = $5) LIMIT $4"""
 
 PARENTS = """
 WITH RECURSIVE up (id, parent_id, depth) AS (
     SELECT id, parent_id, 0 FROM org WHERE id = $1
     UNION ALL SELECT o.id, o.parent_id, up.depth + 1 FROM org o JOIN up ON o.id = up.parent_id WHERE up.depth < 20)
 SELECT id FROM up"""
+
+# the organisation whose places somebody of $1 sees: its own, or for people of a place the one around it
+FAMILY = "SELECT CASE WHEN place THEN parent_id ELSE id END FROM org WHERE id = $1"
+
+# the places inside an organisation, those in use first
+PLACES = "SELECT * FROM org WHERE parent_id = $1 AND place ORDER BY status DESC, sub_type, id"
+
+RENAME_PLACE = """
+UPDATE org SET name = $2, name_norm = $3, short_name = $4, version = version + 1, updated_at = now()
+WHERE id = $1 RETURNING *"""
 
 LICENCES = "SELECT * FROM org_licence WHERE org_id = $1 ORDER BY kind, number"
 
@@ -117,11 +128,13 @@ def values(draft: OrgDraft, name_norm: str) -> tuple[object, ...]:
     )
 
 
-async def search(conn: Connection, text: str, org_type: int | None, region: str, limit: int) -> list[OrgCard]:
+async def search(
+    conn: Connection, text: str, org_type: int | None, region: str, limit: int, family: int
+) -> list[OrgCard]:
     """Directory entries whose normalised name begins with, then contains `text`."""
-    found = await conn.fetch(SEARCH_BEGIN, text, org_type, region, limit, text + "\U0010ffff")
+    found = await conn.fetch(SEARCH_BEGIN, text, org_type, region, limit, text + "\U0010ffff", family)
     if len(found) < limit:
-        found += await conn.fetch(SEARCH_WITHIN, text, org_type, region, limit - len(found))
+        found += await conn.fetch(SEARCH_WITHIN, text, org_type, region, limit - len(found), family)
     return [rows.card(r) for r in found]
 
 
