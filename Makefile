@@ -49,4 +49,4 @@ lock:
 	@$(BIN)/python tools/lock.py
 
 clean:
-	rm -rf build $(VENV) src/yaosu/web/node_modules src/yaosu/web/static/dist
+	rm -rf build $(VENV) src/yaosu/web/node_modules src/yaosu/web/static/dist src/yaosu/web/static/fonts

