@@ -18,13 +18,15 @@ CREATE TABLE people.person (
     erased_at  timestamptz,
     kind       smallint NOT NULL,       -- list id_kind_person
     key_id     smallint NOT NULL,       -- people.cipher_key of `cipher`
+    used       boolean NOT NULL DEFAULT false, -- a sale or use names the person
     hash       bytea UNIQUE,            -- HMAC over kind and normalised number
     cipher     bytea,                   -- nonce, ciphertext and tag of the number
     salt       bytea,                   -- part of the key of sealed submissions that name the person
     CHECK ((erased_at IS NULL) = (hash IS NOT NULL)),
     CHECK ((hash IS NULL) = (cipher IS NULL) AND (hash IS NULL) = (salt IS NULL))
 );
-CREATE INDEX person_due ON people.person (last_at) WHERE erased_at IS NULL;
+CREATE INDEX person_kept ON people.person (id) WHERE erased_at IS NULL;
+CREATE INDEX person_unused ON people.person (last_at) WHERE erased_at IS NULL AND NOT used;
 
 -- What one organisation was told of a person: name and phone are its own, never another's.
 CREATE TABLE people.given (
@@ -56,5 +58,6 @@ CREATE TABLE people.purchase (
     PRIMARY KEY (drug_id, bill_id, batch_id)
 );
 CREATE INDEX purchase_person ON people.purchase (person, happened_at);
+CREATE INDEX purchase_agent ON people.purchase (agent) WHERE agent IS NOT NULL;
 CREATE INDEX purchase_org ON people.purchase (org, bill_id);
 CREATE INDEX purchase_bill ON people.purchase (bill_id);

@@ -1,0 +1,119 @@
+"""SQL of the people room: persons, what organisations were told of them, and the special register."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from yaosu.access.visibility import Sight, traced_read
+from yaosu.db.engine import Connection
+
+# The generation of the key that new ciphers are written under.
+KEY_ID = "SELECT max(id)::int FROM people.cipher_key"
+
+NEW_KEY = "INSERT INTO people.cipher_key (id) SELECT max(id) + 1 FROM people.cipher_key RETURNING id::int"
+
+# Two counters may register the same person at once: the second finds the first's row.
+NEW_PERSON = """
+INSERT INTO people.person (last_at, kind, key_id, hash, cipher, salt) VALUES (now(), $1, $2, $3, $4, $5)
+ON CONFLICT (hash) DO UPDATE SET last_at = greatest(people.person.last_at, now())
+RETURNING id"""
+
+TOUCH_PERSON = "UPDATE people.person SET last_at = greatest(last_at, now()) WHERE hash = $1 RETURNING id"
+
+PERSON_BY_HASH = "SELECT id FROM people.person WHERE hash = $1"
+
+PUT_GIVEN = """
+INSERT INTO people.given (person, org, key_id, cipher) VALUES ($1, $2, $3, $4)
+ON CONFLICT (person, org) DO UPDATE SET at = now(), key_id = excluded.key_id, cipher = excluded.cipher"""
+
+# What may be seen of persons: only who was registered by an organisation in sight; the own entry first.
+SEEN = """
+SELECT DISTINCT ON (p.id) p.id, p.kind, p.key_id, p.hash, p.cipher, p.erased_at,
+       g.org, g.key_id AS given_key, g.cipher AS given
+FROM people.person p JOIN people.given g ON g.person = p.id
+WHERE p.id = ANY($1) AND /*visible:org g.org*/
+ORDER BY p.id, (g.org IS NOT DISTINCT FROM $2) DESC, g.at DESC"""
+
+SALTS = "SELECT id, salt FROM people.person WHERE id = ANY($1) ORDER BY id"
+
+# Whether the seller, or the organisation it belongs to, registered these persons.
+REGISTERED = """
+SELECT DISTINCT g.person FROM people.given g JOIN people.person p ON p.id = g.person
+WHERE g.person = ANY($1) AND p.erased_at IS NULL
+  AND (g.org = $2 OR g.org = (SELECT parent_id FROM org WHERE id = $2))"""
+
+# Held until the end of the transaction: who asks what a person bought waits for whoever is selling to him.
+LOCK_PERSON = "SELECT pg_advisory_xact_lock(hashtextextended('people.person', $1))"
+
+# What a person bought around a moment, over all organisations: the limits hold over the whole platform.
+BOUGHT = """
+SELECT happened_at, qty FROM people.purchase
+WHERE person = $1 AND drug_id = ANY($2) AND taken_back_at IS NULL AND happened_at > $3 AND happened_at < $4
+ORDER BY happened_at"""
+
+RECORD = """
+INSERT INTO people.purchase (bill_id, person, agent, happened_at, drug_id, batch_id, org, qty, bill_type, codes,
+    prescription_no, doctor, second_person)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"""
+
+LAST_AT = "UPDATE people.person SET used = true, last_at = greatest(last_at, $2) WHERE id = ANY($1)"
+
+TAKE_BACK = """
+UPDATE people.purchase SET taken_back_at = now() WHERE bill_id = ANY($1) AND taken_back_at IS NULL"""
+
+# Persons whose last purchase is so old that retention may have ended, with what decides it.
+# ungated: read by the clock only, which answers nobody
+DUE = """
+SELECT p.id, u.drug_id, u.happened_at, b.expires_on
+FROM (SELECT id FROM people.person WHERE erased_at IS NULL AND last_at < $1 AND id > $2 ORDER BY id LIMIT $3) p
+LEFT JOIN people.purchase u ON u.person = p.id OR u.agent = p.id
+LEFT JOIN batch b ON b.drug_id = u.drug_id AND b.id = u.batch_id
+ORDER BY p.id"""
+
+# Registered, but nothing came of it: the sale was refused or given up.
+NEVER_USED = """
+SELECT id FROM people.person WHERE erased_at IS NULL AND NOT used AND last_at < $1
+ORDER BY last_at LIMIT $2"""
+
+ERASE = """
+UPDATE people.person SET erased_at = now(), hash = NULL, cipher = NULL, salt = NULL
+WHERE id = ANY($1) AND erased_at IS NULL"""
+
+ERASE_GIVEN = "DELETE FROM people.given WHERE person = ANY($1)"
+
+OLD_PERSONS = """
+SELECT id, key_id, hash, cipher FROM people.person WHERE key_id <> $1 AND erased_at IS NULL
+ORDER BY id LIMIT $2 FOR UPDATE"""
+
+OLD_GIVEN = """
+SELECT person, org, key_id, cipher FROM people.given WHERE key_id <> $1 ORDER BY person, org LIMIT $2 FOR UPDATE"""
+
+PUT_PERSON_CIPHER = "UPDATE people.person SET key_id = $2, cipher = $3 WHERE id = $1"
+
+PUT_GIVEN_CIPHER = "UPDATE people.given SET key_id = $3, cipher = $4 WHERE person = $1 AND org = $2"
+
+
+@traced_read("people")
+async def seen(
+    conn: Connection, sight: Sight, own: int | None, persons: Sequence[int]
+) -> list[asyncpg.Record]:
+    """Persons in sight, one row each."""
+    sql, args = sight.apply(SEEN, list(persons), own)
+    return await conn.fetch(sql, *args)
+
+
+async def bought(
+    conn: Connection, person: int, drug_ids: Sequence[int], since: datetime, until: datetime
+) -> list[tuple[datetime, int]]:
+    """Moments and quantities of what a person bought of these products."""
+    rows = await conn.fetch(BOUGHT, person, list(drug_ids), since, until)
+    return [(r["happened_at"], r["qty"]) for r in rows]
+
+
+async def record(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Enter register rows, all in one go."""
+    await conn.executemany(RECORD, rows)
