@@ -90,7 +90,7 @@ def refusal(
         return None
     if bill_type == SALE and exempt(registry.lists, flags, "settlement", owner_region, on) is not None:
         return None
-    for item, day in _deadlines(registry.lists, owner_region, owner_type, on):
+    for item, day in dates_of(registry.lists, owner_region, owner_type, on):
         blocks = item.attrs.get("blocks")
         if not isinstance(blocks, list) or str(bill_type) not in {str(b) for b in blocks}:
             continue
@@ -121,7 +121,7 @@ def countdown(
     """The dates of the uncoded account for that kind of organisation in that region, earliest first."""
     made = [
         Deadline(item.code, item.zh if lang == "zh" else item.en, day, (day - today).days, item.source)
-        for item, day in _deadlines(registry.lists, region, org_type, today)
+        for item, day in dates_of(registry.lists, region, org_type, today)
     ]
     return sorted(made, key=lambda d: (d.date, d.code))
 
@@ -140,7 +140,8 @@ def _flags(registry: Registry, drug_id: int) -> frozenset[str]:
     return product.flags if product is not None else frozenset()
 
 
-def _deadlines(lists: CodeLists, region: str, org_type: int, on: date) -> Iterator[tuple[Item, date]]:
+def dates_of(lists: CodeLists, region: str, org_type: int, on: date) -> Iterator[tuple[Item, date]]:
+    """The entries of list `deadline` that concern the uncoded account there, with their dates."""
     for item in lists.get("deadline", on, region):
         if not item.code.startswith(_GROUP):
             continue
