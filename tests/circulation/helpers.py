@@ -12,10 +12,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from registry.helpers import make_org, make_product
-from yaosu.circulation.apply import apply_group, pack_bodies
+from yaosu.circulation.apply import apply_group
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.model import Movement, MovementResult
 from yaosu.circulation.prepare import prepare
+from yaosu.circulation.write import pack_bodies
 from yaosu.db.engine import Connection
 from yaosu.registry.model import OrgType
 from yaosu.registry.resolver import Registry, load_registry

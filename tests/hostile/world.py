@@ -21,7 +21,7 @@ import psycopg
 
 from access.helpers import PASSWORD, make_account, make_key
 from circulation.helpers import Goods, Market, activate, make_market
-from yaosu.circulation.apply import pack_bodies
+from yaosu.circulation.write import pack_bodies
 from yaosu.db.engine import Connection
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,6 @@ from yaosu.access.openapi import problems
 from yaosu.access.visibility import visible
 from yaosu.circulation import delegations, service, tasks, views
 from yaosu.circulation import store_read as store
-from yaosu.circulation.apply import unpack_body
 from yaosu.circulation.parts import batches_of, committer_of
 from yaosu.circulation.schemas import (
     AnswerIn,
@@ -25,6 +24,7 @@ from yaosu.circulation.schemas import (
     org_id,
 )
 from yaosu.circulation.station import check_answer
+from yaosu.circulation.write import unpack_body
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.problem import language
 from yaosu.edge.state import state

@@ -10,6 +10,7 @@ from yaosu.circulation import store_write as store
 from yaosu.circulation.issued import Issued
 from yaosu.db.engine import Connection
 from yaosu.rules.world import BatchFacts
+from yaosu.stops.service import Memory
 
 CHINA = ZoneInfo("Asia/Shanghai")
 BATCHES_MAX = 200_000
@@ -19,8 +20,10 @@ BATCHES_MAX = 200_000
 class BatchCache:
     """One per process. Uncommitted batches of other transactions are never seen, so nothing stale gets in."""
 
-    def __init__(self, issued: Issued | None = None) -> None:
+    def __init__(self, issued: Issued | None = None, stops: Memory | None = None) -> None:
         self._facts: dict[int, BatchFacts] = {}
+        self.stops = stops if stops is not None else Memory()
+        """Recalls, locks and suspensions in force."""
         self.issued = issued
         """Tells made-up codes from unactivated ones, where the server knows the issue keys."""
 

@@ -14,9 +14,10 @@ from contextlib import suppress
 import asyncpg
 import structlog
 
-from yaosu.circulation.apply import Outcome, apply_group
+from yaosu.circulation.apply import apply_group
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.model import MovementResult, Prepared
+from yaosu.circulation.posting import Outcome
 from yaosu.circulation.store_write import ConflictError
 from yaosu.db.engine import Pool
 from yaosu.errors import YaosuError

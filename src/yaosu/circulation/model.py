@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from yaosu.errors import message
+from yaosu.people.rules import SaleRule
+from yaosu.registry.model import Product
 from yaosu.rules.bill_types import BillType
 from yaosu.rules.judge import Order, Scan
 
@@ -46,12 +48,27 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantity:
+    """Goods without codes (无码库, R-C8): a product, its batch number and smallest packages.
+
+    The dates are needed when the batch is named for the first time and checked against it later.
+    """
+
+    drug_id: int
+    batch_no: str
+    qty: int
+    produced_on: date | None = None
+    expires_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Movement:
     """A business document that moves units, whatever way it came in (design §1).
 
     `owner` 货主, `principal` 委托方, `carrier` 配送方, `direct_org` 直调企业 are organisation ids. `codes` are raw
     scanner texts. `notice` names the seller's shipping bill (its number) a receipt is checked against.
-    `body` is the submission as received, byte for byte.
+    `body` is the submission as received, byte for byte. `parts` names preparation units for scanned codes (拆零,
+    R-C9); `quantities` goods without codes; `person` who bought or used the goods, as people.person id (R-C2, R-C4).
     """
 
     type: int
@@ -74,6 +91,9 @@ class Movement:
     reject_all: bool = False
     header: Mapping[str, object] = field(default_factory=dict)
     body: bytes = b""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    quantities: Sequence[Quantity] = ()
+    person: int | None = None
 
 
 @dataclass(slots=True)
@@ -92,6 +112,10 @@ class Prepared:
     containers: list[str]
     """Scanned logistics containers, whose products are looked up."""
     flags: int = 0
+    sale_rules: Mapping[int, SaleRule] = field(default_factory=dict)
+    """Rules of sales that name a person, by product, where the bill sells or uses (R-C2, R-C4)."""
+    products: Mapping[int, Product] = field(default_factory=dict)
+    """Products of goods without codes."""
 
 
 @dataclass(slots=True)
@@ -134,6 +158,19 @@ class CodeResult:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A code that a correction leaves alone: it says of it what was said before, and it has moved on since."""
+
+    code: str
+    drug_id: int
+    qty: int
+    from_bill: int
+    """The earlier revision whose line it is."""
+    later_bill: int
+    """The bill that moved it on."""
+
+
 @dataclass(slots=True)
 class MovementResult:
     """The answer to a submission. `status`: accepted (all), partial, refused (nothing moved), void."""
@@ -151,6 +188,10 @@ class MovementResult:
     leaf: str = ""
     checks: list[dict[str, object]] = field(default_factory=list)
     """For receipts: the check against each notice touched (R-B2)."""
+    kept: list[Kept] = field(default_factory=list)
+    """For corrections: what stays as it was because it moved on since (R-X3)."""
+    taken_back: list[str] = field(default_factory=list)
+    """For corrections and voids: the codes whose movement was reversed."""
 
     def as_json(self, lang: str) -> dict[str, object]:
         """The form of API answers."""
@@ -168,5 +209,7 @@ class MovementResult:
             "recorded_at": self.recorded_at.isoformat() if self.recorded_at else None,
             "leaf": self.leaf,
             "checks": self.checks,
+            "kept": len(self.kept),
+            "taken_back": len(self.taken_back),
             "results": [r.as_json(lang) for r in self.results],
         }

@@ -15,7 +15,7 @@ from yaosu.db.engine import Connection
 from yaosu.rules.judge import Verdict
 
 if TYPE_CHECKING:
-    from yaosu.circulation.apply import Posting
+    from yaosu.circulation.posting import Posting
 
 MEMO = frozenset(
     {
@@ -88,10 +88,18 @@ async def record(conn: Connection, postings: Sequence[Posting]) -> None:
 async def _announce(conn: Connection, postings: Sequence[Posting]) -> None:
     """A notice to whoever goods are on their way to: the buyer, or the seller of rejected goods."""
     heads, lines, cancelled = [], [], []
+    reduced: dict[Key, int] = {}
     for posting in postings:
-        reversal = posting.flags & Flag.REVERSAL
-        if reversal:
-            cancelled += sorted({li.notice_bill for li in posting.lines if li.pre == "O" and li.post != "O"})
+        if posting.is_reversal:
+            withdrawn = [li for li in posting.lines if li.pre == "O" and li.post != "O"]
+            # what a correction leaves with the buyer stays announced; only the rest is withdrawn
+            still = set(posting.kept_notices.values()) | ({posting.replaces} if posting.kept else set())
+            cancelled += sorted({li.notice_bill for li in withdrawn} - still)
+            for line in withdrawn:
+                if line.notice_bill in still:
+                    for batch_id, qty in line.contents.items():
+                        one = (line.notice_bill, line.unit.drug_id, batch_id)
+                        reduced[one] = reduced.get(one, 0) + qty
             continue
         sent: dict[int, dict[tuple[int, int], int]] = {}
         origin = {}
@@ -110,6 +118,11 @@ async def _announce(conn: Connection, postings: Sequence[Posting]) -> None:
     await columns(conn, store.INSERT_NOTICE_LINES, lines)
     if cancelled:
         await conn.execute(store.CANCEL_NOTICES, cancelled)
+    if reduced:
+        await columns(conn, store.REDUCE_NOTICE_LINES, [(*key, qty) for key, qty in sorted(reduced.items())])
+        touched = sorted({key[0] for key in reduced})
+        await conn.execute(store.REDUCE_NOTICES, touched)
+        await conn.execute(store.UPDATE_NOTICES, touched)
 
 
 def _progress(postings: Sequence[Posting]) -> dict[Key, tuple[int, int, int]]:
@@ -174,6 +187,9 @@ def _checks_of(
         qty = sum(line.contents.values())
         kind = "refused" if line.post == "O" else ("quarantined" if line.post == "Q" else "matched")
         counts[kind] = counts.get(kind, 0) + qty
+    for kept in posting.kept:
+        counts = by_notice.setdefault(posting.kept_notices.get((kept.drug_id, kept.code), 0), {})
+        counts["matched"] = counts.get("matched", 0) + kept.qty
     main = order.notice or (next(iter(by_notice)) if len(by_notice) == 1 else 0)
     codes: list[dict[str, object]] = []
     odd = by_notice.setdefault(main, {}) if main or any(not v.accepted for v in posting.verdicts) else {}
@@ -220,6 +236,8 @@ async def _quarantine(conn: Connection, postings: Sequence[Posting]) -> None:
                 [li.unit.code for li in posting.lines if li.pre == "Q"],
             )
             await conn.execute(store.CLOSE_OF_BILL, posting.replaces, posting.bill_id)
+            if any(li.post == "Q" for li in posting.lines):
+                await conn.execute(store.REOPEN_QUARANTINE, posting.replaces)
             continue
         leaving = [
             li.unit.code

@@ -17,7 +17,7 @@ from yaosu.settings import master_secret
 @asynccontextmanager
 async def start(app: AppState) -> AsyncIterator[None]:
     """Put `committer` and `batches` into `app.parts` for the life of the server."""
-    batches = BatchCache(Issued(master_secret(app.settings.data)))
+    batches = BatchCache(Issued(master_secret(app.settings.data)), app.parts["stops"])
     committer = Committer(app.pool, batches)
     app.parts["batches"] = batches
     app.parts["committer"] = committer

@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import orjson
 
 from yaosu.circulation import store_read as reads
+from yaosu.circulation.cache import CHINA
 from yaosu.circulation.model import CODES_MAX, Movement, Prepared
 from yaosu.codes import NotACode, Scheme, TraceCode, parse
 from yaosu.db.engine import Reads
 from yaosu.errors import Finding, YaosuError
+from yaosu.people.rules import SaleRule, sale_rules
+from yaosu.registry import split_rules, uncoded_rules
 from yaosu.registry.model import Resolution
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import BillType, submittable
@@ -25,6 +28,8 @@ CLOCK_SKEW = timedelta(minutes=10)
 """A device may be this much ahead of us."""
 EARLIEST = datetime(2008, 1, 1, tzinfo=UTC)
 """Before electronic codes on medicine there was nothing to record (standards §9)."""
+QTY_MAX = 100_000_000
+"""Smallest packages in one line without codes."""
 RAW_KEPT_MAX = 200
 """Characters of an unreadable scan that are kept."""
 
@@ -36,6 +41,7 @@ _FIELDS = {
     "reason_text": ("原因说明", "reason (header.reason_text)"),
     "executer": ("执行人", "executer (header.executer_name)"),
     "superviser": ("监督人", "superviser (header.superviser_name)"),
+    "invoice": ("购进发票号", "purchase invoice (header.invoice_no)"),
 }
 
 
@@ -72,7 +78,7 @@ def _unresolved(n: int, raw: str, code: TraceCode, found: Resolution) -> Scan:
 
 def content_hash(movement: Movement, scans: Sequence[Scan]) -> bytes:
     """SHA-256 of what the bill says, so that a repeat is recognised whatever way it is written down (D8)."""
-    content = {
+    content: dict[str, object] = {
         "type": movement.type,
         "void": movement.void,
         "owner": movement.owner,
@@ -91,6 +97,15 @@ def content_hash(movement: Movement, scans: Sequence[Scan]) -> bytes:
         "header": dict(movement.header),
         "codes": [s.code or s.raw for s in scans],
     }
+    # what later versions added stands in the content only where it is used: earlier bills keep their digest
+    if movement.parts:
+        content["parts"] = dict(movement.parts)
+    if movement.quantities:
+        content["quantities"] = [
+            [q.drug_id, q.batch_no, q.qty, str(q.produced_on), str(q.expires_on)] for q in movement.quantities
+        ]
+    if movement.person is not None:
+        content["person"] = movement.person
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()
 
 
@@ -105,11 +120,13 @@ async def prepare(
         raise YaosuError("bill_type_unknown", {"type": movement.type})
     owner = await _may_submit(conn, registry, subject, movement.owner)
     findings = _header_findings(registry, movement, kind, owner)
-    if not movement.codes and not movement.void:
+    findings += _quantity_findings(registry, movement, kind, owner)
+    if not movement.codes and not movement.void and not kind.by_quantity:
         findings.append(Finding("no_codes", {}, "codes"))
     if findings:
         raise YaosuError("invalid_request", {"count": len(findings)}, findings)
     scans, keys, containers = scans_of(registry, movement.codes)
+    parts = parts_of(movement, kind, scans)
     if kind.categories:
         scans = [_in_category(registry, kind, s) for s in scans]
     notice = await _notice(conn, movement) if movement.notice else 0
@@ -126,6 +143,9 @@ async def prepare(
         rejects=rejects,
         reject_batches=frozenset(movement.reject_batches),
         reject_all=movement.reject_all,
+        parts=parts,
+        prep_units=prep_units(registry, scans) if parts or kind.kind == "open" else {},
+        opened_life=_opened_life(registry, scans) if parts or kind.kind == "open" else {},
     )
     return Prepared(
         movement=movement,
@@ -137,6 +157,10 @@ async def prepare(
         content_hash=content_hash(movement, scans),
         keys=keys,
         containers=containers,
+        sale_rules=_sale_rules(registry, movement, kind, scans, owner),
+        products={
+            q.drug_id: one for q in movement.quantities if (one := registry.product(q.drug_id)) is not None
+        },
     )
 
 
@@ -172,6 +196,7 @@ def _header_findings(
         "reason_text": movement.header.get("reason_text"),
         "executer": movement.header.get("executer_name"),
         "superviser": movement.header.get("superviser_name"),
+        "invoice": movement.header.get("invoice_no"),
     }
     for need in kind.needs:
         # a receipt may leave the sender open when it names the notice
@@ -200,6 +225,99 @@ def _time_findings(movement: Movement) -> list[Finding]:
     if movement.happened_at < EARLIEST:
         return [Finding("happened_too_early", {"time": shown}, "happened_at")]
     return []
+
+
+def _quantity_findings(
+    registry: Registry, movement: Movement, kind: BillType, owner_type: int
+) -> list[Finding]:
+    """What is wrong with goods named by quantity, and what the dates forbid of them (R-C8, R-D1, R-B3)."""
+    params: dict[str, object] = {"type": kind.code, "name": kind.zh}
+    if not kind.by_quantity:
+        return [Finding("quantities_not_here", params, "quantities")] if movement.quantities else []
+    if (movement.codes or not movement.quantities) and not movement.void:
+        return [Finding("quantities_needed", params, "quantities")]
+    card = registry.org(movement.owner)
+    found = []
+    seen: set[tuple[int, str]] = set()
+    for n, one in enumerate(movement.quantities, 1):
+        where = f"quantities[{n - 1}]"
+        reason = ""
+        if registry.product(one.drug_id) is None:
+            reason = f"drug_id {one.drug_id}"
+        elif one.qty < 1 or one.qty > QTY_MAX:
+            reason = f"qty {one.qty}"
+        elif not one.batch_no or (one.drug_id, one.batch_no) in seen:
+            reason = f"batch_no {one.batch_no}"
+        elif one.produced_on and one.expires_on and one.produced_on >= one.expires_on:
+            reason = f"{one.produced_on} – {one.expires_on}"
+        seen.add((one.drug_id, one.batch_no))
+        if reason:
+            found.append(Finding("quantity_invalid", {"n": n, "reason": reason}, where))
+            continue
+        refused = uncoded_rules.refusal(
+            registry,
+            bill_type=kind.code,
+            owner_region=card.region if card is not None else "",
+            owner_type=owner_type,
+            drug_id=one.drug_id,
+            on=movement.happened_at.astimezone(CHINA).date(),
+            purchased_on=_day(movement.header.get("invoice_date")),
+        )
+        if refused is not None:
+            found.append(Finding(refused.code, refused.params, where))
+    return found
+
+
+def _day(value: object) -> date | None:
+    try:
+        return date.fromisoformat(str(value)) if value else None
+    except ValueError:
+        return None
+
+
+def parts_of(movement: Movement, kind: BillType, scans: Sequence[Scan]) -> dict[str, int]:
+    """Preparation units by canonical code; refused (`part_invalid`) where they fit no scan of the bill (R-C9)."""
+    if not movement.parts:
+        return {}
+    by_raw = {s.raw: s.code for s in scans} | {s.code: s.code for s in scans}
+    found, wrong = {}, []
+    for raw, count in movement.parts.items():
+        code = by_raw.get(raw, "")
+        if not code or code in found or count < 1 or not kind.parts:
+            wrong.append(Finding("part_invalid", {"code": raw[:RAW_KEPT_MAX]}, "parts"))
+        else:
+            found[code] = count
+    if wrong:
+        raise YaosuError("invalid_request", {"count": len(wrong)}, wrong[:200])
+    return found
+
+
+def prep_units(registry: Registry, scans: Sequence[Scan]) -> dict[int, int]:
+    """Preparation units in one smallest package of each scanned product (包装转换比)."""
+    products = {s.drug_id: registry.product(s.drug_id) for s in scans if s.drug_id}
+    return {drug_id: one.prep_units_per for drug_id, one in products.items() if one is not None}
+
+
+def _opened_life(registry: Registry, scans: Sequence[Scan]) -> dict[int, timedelta]:
+    lives = {d: split_rules.opened_life(registry, d) for d in {s.drug_id for s in scans if s.drug_id}}
+    return {drug_id: life for drug_id, life in lives.items() if life is not None}
+
+
+def _sale_rules(
+    registry: Registry, movement: Movement, kind: BillType, scans: Sequence[Scan], owner_type: int
+) -> Mapping[int, SaleRule]:
+    """Rules for the products sold or used by the bill; none where the bill sells nothing."""
+    if kind.kind != "use" or movement.void:
+        return {}
+    # most products have no flag, and then nothing needs to be looked up
+    drug_ids = {s.drug_id for s in scans if s.drug_id}
+    flagged = {d for d in drug_ids if (one := registry.product(d)) is not None and one.flags}
+    card = registry.org(movement.owner)
+    if not flagged or card is None:
+        return {}
+    day = movement.happened_at.astimezone(CHINA).date()
+    rules = sale_rules(registry, sorted(flagged), card.region, owner_type, day)
+    return {drug_id: rule for drug_id, rule in rules.items() if kind.code in rule.bill_types}
 
 
 def _in_category(registry: Registry, kind: BillType, scan: Scan) -> Scan:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from yaosu.circulation import splits
 from yaosu.circulation import store_write as store
 from yaosu.circulation.evidence import add_evidence
 from yaosu.circulation.model import CodeResult, MovementResult, Prepared
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
 from yaosu.rules.judge import Line
-from yaosu.rules.world import Unit, World
+from yaosu.rules.world import Split, Unit, World
 
 FINDINGS_MAX = 200
 """Differences or later facts listed in one refusal; the rest is counted."""
@@ -68,6 +69,7 @@ class Undo:
     """States to go back to when a correction is refused after its predecessor was taken back in memory."""
 
     saved: list[tuple[Unit, tuple[Any, ...]]] = field(default_factory=list)
+    splits: list[tuple[Split, tuple[int, int, int, bool, bool]]] = field(default_factory=list)
 
     def save(self, unit: Unit) -> None:
         """Remember `unit` as it is."""
@@ -78,7 +80,10 @@ class Undo:
         """Put everything back, latest first."""
         for unit, state in reversed(self.saved):
             unit.status, unit.holder, unit.dest, unit.since, unit.last_bill, unit.notice, unit.touched = state
+        for split, inside in reversed(self.splits):
+            split.left, split.out, split.lost, split.undone, split.touched = inside
         self.saved.clear()
+        self.splits.clear()
 
 
 async def latest_revisions(conn: Connection, group: Sequence[Prepared]) -> dict[tuple[int, str], Previous]:
@@ -152,6 +157,8 @@ async def replay(conn: Connection, one: Prepared, previous: Previous) -> Movemen
         if note is not None:
             verdict, params = note["verdict"], note["params"]
             severity = "refused" if note["severity"] == "R" else "warn"
+        elif moved is not None and moved.bill_id != previous.id:
+            verdict, severity, params = "kept", "ok", {}
         elif moved is not None and moved.left_parent:
             verdict, severity, params = "taken_out", "ok", {"package": moved.left_parent}
         else:
@@ -168,6 +175,19 @@ async def replay(conn: Connection, one: Prepared, previous: Previous) -> Movemen
                 drug_id=scan.drug_id,
                 batch_id=moved.batch_id if moved else 0,
                 evidence_bill=note["evidence_bill"] if note else 0,
+            )
+        )
+    for n, asked in enumerate(one.movement.quantities):
+        note = notes.get(n)
+        results.append(
+            CodeResult(
+                raw=f"{asked.batch_no} × {asked.qty}",
+                code="",
+                verdict=note["verdict"] if note is not None else "accepted",
+                severity="refused" if note is not None else "ok",
+                params=note["params"] if note is not None else {},
+                qty=0 if note is not None else asked.qty,
+                drug_id=asked.drug_id,
             )
         )
     refused = sum(1 for r in results if not r.accepted)
@@ -201,23 +221,75 @@ async def times_before(conn: Connection, taken_back: Mapping[int, Sequence[OldLi
     return await store.bill_times(conn, sorted(ids)) if ids else {}
 
 
+def moved_on(world: World, line: OldLine) -> bool:
+    """Whether something happened to the unit after the line: a later bill, or a package taken out of it."""
+    unit = world.units[(line.drug_id, line.code)]
+    return unit.last_bill != line.bill_id or sum(world.batches_in(unit).values()) != line.qty
+
+
+def left_alone(world: World, one: Prepared, previous: Previous, old: Sequence[OldLine]) -> list[OldLine]:
+    """Lines that the correction says again just as they were and that have moved on since: they stay (R-X3).
+
+    A line is the same when type, parties and its preparation units are, and its time does not move past what
+    came later.
+    """
+    movement = one.movement
+    if movement.void or (movement.type, movement.from_org, movement.to_org) != (
+        previous.type,
+        previous.from_org,
+        previous.to_org,
+    ):
+        return []
+    codes = {scan.code for scan in one.scans if not scan.problem}
+    found = []
+    for line in old:
+        if (
+            line.code not in codes
+            or line.post == "Q"
+            or line.code in one.order.parts
+            or "D" in (line.pre, line.post)
+        ):
+            continue
+        if not moved_on(world, line):
+            continue
+        since = world.root(world.units[(line.drug_id, line.code)]).since
+        if movement.happened_at > previous.happened_at and since is not None and since < movement.happened_at:
+            continue
+        found.append(line)
+    return found
+
+
 def take_back(
-    world: World, old: Sequence[OldLine], bill_id: int, times: Mapping[int, datetime], undo: Undo
-) -> list[Line]:
-    """Reverse `old` in the world under `bill_id`; refused (`later_fact`) where a unit has moved on since."""
+    world: World,
+    old: Sequence[OldLine],
+    bill_id: int,
+    times: Mapping[int, datetime],
+    undo: Undo,
+    split_entries: Mapping[tuple[int, int, str], Sequence[splits.Entry]],
+) -> tuple[list[Line], list[splits.SplitRow]]:
+    """Reverse `old` in the world under `bill_id`; refused (`later_fact`) where a unit has moved on since.
+
+    Also the reversing entries of opened boxes.
+    """
     later: list[Finding] = []
     for line in old:
-        unit = world.units[(line.drug_id, line.code)]
-        held = sum(world.batches_in(unit).values())
-        if unit.last_bill != line.bill_id or held != line.qty:
+        if moved_on(world, line):
+            unit = world.units[(line.drug_id, line.code)]
             params = {"code": line.code, "bill": unit.last_bill}
             later.append(Finding("moved_on_since", params, line.code))
     if later:
         raise YaosuError("later_fact", {"count": len(later)}, later[:FINDINGS_MAX])
     lines = []
+    rows: list[splits.SplitRow] = []
     for line in old:
         unit = world.units[(line.drug_id, line.code)]
         undo.save(unit)
+        entries = split_entries.get((line.bill_id, line.drug_id, line.code), ())
+        split = world.splits.get(unit.key)
+        if entries and split is not None:
+            undo.splits.append((split, split.state()))
+            splits.undo(split, entries)
+            rows += [(bill_id, line.drug_id, -qty, kind, line.code) for kind, qty in entries]
         lines.append(
             Line(
                 unit=unit,
@@ -237,4 +309,4 @@ def take_back(
         unit.notice = (line.notice or None) if line.pre == "O" else None
         unit.since = times.get(line.prev_bill, unit.since)
         unit.last_bill, unit.touched = bill_id, True
-    return lines
+    return lines, rows

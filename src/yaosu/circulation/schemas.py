@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from yaosu.access.types import CleanText
-from yaosu.circulation.model import CODES_MAX, Movement
+from yaosu.circulation.model import CODES_MAX, Movement, Quantity
 from yaosu.errors import YaosuError
 from yaosu.registry.resolver import Registry
 
@@ -28,6 +29,21 @@ class ExpectedGoods(BaseModel):
     model_config = ConfigDict(extra="forbid")
     drug_id: Annotated[int, Field(ge=1, le=INT_MAX)]
     batch_no: Annotated[CleanText, Field(max_length=64)] = ""
+
+
+class UncodedGoods(BaseModel):
+    """Goods without trace codes, by product and batch (无码库)."""
+
+    model_config = ConfigDict(extra="forbid")
+    drug_id: Annotated[int, Field(ge=1, le=INT_MAX)]
+    batch_no: Annotated[Number, Field(description="生产批号")]
+    qty: Annotated[int, Field(ge=1, le=100_000_000, description="Smallest sales packages.")]
+    produced_on: date | None = Field(
+        default=None, description="生产日期; needed for a batch named the first time."
+    )
+    expires_on: date | None = Field(
+        default=None, description="有效期至; needed for a batch named the first time."
+    )
 
 
 class MovementIn(BaseModel):
@@ -94,6 +110,21 @@ class MovementIn(BaseModel):
         "reason, reason_text, executer_name, superviser_name, …",
     )
 
+    parts: Annotated[
+        dict[RawCode, Annotated[int, Field(ge=1, le=1_000_000)]], Field(max_length=CODES_MAX)
+    ] = Field(
+        default_factory=dict,
+        description="拆零: preparation units dispensed, returned or lost, by scanned text (also in `codes`).",
+    )
+    quantities: Annotated[list[UncodedGoods], Field(max_length=1000)] = Field(
+        default_factory=list,
+        description="Goods without codes: bill types 21, 22, 23, 25; `codes` stays empty.",
+    )
+    person_id: Annotated[int | None, Field(ge=1, le=2**63 - 1)] = Field(
+        default=None,
+        description="Who bought or used it, as identified before (real-name sales, narcotics).",
+    )
+
     @field_validator("header")
     @classmethod
     def _flat(cls, value: dict[str, Any]) -> dict[str, Any]:
@@ -131,6 +162,11 @@ class MovementIn(BaseModel):
             reject_all=self.reject_all,
             header={k: v for k, v in self.header.items() if v not in (None, "")},
             body=body,
+            parts=self.parts,
+            quantities=[
+                Quantity(q.drug_id, q.batch_no, q.qty, q.produced_on, q.expires_on) for q in self.quantities
+            ],
+            person=self.person_id,
         )
 
 
@@ -168,6 +204,7 @@ class CheckContext(BaseModel):
     from_org: OrgRef = None
     to_org: OrgRef = None
     notice: str = ""
+    parts: dict[str, int] = Field(default_factory=dict)
 
 
 class CheckIn(BaseModel):

@@ -5,23 +5,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from yaosu.access.visibility import visible
 from yaosu.circulation import store_read as reads
-from yaosu.circulation.apply import code_result, load_world
+from yaosu.circulation.answers import code_result
+from yaosu.circulation.apply import apply_group
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.evidence import add_evidence
+from yaosu.circulation.load import load_limits, load_world
 from yaosu.circulation.model import CodeResult, Movement, MovementResult
-from yaosu.circulation.prepare import prepare, scans_of
+from yaosu.circulation.prepare import parts_of, prep_units, prepare, scans_of
 from yaosu.db.engine import Connection, Pool
 from yaosu.errors import YaosuError
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import submittable
 from yaosu.rules.judge import Order, examine
 from yaosu.rules.world import World
+from yaosu.stops.service import count_hits, version_of
 from yaosu.subject import Subject
 
 if TYPE_CHECKING:
@@ -71,7 +75,60 @@ async def void(
         raise YaosuError("not_found", {"what": "单据" if subject.lang == "zh" else "Bill"})
     if row["status"] == "V":
         raise YaosuError("bill_is_void", {"bill_no": row["bill_no"]})
-    movement = Movement(
+    movement = void_of(dict(row), reason, body)
+    return await submit(pool, committer, registry, subject, movement)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a correction or void would do, without doing it (R-X3)."""
+
+    result: MovementResult | None
+    """The answer it would get, with what is kept, taken back and added; None when it would be refused."""
+    error: YaosuError | None
+    """Why it would be refused, with the later facts in the way."""
+
+    @property
+    def added(self) -> list[CodeResult]:
+        """Codes that were not on the revision before, with their verdicts."""
+        if self.result is None:
+            return []
+        before = {k.code for k in self.result.kept} | set(self.result.taken_back)
+        return [r for r in self.result.results if r.code not in before]
+
+    @property
+    def removed(self) -> list[str]:
+        """Codes of the revision before that the new one no longer moves."""
+        if self.result is None:
+            return []
+        after = {r.code for r in self.result.results if r.accepted}
+        return [code for code in self.result.taken_back if code not in after]
+
+
+async def preview(
+    pool: Pool, registry: Registry, batches: BatchCache, subject: Subject, movement: Movement
+) -> Preview:
+    """What `submit` would do with a correction or void now: the real thing, rolled back.
+
+    Refused like `submit` for rights and header; what later facts forbid is the preview's `error`.
+    """
+    subject.require("bill.correct")
+    prepared = await prepare(pool, registry, subject, movement)
+    async with pool.acquire() as conn:
+        trial = conn.transaction()
+        await trial.start()
+        try:
+            (outcome,) = await apply_group(conn, [prepared], batches, lock=True)
+        finally:
+            await trial.rollback()
+    if isinstance(outcome, YaosuError):
+        return Preview(None, outcome)
+    return Preview(outcome, None)
+
+
+def void_of(row: Mapping[str, Any], reason: str, body: bytes) -> Movement:
+    """The movement that takes a bill back, from its head."""
+    return Movement(
         type=row["type"],
         bill_no=row["bill_no"],
         owner=row["owner"],
@@ -87,7 +144,6 @@ async def void(
         header={"void_reason": reason},
         body=body,
     )
-    return await submit(pool, committer, registry, subject, movement)
 
 
 async def check(
@@ -112,7 +168,10 @@ async def check(
     if movement.notice:
         rows = await conn.fetch(reads.NOTICE_BY_NUMBER, movement.owner, movement.notice, movement.from_org)
         notice = rows[0]["bill_id"] if rows else 0
+    parts = parts_of(movement, kind, scans)
     world = await load_world(conn, keys, containers, batches, lock=False)
+    sold = kind.kind == "give_back"
+    await load_limits(conn, world, batches, await version_of(conn), sold=sold)
     order = Order(
         type=kind,
         owner=movement.owner,
@@ -120,8 +179,13 @@ async def check(
         to=movement.to_org or 0,
         sender=(movement.from_org or 0) if kind.by_dest else 0,
         notice=notice,
+        parts=parts,
+        prep_units=prep_units(registry, scans) if parts or kind.kind == "open" else {},
     )
-    results = [code_result(v) for v in examine(world, order, scans)]
+    verdicts = examine(world, order, scans)
+    # a scan at the station is refused as a bill would be, and counts as the first one that was (R-X7)
+    await count_hits(conn, [(v.stop.id, movement.owner, v.scan.code) for v in verdicts if v.stop is not None])
+    results = [code_result(v) for v in verdicts]
     for n, one in enumerate(results):
         # of what is refused, only what lies open on the package itself: product and quantity
         units = world.rows_of.get(one.code)

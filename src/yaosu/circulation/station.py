@@ -40,6 +40,7 @@ async def check_answer(
         from_org=org_id(registry, "from_org", context.from_org),
         to_org=org_id(registry, "to_org", context.to_org),
         notice=context.notice[:64].replace("\x00", ""),
+        parts=context.parts,
     )
     results, world = await service.check(conn, registry, batches, subject, movement)
     answers = []

@@ -66,3 +66,23 @@ WHERE org = $1 AND code = ANY($2::text[]) AND closed_at IS NULL AND bill_id <> $
 CLOSE_OF_BILL = """
 UPDATE quarantine SET closed_at = now(), closed_bill = $2, disposition = 'taken_back'
 WHERE bill_id = $1 AND closed_at IS NULL"""
+
+# Taking back the bill by which goods left quarantine puts them there again.
+REOPEN_QUARANTINE = """
+UPDATE quarantine SET closed_at = NULL, closed_bill = NULL, disposition = '' WHERE closed_bill = $1"""
+
+# A correction withdrew part of what was announced.
+REDUCE_NOTICE_LINES = """
+UPDATE notice_line n SET expected = n.expected - v.qty
+FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) AS v(bill_id, drug_id, batch_id, qty)
+WHERE n.drug_id = v.drug_id AND n.bill_id = v.bill_id AND n.batch_id = v.batch_id"""
+REDUCE_NOTICES = """
+UPDATE notice n SET expected = s.expected
+FROM (SELECT bill_id, sum(expected) AS expected FROM notice_line WHERE bill_id = ANY($1::bigint[]) GROUP BY bill_id) s
+WHERE n.bill_id = s.bill_id AND n.bill_id = ANY($1::bigint[])"""
+
+# Goods in dispute stay where they are (R-B4); one case at a time.
+HOLD = """
+UPDATE quarantine SET held_by = $3, held_case = $4
+WHERE org = $1 AND id = ANY($2::bigint[]) AND closed_at IS NULL AND (held_by IS NULL OR held_by = $3) RETURNING id"""
+LET_GO = "UPDATE quarantine SET held_by = NULL, held_case = '' WHERE held_by = $1 RETURNING id"

@@ -11,15 +11,20 @@ from operator import itemgetter
 from typing import Any
 
 from yaosu.db.engine import Connection
+from yaosu.rules.states import BELOW_NOTHING
 from yaosu.rules.world import Unit
 
-# Latest revision of each (owner, bill number) asked about: for idempotency and revisions (D8).
+# Latest revision of each (owner, bill number) asked about: for idempotency and revisions (D8). The first statement of
+# a group: it also takes the shared side of the lock that placing a stop takes alone (yaosu.stops.store), so that a
+# stop in force is never overlooked by a bill that commits after it.
 LATEST_REVISIONS = """
+WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(7295461002) IS NOT NULL AS passed)
 SELECT DISTINCT ON (b.owner, b.bill_no)
     b.id, b.owner, b.bill_no, b.revision, b.status, b.content_hash, b.type, b.from_org, b.to_org,
     b.happened_at, b.recorded_at, b.flags, b.qty, b.leaf, b.lines, b.refused, b.drug_ids
 FROM unnest($1::int[], $2::text[]) AS a(owner, bill_no)
 JOIN bill b ON b.owner = a.owner AND b.bill_no = a.bill_no AND b.revision > 0
+WHERE (SELECT passed FROM gate)
 ORDER BY b.owner, b.bill_no, b.revision DESC"""
 
 # Read the asked units. The order (level, product, code) is the same for every bill that locks, so two bills that
@@ -57,7 +62,8 @@ JOIN container_batch c ON c.drug_id = a.drug_id AND c.code = a.code"""
 BATCHES = "SELECT id, drug_id, batch_no, expires_on FROM batch WHERE id = ANY($1::int[]) AND drug_id = ANY($2::int[])"
 
 # Bill ids are taken after the locks, so that along one unit's life they rise.
-NEXT_IDS = "SELECT nextval('bill_id_seq') FROM generate_series(1, $1::int)"
+NEXT_IDS = """
+SELECT nextval('bill_id_seq'), (SELECT version FROM stop_version) FROM generate_series(1, $1::int)"""
 
 # Write the changed units back, provided nobody changed them since they were read: `was` and `was_qty` are what
 # the judge saw. Everything a verdict depends on is written by it (taking a package out changes every package
@@ -108,9 +114,15 @@ ON CONFLICT (drug_id, batch_id, org, status) DO UPDATE SET qty = b.qty + exclude
 RETURNING b.drug_id, b.batch_id, b.org, b.status, b.qty"""
 
 # What a void or correction takes back: the units of the bill it replaces.
+# Lines that it left with the revision before it are its own too.
 LINES_OF = """
 SELECT drug_id, code, batch_id, qty, pre, post, pre_holder, pre_dest, prev_bill, bill_id, notice, left_parent
-FROM bill_line WHERE bill_id = $1 AND drug_id = ANY($2::int[])"""
+FROM bill_line WHERE bill_id = $1 AND drug_id = ANY($2::int[])
+UNION ALL
+SELECT l.drug_id, l.code, l.batch_id, l.qty, l.pre, l.post, l.pre_holder, l.pre_dest, l.prev_bill, l.bill_id, l.notice,
+    l.left_parent
+FROM bill_kept k JOIN bill_line l ON l.drug_id = k.drug_id AND l.bill_id = k.from_bill AND l.code = k.code
+WHERE k.bill_id = $1"""
 
 # Business time of earlier events: a unit put back takes the time of the event it goes back to.
 BILL_TIMES = "SELECT id, happened_at FROM bill WHERE id = ANY($1::bigint[])"
@@ -120,6 +132,48 @@ SET_BILL_STATUS = "UPDATE bill SET status = $2 WHERE id = ANY($1::bigint[])"
 # What was said of codes, to answer a repeated submission with the same words.
 NOTES_OF = """
 SELECT n, evidence_bill, severity, quarantined, code, raw, verdict, params FROM bill_note WHERE bill_id = $1"""
+
+# Goods in quarantine that an open case holds there.
+HELD = """
+SELECT drug_id, code, held_case FROM quarantine
+WHERE code = ANY($1::text[]) AND closed_at IS NULL AND moved AND held_by IS NOT NULL"""
+
+# Opened boxes, and what bills did to them.
+SPLITS = """
+SELECT s.drug_id, s.code, s.org, s.total, s.unit_left, s.unit_out, s.unit_lost, s.opened_bill, s.opened_at, s.use_before
+FROM unnest($1::int[], $2::text[]) AS a(drug_id, code) JOIN split_pack s ON s.drug_id = a.drug_id AND s.code = a.code"""
+SPLIT_ENTRIES_OF = (
+    "SELECT bill_id, drug_id, code, kind, qty FROM split_entry WHERE bill_id = ANY($1::bigint[])"
+)
+SPLIT_ENTRY_COLUMNS = ("bill_id", "drug_id", "qty", "kind", "code")
+DELETE_SPLITS = """
+DELETE FROM split_pack s USING unnest($1::int[], $2::text[]) AS a(drug_id, code)
+WHERE s.drug_id = a.drug_id AND s.code = a.code"""
+UPSERT_SPLITS = """
+INSERT INTO split_pack (drug_id, code, batch_id, org, total, unit_left, unit_out, unit_lost, opened_bill, opened_at,
+    use_before)
+SELECT * FROM unnest($1::int[], $2::text[], $3::int[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[],
+    $9::bigint[], $10::timestamptz[], $11::timestamptz[])
+ON CONFLICT (drug_id, code) DO UPDATE SET org = excluded.org, unit_left = excluded.unit_left,
+    unit_out = excluded.unit_out, unit_lost = excluded.unit_lost, opened_bill = excluded.opened_bill,
+    opened_at = excluded.opened_at, use_before = excluded.use_before"""
+
+# Uncoded stock: the accounts a group draws on, locked in key order, and the batches it names.
+UNCODED_BALANCES = """
+SELECT drug_id, batch_id, org, qty FROM balance
+WHERE status = 'U' AND org = ANY($1::int[]) AND drug_id = ANY($2::int[])
+ORDER BY drug_id, batch_id, org, status FOR NO KEY UPDATE"""
+NAMED_BATCHES = """
+SELECT b.drug_id, b.batch_no, b.id, b.expires_on FROM unnest($1::int[], $2::text[]) AS a(drug_id, batch_no)
+JOIN batch b ON b.drug_id = a.drug_id AND b.batch_no = a.batch_no"""
+INSERT_BATCH = """
+INSERT INTO batch (drug_id, batch_no, maker, produced_on, expires_on) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (drug_id, batch_no) DO UPDATE SET batch_no = excluded.batch_no RETURNING id, expires_on"""
+UNCODED_ENTRIES_OF = """
+SELECT drug_id, batch_id, from_org, from_status, to_org, to_status, qty FROM entry
+WHERE bill_id = $1 AND drug_id = ANY($2::int[]) AND (from_status IN ('U', 'W') OR to_status IN ('U', 'W'))"""
+
+KEPT_COLUMNS = ("bill_id", "drug_id", "from_bill", "code")
 
 # Bills that explain a refusal.
 EVIDENCE = """
@@ -233,13 +287,14 @@ async def post_balances(conn: Connection, deltas: Sequence[tuple[int, int, int, 
         return
     rows = await conn.fetch(UPSERT_BALANCES, *(list(column) for column in zip(*deltas, strict=True)))
     for row in rows:
-        if row["qty"] < 0 and row["status"] != "P":
+        if row["qty"] < 0 and row["status"] not in BELOW_NOTHING:
             raise LedgerError(f"account {tuple(row)} below nothing")
 
 
-async def next_ids(conn: Connection, count: int) -> list[int]:
-    """`count` new bill ids."""
-    return [row[0] for row in await conn.fetch(NEXT_IDS, count)]
+async def next_ids(conn: Connection, count: int) -> tuple[list[int], int]:
+    """`count` new bill ids (at least one), and the version of the stops in force now."""
+    rows = await conn.fetch(NEXT_IDS, count)
+    return [row[0] for row in rows], rows[0][1]
 
 
 async def bill_times(conn: Connection, ids: Sequence[int]) -> dict[int, datetime]:

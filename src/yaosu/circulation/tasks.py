@@ -12,12 +12,13 @@ import procrastinate
 import structlog
 
 from yaosu.circulation import store_job as store
-from yaosu.circulation.apply import apply_group, pack_bodies, unpack_body
+from yaosu.circulation.apply import apply_group
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.model import MovementResult
 from yaosu.circulation.prepare import prepare
 from yaosu.circulation.schemas import LargeMovementIn
 from yaosu.circulation.store_write import INSERT_SUBMISSION, ConflictError
+from yaosu.circulation.write import pack_bodies, unpack_body
 from yaosu.db.engine import Connection, connect
 from yaosu.db.jobs import Watch, queue
 from yaosu.errors import YaosuError

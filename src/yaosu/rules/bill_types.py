@@ -23,6 +23,9 @@ Kind = Literal[
     "rework",
     "hold",
     "release",
+    "open",
+    "split_loss",
+    "uncoded",
 ]
 
 
@@ -52,6 +55,19 @@ class BillType:
     """Code list of the reason field, empty when free."""
     categories: frozenset[str]
     """Product categories it is for; empty: all."""
+    stopped: bool = False
+    """Whether goods under a recall or lock may be moved so: back, aside or out of the world (R-E4)."""
+    parts: str = ""
+    """What preparation units named for a code mean: dispense, return, loss; empty: none may be named (R-C9)."""
+    uncoded: tuple[str, str] | None = None
+    """Ledger accounts that quantities without codes go from and to, e.g. W to U (R-C8)."""
+    supplement: bool = False
+    """Codes arrive for goods that are in the uncoded stock: the same quantity leaves it (R-D1)."""
+
+    @property
+    def by_quantity(self) -> bool:
+        """Whether it moves quantities instead of codes."""
+        return self.kind == "uncoded"
 
     def label(self, lang: str) -> str:
         """Name in the reader's language."""
@@ -79,6 +95,10 @@ def bill_types() -> Mapping[int, BillType]:
             expired=bool(row.get("expired", False)),
             reasons=row.get("reasons", ""),
             categories=frozenset(row.get("categories", ())),
+            stopped=bool(row.get("stopped", False)),
+            parts=row.get("parts", ""),
+            uncoded=tuple(row["uncoded"]) if "uncoded" in row else None,
+            supplement=bool(row.get("supplement", False)),
         )
     return found
 

@@ -11,11 +11,11 @@ content in one bill), then what the unit is, then what it is to the caller (see 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from yaosu.rules.bill_types import BillType
-from yaosu.rules.world import Unit, World
+from yaosu.rules.world import Split, Stop, Unit, World
 
 
 @dataclass(slots=True)
@@ -59,6 +59,12 @@ class Order:
     rejects: frozenset[str] = frozenset()
     reject_batches: frozenset[str] = frozenset()
     reject_all: bool = False
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """Preparation units named for a code (拆零, R-C9)."""
+    prep_units: Mapping[int, int] = field(default_factory=dict)
+    """Preparation units in one smallest package, by product, where the bill opens or splits packages."""
+    opened_life: Mapping[int, timedelta] = field(default_factory=dict)
+    """How long an opened box of a product may be used, where that is limited."""
 
 
 @dataclass(slots=True)
@@ -77,6 +83,11 @@ class Verdict:
     units: tuple[Unit, ...] = ()
     quarantined: bool = False
     rejected: bool = False
+    stop: Stop | None = None
+    """The recall, lock or suspension that refused it."""
+    qty: int = 0
+    """Smallest packages, where no unit says it: goods without codes, and what a correction leaves alone."""
+    batch_id: int = 0
 
     @property
     def accepted(self) -> bool:
@@ -99,6 +110,10 @@ class Line:
     left_parent: str
     contents: dict[int, int]
     """Smallest packages by batch."""
+    part: int = 0
+    """Preparation units dispensed, returned or lost by this line; 0: the package moved as a whole."""
+    opened: int = 0
+    """Preparation units of the box when this line opened it; 0: it did not."""
 
     @property
     def qty(self) -> int:
@@ -111,7 +126,16 @@ def examine(world: World, order: Order, scans: Sequence[Scan]) -> list[Verdict]:
     kind = order.type
     pre, by_dest, owner = kind.pre, kind.by_dest, order.owner
     # the common case, decided in one look: an outermost package of one batch, with nothing stated about the goods
-    simple = not (order.expected or order.rejects or order.reject_batches or order.reject_all)
+    simple = not (
+        order.expected
+        or order.rejects
+        or order.reject_batches
+        or order.reject_all
+        or order.parts
+        or kind.kind in _SPLITTING
+        or world.held
+    )
+    stops = bool(world.stop_batches or world.stop_codes)
     notice, sender = order.notice, order.sender
     allow_expired = kind.expired
     rows_of, batches, when = world.rows_of, world.batches, order.happened_at
@@ -147,6 +171,8 @@ def examine(world: World, order: Order, scans: Sequence[Scan]) -> list[Verdict]:
             and unit.qty > 0
             and unit.batch_id
             and (allow_expired or batches[unit.batch_id].expires_at > when)
+            and (not stops or world.stop_of(unit, owner) is None)
+            and unit.status != "D"
         ):
             late = unit.since is not None and when < unit.since
             verdicts.append(
@@ -182,11 +208,26 @@ def _examine_fully(
 def _examine_row(world: World, order: Order, scan: Scan, unit: Unit) -> Verdict:
     root = world.root(unit)
     reason = _state_reason(order, root)
+    receiving = order.type.kind == "receive"
+    if not order.type.stopped:
+        stop = world.stop_of(unit, order.owner)
+        # a suspension is the owner's word about its own goods; a recall concerns everybody who has the box in hand
+        if stop is not None and not (reason and stop.kind == "suspension"):
+            verdict = _STOPPED[stop.kind]
+            return Verdict(
+                scan, verdict, "refused", stop.params, 0, quarantined=receiving and not reason, stop=stop
+            )
     if reason:
         return Verdict(scan, reason, "refused", {"holder": root.holder or 0}, root.last_bill)
     if unit.qty == 0:
         return Verdict(scan, "package_empty", "refused", {}, unit.last_bill)
-    receiving = order.type.kind == "receive"
+    case = world.held.get(root.key)
+    if case is not None:
+        return Verdict(scan, "exception_open", "refused", {"case": case}, root.last_bill)
+    if order.parts or order.type.kind in _SPLITTING:
+        refusal = _split_reason(world, order, scan, unit, root)
+        if refusal is not None:
+            return refusal
     facts = [world.batches[b] for b in world.batches_in(unit)]
     if receiving and _rejected(order, unit, [f.batch_no for f in facts]):
         return Verdict(scan, "rejected_by_you", "warn", rejected=True)
@@ -216,6 +257,73 @@ def _examine_row(world: World, order: Order, scan: Scan, unit: Unit) -> Verdict:
     return Verdict(scan)
 
 
+_STOPPED = {"recall": "recalled", "lock": "locked", "suspension": "suspended"}
+_SPLITTING = frozenset({"use", "give_back", "open", "split_loss"})
+"""Kinds of bills that look at what is left of an opened box."""
+
+
+def _split_reason(world: World, order: Order, scan: Scan, unit: Unit, root: Unit) -> Verdict | None:
+    """Why an opened box, or a part of a box, cannot move so; None when it can (R-C9)."""
+    part = order.parts.get(scan.code, 0)
+    split = world.split_of(unit)
+    if not part and order.type.kind != "open":
+        if split is None:
+            return None
+        return Verdict(scan, "opened_name_parts", "refused", {"left": split.left}, unit.last_bill)
+    prep = split.total if split is not None else order.prep_units.get(unit.drug_id, 1)
+    if unit.level != 1 or prep < 2:
+        return Verdict(scan, "split_not_possible", "refused", {"level": unit.level}, 0)
+    if order.type.kind == "open":
+        return None
+    means = order.type.parts
+    if split is None:
+        if root.status == "S":
+            # it was sold whole, so no part of it is out
+            return Verdict(
+                scan, "split_return_too_much", "refused", {"asked": part, "out": 0}, unit.last_bill
+            )
+        if part > prep:
+            return Verdict(scan, "split_not_enough", "refused", {"asked": part, "left": prep}, unit.last_bill)
+        return None
+    if means == "return" and part > split.out:
+        params: dict[str, object] = {"asked": part, "out": split.out}
+        return Verdict(scan, "split_return_too_much", "refused", params, unit.last_bill)
+    if means != "return" and part > split.left:
+        params = {"asked": part, "left": split.left}
+        return Verdict(scan, "split_not_enough", "refused", params, unit.last_bill)
+    if means == "dispense" and split.use_before is not None and order.happened_at >= split.use_before:
+        params = {"opened": split.opened_at.date().isoformat(), "until": split.use_before.date().isoformat()}
+        return Verdict(scan, "split_opened_too_long", "refused", params, split.opened_bill)
+    return None
+
+
+def _split(world: World, order: Order, unit: Unit, part: int, bill_id: int) -> tuple[str, int]:
+    """Carry out what a line does to the inside of a box: its status afterwards, and what an opening opened."""
+    split = world.split_of(unit)
+    opened = 0
+    if split is None:
+        total = order.prep_units[unit.drug_id]
+        life = order.opened_life.get(unit.drug_id)
+        until = order.happened_at + life if life is not None else None
+        split = Split(total, total, 0, 0, order.owner, bill_id, order.happened_at, until)
+        world.splits[unit.key] = split
+        opened = total
+    means = order.type.parts
+    if means == "dispense":
+        split.left -= part
+        split.out += part
+    elif means == "return":
+        split.left += part
+        split.out -= part
+    elif means == "loss":
+        split.left -= part
+        split.lost += part
+    split.touched = True
+    assert min(split.left, split.out, split.lost) >= 0, "more came out of a box than was in it"
+    assert split.left + split.out + split.lost == split.total
+    return ("D" if split.left else "S"), opened
+
+
 def _rejected(order: Order, unit: Unit, batch_nos: Sequence[str]) -> bool:
     return (
         order.reject_all
@@ -233,9 +341,11 @@ _WITH_OTHER = {
     "C": "cancelled",
     "X": "destroyed",
     "N": "disabled",
+    "D": "opened_elsewhere",
 }
 _WITH_SELF = {
     "A": "not_stocked_in",
+    "D": "opened",
     "I": "already_in_stock",
     "Q": "in_quarantine",
     "O": "already_shipped",
@@ -263,7 +373,7 @@ def _state_reason(order: Order, root: Unit) -> str:
         return "not_received_yet"
     if root.holder != order.owner:
         return _WITH_OTHER[status]
-    if order.type.kind == "give_back" and status in "AIQ":
+    if order.type.kind == "give_back" and status in "AIQD":
         return "not_sold"
     return _WITH_SELF[status]
 
@@ -273,9 +383,11 @@ def carry_out(world: World, order: Order, verdicts: Sequence[Verdict], bill_id: 
     kind = order.type
     owner, when = order.owner, order.happened_at
     post, post_dest = kind.post, (order.to if kind.post == "O" else None)
+    splitting = bool(order.parts) or kind.kind in ("open", "release")
     lines: list[Line] = []
     for verdict in verdicts:
         for unit in verdict.units:
+            part = opened = 0
             prev_bill = unit.last_bill
             root = unit if unit.parent is None else world.root(unit)
             pre, pre_holder, pre_dest = root.status or "", root.holder or 0, root.dest or 0
@@ -286,8 +398,15 @@ def carry_out(world: World, order: Order, verdicts: Sequence[Verdict], bill_id: 
             elif verdict.quarantined:
                 unit.status, unit.holder, unit.dest, unit.notice = "Q", owner, None, None
             else:
-                unit.status, unit.holder, unit.dest = post, owner, post_dest
-                unit.notice = bill_id if post == "O" else None
+                after = post
+                if splitting:
+                    part = order.parts.get(unit.code, 0)
+                    if part or kind.kind == "open":
+                        after, opened = _split(world, order, unit, part, bill_id)
+                    elif kind.kind == "release" and (split := world.split_of(unit)) is not None:
+                        after = "D" if split.left else "S"
+                unit.status, unit.holder, unit.dest = after, owner, post_dest
+                unit.notice = bill_id if after == "O" else None
             unit.since, unit.last_bill, unit.touched = when, bill_id, True
             lines.append(
                 Line(
@@ -301,6 +420,8 @@ def carry_out(world: World, order: Order, verdicts: Sequence[Verdict], bill_id: 
                     notice_bill,
                     left,
                     {unit.batch_id: unit.qty} if unit.batch_id else world.batches_in(unit),
+                    part,
+                    opened,
                 )
             )
     return lines

@@ -198,6 +198,11 @@ class World:
             return {unit.batch_id: unit.qty}
         return {b: q for b, q in self.container_batches.get(unit.key, {}).items() if q > 0}
 
+    def split_of(self, unit: Unit) -> Split | None:
+        """What is left of an opened box; None when it is whole."""
+        split = self.splits.get(unit.key)
+        return None if split is None or split.undone else split
+
     def stop_of(self, unit: Unit, owner: int) -> Stop | None:
         """The stop that forbids `owner` to move `unit`; None when there is none."""
         if self.stop_codes:

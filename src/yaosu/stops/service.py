@@ -146,6 +146,12 @@ class Memory:
         return {**more, **self.codes}
 
 
+async def version_of(conn: Connection) -> int:
+    """The version of the stops in force now."""
+    found: int = await conn.fetchval(store.VERSION)
+    return found
+
+
 async def of_batches(conn: Connection, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Stop]:
     """The first stop in force on each of the batches (product, batch) that everybody is bound by."""
     memory = Memory()

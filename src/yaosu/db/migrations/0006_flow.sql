@@ -74,6 +74,7 @@ CREATE INDEX split_entry_bill ON split_entry (bill_id);
 
 -- Goods in dispute do not leave quarantine until the case closes (R-B4).
 ALTER TABLE quarantine ADD COLUMN held_by bigint;
+ALTER TABLE quarantine ADD COLUMN held_case text NOT NULL DEFAULT '';  -- the case's number, for the refusal's words
 CREATE INDEX quarantine_held ON quarantine (held_by) WHERE held_by IS NOT NULL;
 
 -- A correction leaves alone what moved on since and what it says just as before: these lines stay with the earlier

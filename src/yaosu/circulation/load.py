@@ -1,0 +1,75 @@
+"""The part of the world a group of bills touches: units and what is around them, batches, stops, opened boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from yaosu.circulation import splits
+from yaosu.circulation import store_write as store
+from yaosu.circulation.cache import BatchCache
+from yaosu.db.engine import Connection
+from yaosu.rules.world import World
+
+
+async def load_world(
+    conn: Connection,
+    keys: Sequence[tuple[int, str]],
+    containers: Sequence[str],
+    batches: BatchCache,
+    *,
+    lock: bool,
+) -> World:
+    """The units of `keys` and everything around them, locked lowest level first."""
+    world = World()
+    wanted = dict.fromkeys(keys)
+    if containers:
+        for row in await conn.fetch(store.CONTAINERS, list(containers)):
+            wanted.update(dict.fromkeys((drug_id, row["code"]) for drug_id in row["drug_ids"]))
+    missing = list(wanted)
+    while missing:
+        found = await store.read_units(conn, missing, lock=lock)
+        for unit in found:
+            world.add(unit)
+        missing = list(
+            {
+                (u.drug_id, u.parent)
+                for u in found
+                if u.parent is not None and (u.drug_id, u.parent) not in world.units
+            }
+        )
+    mixed = [u.key for u in world.units.values() if not u.batch_id]
+    if mixed:
+        rows = await conn.fetch(store.CONTAINER_BATCHES, [k[0] for k in mixed], [k[1] for k in mixed])
+        for row in rows:
+            world.container_batches.setdefault((row["drug_id"], row["code"]), {})[row["batch_id"]] = row[
+                "qty"
+            ]
+    needed: dict[int, int] = {u.batch_id: u.drug_id for u in world.units.values() if u.batch_id}
+    for (drug_id, _), held in world.container_batches.items():
+        needed.update(dict.fromkeys(held, drug_id))
+    world.batches = await batches.get(conn, needed)
+    return world
+
+
+async def load_limits(
+    conn: Connection, world: World, batches: BatchCache, version: int, *, sold: bool = False
+) -> None:
+    """What may forbid moving the units: stops in force, holds of open cases; and the insides of opened boxes.
+
+    `version` is the stops' version as read in this transaction; `sold` that boxes already used up matter too
+    (returns, corrections). Asks nothing where nothing of the kind is about.
+    """
+    stops = batches.stops
+    await stops.at(conn, version)
+    world.stop_batches = stops.batches
+    if stops.codes:
+        outer = [u.key for u in world.units.values() if u.level > 1]
+        world.stop_codes = await stops.around(conn, outer) if outer else stops.codes
+    quarantined = [u.key for u in world.units.values() if u.status == "Q"]
+    if quarantined:
+        rows = await conn.fetch(store.HELD, [k[1] for k in quarantined])
+        world.held = {(r["drug_id"], r["code"]): r["held_case"] for r in rows}
+    statuses = ("D", "Q", "S") if sold else ("D", "Q")
+    opened = [u.key for u in world.units.values() if u.level == 1 and u.status in statuses]
+    if opened:
+        world.splits = await splits.load(conn, opened)

@@ -1,0 +1,86 @@
+"""One bill that will be written: judged, not yet stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from yaosu.circulation.model import Flag, Kept, MovementResult, Prepared
+from yaosu.errors import YaosuError
+from yaosu.rules.judge import Line, Transfer, Verdict
+
+Outcome = MovementResult | YaosuError
+
+
+class Posting:
+    """One bill that will be written: its rows, judged but not yet stored."""
+
+    __slots__ = (
+        "bill_id",
+        "checks",
+        "content_hash",
+        "flags",
+        "kept",
+        "kept_notices",
+        "leaf",
+        "lines",
+        "notice_bill",
+        "prepared",
+        "replaces",
+        "result",
+        "revision",
+        "split_rows",
+        "status",
+        "taken_back",
+        "transfers",
+        "verdicts",
+    )
+
+    def __init__(
+        self, prepared: Prepared, bill_id: int, lines: list[Line], verdicts: Sequence[Verdict]
+    ) -> None:
+        self.prepared = prepared
+        self.bill_id = bill_id
+        self.lines = lines
+        self.verdicts = verdicts
+        self.revision = prepared.movement.revision
+        self.status = "A"
+        self.flags = prepared.flags
+        self.replaces: int | None = None
+        self.notice_bill: int | None = prepared.order.notice or None
+        self.content_hash = prepared.content_hash
+        self.leaf = b""
+        self.checks: list[dict[str, object]] = []
+        self.result: MovementResult | None = None
+        self.transfers: dict[Transfer, int] = {}
+        """What moves in the ledger beside the lines: goods without codes."""
+        self.split_rows: list[tuple[int, int, int, str, str]] = []
+        """Entries of opened boxes beside those of the lines."""
+        self.kept: list[Kept] = []
+        """Lines of the revision before that stay as they are."""
+        self.kept_notices: dict[tuple[int, str], int] = {}
+        self.taken_back: list[str] = []
+
+    @property
+    def qty(self) -> int:
+        """Smallest packages the bill moves: units, goods without codes, and what a correction leaves alone."""
+        moved = sum(line.qty for line in self.lines)
+        if self.prepared.kind.by_quantity:
+            moved += sum(self.transfers.values())
+        return moved + sum(kept.qty for kept in self.kept if not self.is_reversal)
+
+    @property
+    def count(self) -> int:
+        """Accepted codes, or accepted lines of goods without codes."""
+        own = len(self.transfers) if self.prepared.kind.by_quantity else len(self.lines)
+        return own + (0 if self.is_reversal else len(self.kept))
+
+    @property
+    def is_reversal(self) -> bool:
+        """Whether it takes a revision back."""
+        return bool(self.flags & Flag.REVERSAL)
+
+    @property
+    def drug_ids(self) -> list[int]:
+        """Products it touches."""
+        found = {line.unit.drug_id for line in self.lines} | {key[0] for key in self.transfers}
+        return sorted(found | {kept.drug_id for kept in self.kept})

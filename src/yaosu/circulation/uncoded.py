@@ -1,0 +1,187 @@
+"""Goods without codes on the write path: quantities by product and batch in the same ledger (无码库, R-C8, R-D1).
+
+Accounts: U stock without codes, T sold or settled, W the outside world (contra account, may be below nothing). When
+codes arrive for such goods (type 24), units come in and the same quantity leaves U.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from yaosu.circulation import store_write as store
+from yaosu.circulation.model import Prepared, Quantity
+from yaosu.db.engine import Connection
+from yaosu.errors import Finding, YaosuError
+from yaosu.registry.model import Product
+from yaosu.rules.judge import Scan, Transfer, Verdict
+
+Account = tuple[int, int, int]
+"""(product, batch, organisation)"""
+
+
+@dataclass
+class Books:
+    """What the group may draw on: uncoded stock by account, and the batches named."""
+
+    have: dict[Account, int] = field(default_factory=dict)
+    batches: dict[tuple[int, str], tuple[int, date]] = field(default_factory=dict)
+    """(batch id, expiry) by product and batch number."""
+
+
+@dataclass(slots=True)
+class Moved:
+    """What one bill does to the accounts."""
+
+    verdicts: list[Verdict] = field(default_factory=list)
+    transfers: dict[Transfer, int] = field(default_factory=dict)
+
+    def add(self, one: Transfer, qty: int) -> None:
+        """One more transfer."""
+        self.transfers[one] = self.transfers.get(one, 0) + qty
+
+
+def concerned(one: Prepared) -> bool:
+    """Whether the bill touches uncoded stock."""
+    return one.kind.uncoded is not None
+
+
+async def load(conn: Connection, group: Sequence[Prepared]) -> Books:
+    """The books that `group` needs, locked; empty where no bill concerns them."""
+    books = Books()
+    group = [one for one in group if concerned(one)]
+    if not group:
+        return books
+    named = sorted({(q.drug_id, q.batch_no) for one in group for q in one.movement.quantities})
+    drug_ids = {d for d, _ in named} | {d for one in group for d, _ in one.keys}
+    owners = {one.movement.owner for one in group}
+    if named:
+        rows = await conn.fetch(store.NAMED_BATCHES, [d for d, _ in named], [b for _, b in named])
+        books.batches = {(r["drug_id"], r["batch_no"]): (r["id"], r["expires_on"]) for r in rows}
+    await more(conn, books, owners, drug_ids)
+    return books
+
+
+async def more(conn: Connection, books: Books, owners: set[int], drug_ids: set[int]) -> None:
+    """Balances of further products, e.g. those of a bill that is taken back."""
+    for r in await conn.fetch(store.UNCODED_BALANCES, sorted(owners), sorted(drug_ids)):
+        books.have.setdefault((r["drug_id"], r["batch_id"], r["org"]), r["qty"])
+
+
+async def judge(conn: Connection, books: Books, one: Prepared) -> Moved:
+    """A verdict for each quantity, in order, and what the accepted ones move. Changes `books`."""
+    moved = Moved()
+    assert one.kind.uncoded is not None
+    source, target = one.kind.uncoded
+    owner = one.movement.owner
+    for n, asked in enumerate(one.movement.quantities):
+        scan = Scan(n, f"{asked.batch_no} × {asked.qty}", "", asked.drug_id)
+        refusal = await _refusal(conn, books, one, asked, source)
+        if refusal is not None:
+            moved.verdicts.append(Verdict(scan, refusal.code, "refused", refusal.params))
+            continue
+        batch_id, _ = books.batches[(asked.drug_id, asked.batch_no)]
+        account = (asked.drug_id, batch_id, owner)
+        held = books.have.get(account, 0)
+        books.have[account] = held + (asked.qty if target == "U" else -asked.qty)
+        moved.add((asked.drug_id, batch_id, owner, source, owner, target), asked.qty)
+        moved.verdicts.append(Verdict(scan, qty=asked.qty, batch_id=batch_id))
+    return moved
+
+
+async def _refusal(
+    conn: Connection, books: Books, one: Prepared, asked: Quantity, source: str
+) -> Finding | None:
+    known = books.batches.get((asked.drug_id, asked.batch_no))
+    params: dict[str, Any] = {"batch": asked.batch_no, "asked": asked.qty}
+    if source == "U":
+        if known is None:
+            return Finding("uncoded_unknown_batch", params)
+        have = books.have.get((asked.drug_id, known[0], one.movement.owner), 0)
+        if have < asked.qty:
+            return Finding("uncoded_short", {**params, "have": have})
+        if not one.kind.expired and known[1] < one.movement.happened_at.date():
+            return Finding("expired", params)
+        return None
+    if known is None:
+        if asked.produced_on is None or asked.expires_on is None:
+            return Finding("uncoded_batch_dates_needed", params)
+        product: Product | None = one.products.get(asked.drug_id)
+        assert product is not None, "prepare refuses unknown products"
+        row = await conn.fetchrow(
+            store.INSERT_BATCH,
+            asked.drug_id,
+            asked.batch_no,
+            product.manufacturer_id,
+            asked.produced_on,
+            asked.expires_on,
+        )
+        assert row is not None, "an upsert returns its row"
+        known = (row["id"], row["expires_on"])
+        books.batches[(asked.drug_id, asked.batch_no)] = known
+    if asked.expires_on is not None and asked.expires_on != known[1]:
+        return Finding(
+            "uncoded_dates_differ",
+            {**params, "recorded": known[1].isoformat(), "given": asked.expires_on.isoformat()},
+        )
+    return None
+
+
+def supplement(books: Books, one: Prepared, verdicts: Sequence[Verdict], batch_no: dict[int, str]) -> Moved:
+    """Codes for goods in the uncoded stock (type 24): what leaves it. Refuses codes beyond what is there."""
+    moved = Moved()
+    assert one.kind.uncoded is not None
+    source, target = one.kind.uncoded
+    owner = one.movement.owner
+    for verdict in verdicts:
+        if not verdict.accepted or verdict.rejected:
+            continue
+        needed: dict[tuple[int, int], int] = {}
+        for unit in verdict.units:
+            needed[(unit.drug_id, unit.batch_id)] = needed.get((unit.drug_id, unit.batch_id), 0) + unit.qty
+        short = next(
+            ((key, qty) for key, qty in needed.items() if books.have.get((*key, owner), 0) < qty), None
+        )
+        if short is not None:
+            (drug_id, batch_id), qty = short
+            verdict.code, verdict.severity, verdict.units = "uncoded_short", "refused", ()
+            have = books.have.get((drug_id, batch_id, owner), 0)
+            verdict.params = {"batch": batch_no.get(batch_id, "—"), "asked": qty, "have": have}
+            continue
+        for (drug_id, batch_id), qty in needed.items():
+            books.have[(drug_id, batch_id, owner)] -= qty
+            moved.add((drug_id, batch_id, owner, source, owner, target), qty)
+    return moved
+
+
+async def entries_of(conn: Connection, bill_id: int, drug_ids: Sequence[int]) -> list[tuple[Transfer, int]]:
+    """What a bill moved in the uncoded accounts."""
+    rows = await conn.fetch(store.UNCODED_ENTRIES_OF, bill_id, list(drug_ids))
+    return [
+        (
+            (r["drug_id"], r["batch_id"], r["from_org"], r["from_status"], r["to_org"], r["to_status"]),
+            r["qty"],
+        )
+        for r in rows
+    ]
+
+
+def take_back(books: Books, entries: Sequence[tuple[Transfer, int]]) -> dict[Transfer, int]:
+    """The reversing transfers; refused (`later_fact`) where the goods have left the stock since."""
+    short = []
+    for (drug_id, batch_id, _, _, to_org, to_status), qty in entries:
+        if to_status == "U" and books.have.get((drug_id, batch_id, to_org), 0) < qty:
+            have = books.have.get((drug_id, batch_id, to_org), 0)
+            short.append(Finding("uncoded_short", {"batch": batch_id, "asked": qty, "have": have}))
+    if short:
+        raise YaosuError("later_fact", {"count": len(short)}, short)
+    found = {}
+    for (drug_id, batch_id, from_org, from_status, to_org, to_status), qty in entries:
+        if to_status == "U":
+            books.have[(drug_id, batch_id, to_org)] -= qty
+        if from_status == "U":
+            books.have[(drug_id, batch_id, from_org)] = books.have.get((drug_id, batch_id, from_org), 0) + qty
+        found[(drug_id, batch_id, to_org, to_status, from_org, from_status)] = qty
+    return found
