@@ -42,12 +42,26 @@ ORDER BY b.id DESC LIMIT $8"""  # noqa: S608 - constant columns
 REVISIONS = f"""
 SELECT {_BILL} FROM bill b WHERE b.owner = $1 AND b.bill_no = $2 AND /*visible:bill b*/ ORDER BY b.id"""  # noqa: S608
 
-# Codes of one bill, by page. The bill was read through BILL_HEAD before.
+# Codes of one bill, by page, with those it left as the revision before it had them. The bill was read through
+# BILL_HEAD before.
 BILL_LINES = """
 SELECT l.code, l.drug_id, l.batch_id, l.qty, l.pre, l.post, l.left_parent, t.batch_no, t.expires_on
-FROM bill_line l LEFT JOIN batch t ON t.drug_id = l.drug_id AND t.id = l.batch_id
-WHERE l.bill_id = $1 AND l.drug_id = ANY($2::int[]) AND ($3::text IS NULL OR l.code > $3)
+FROM (
+    SELECT code, drug_id, batch_id, qty, pre, post, left_parent FROM bill_line
+    WHERE bill_id = $1 AND drug_id = ANY($2::int[]) AND ($3::text IS NULL OR code > $3)
+    UNION ALL
+    SELECT i.code, i.drug_id, i.batch_id, i.qty, i.pre, i.post, i.left_parent
+    FROM bill_kept k JOIN bill_line i ON i.drug_id = k.drug_id AND i.bill_id = k.from_bill AND i.code = k.code
+    WHERE k.bill_id = $1 AND ($3::text IS NULL OR k.code > $3)
+) l LEFT JOIN batch t ON t.drug_id = l.drug_id AND t.id = l.batch_id
 ORDER BY l.code LIMIT $4"""
+
+# Goods without codes on a bill: what it moved between accounts.
+BILL_QUANTITIES = """
+SELECT e.drug_id, e.batch_id, t.batch_no, t.expires_on, e.qty, e.from_status, e.to_status
+FROM entry e JOIN batch t ON t.drug_id = e.drug_id AND t.id = e.batch_id
+WHERE e.bill_id = $1 AND e.drug_id = ANY($2::int[]) AND (e.from_status IN ('U', 'W') OR e.to_status IN ('U', 'W'))
+ORDER BY e.drug_id, t.batch_no"""
 
 # What was said of codes of one bill.
 BILL_NOTES = """

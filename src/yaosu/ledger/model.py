@@ -9,7 +9,7 @@ from typing import Literal
 Axis = Literal["recorded", "happened"]
 """Which of the two times a past moment is meant on (D14): when we learned of it, or when it was done."""
 
-ON_HAND = ("A", "I", "Q")
+ON_HAND = ("A", "I", "Q", "D", "U")
 """Statuses of goods in the organisation's hands: activated, in stock, quarantine. In transit (O) has left."""
 
 

@@ -10,12 +10,12 @@ from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.ledger import store
 from yaosu.ledger.model import ON_HAND, Axis, Conservation, Discrepancy, LevelLine, StatementLine, StockLine
-from yaosu.rules.states import LABELS
+from yaosu.rules.states import LABELS, WITHOUT_UNITS
 from yaosu.subject import Subject
 
 SCOPE = "stock.read"
-STATUSES = ("A", "I", "O", "Q", "N", "S", "X", "C")
-SHELVES = ("I", "Q")
+STATUSES = ("A", "I", "O", "Q", "D", "U", "N", "S", "T", "X", "C")
+SHELVES = ("I", "Q", "D")
 """Accounts whose packages stand on shelves and are counted by level."""
 PAGE_MAX = 10_000
 EXPORT_MAX = 200_000
@@ -181,6 +181,8 @@ async def conservation(
     for batch_id, number in await store.batches_of(conn, drug_id, batch_no):
         accounts = await store.batch_accounts(conn, drug_id, batch_id)
         activated = -accounts.pop(_COUNTER, 0)
+        # goods without codes are booked beside, and balance among themselves (R-C8)
+        accounts = {status: qty for status, qty in accounts.items() if status not in WITHOUT_UNITS}
         units = await store.batch_units(conn, drug_id, batch_id)
         found.append(Conservation(drug_id, batch_id, number, activated, accounts, units))
     return found

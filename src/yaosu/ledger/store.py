@@ -13,7 +13,7 @@ from yaosu.ledger.model import Discrepancy, LevelLine, StockLine
 STOCK = """
 SELECT x.org, x.drug_id, x.batch_id, b.batch_no, b.expires_on, x.status, x.qty
 FROM balance x JOIN batch b ON b.drug_id = x.drug_id AND b.id = x.batch_id
-WHERE /*visible:holder x.org x.drug_id*/ AND x.qty > 0 AND x.status <> 'P'
+WHERE /*visible:holder x.org x.drug_id*/ AND x.qty > 0 AND x.status NOT IN ('P', 'W')
     AND ($1::int IS NULL OR x.org = $1) AND ($2::int IS NULL OR x.drug_id = $2)
     AND ($3::text IS NULL OR b.batch_no = $3) AND x.status = ANY($4::text[])
     AND (x.org, x.drug_id, x.batch_id, x.status) > ($5, $6, $7, $8)
@@ -47,7 +47,7 @@ FROM (SELECT x.drug_id, x.batch_id, x.status, x.qty FROM balance x
         WHERE x.org = $1 AND /*visible:holder x.org x.drug_id*/
     UNION ALL SELECT k.drug_id, k.batch_id, k.status, k.qty FROM back k) s
 JOIN batch b ON b.drug_id = s.drug_id AND b.id = s.batch_id
-WHERE s.status <> 'P' AND s.status = ANY($7::text[]) AND ($2::int IS NULL OR s.drug_id = $2)
+WHERE s.status NOT IN ('P', 'W') AND s.status = ANY($7::text[]) AND ($2::int IS NULL OR s.drug_id = $2)
     AND ($3::text IS NULL OR b.batch_no = $3)
 GROUP BY s.drug_id, s.batch_id, b.batch_no, b.expires_on, s.status
 HAVING sum(s.qty) <> 0 ORDER BY s.drug_id, s.batch_id, s.status"""
@@ -142,11 +142,12 @@ FROM (
 WHERE ($1::int IS NULL OR s.drug_id = $1)
 GROUP BY 2, 3, 4, 5 HAVING sum(s.b) <> sum(s.e) LIMIT $2"""
 
-# Every account but P must hold what the units in it hold.
+# Every account must hold what the units in it hold; P is the contra account, U, T and W are goods without codes.
 UNITS_OFF = """
 SELECT 'units' AS kind, s.drug_id, s.batch_id, s.org, s.status, sum(s.b)::bigint AS l, sum(s.u)::bigint AS r
 FROM (
-    SELECT x.drug_id, x.batch_id, x.org, x.status, x.qty AS b, 0::bigint AS u FROM balance x WHERE x.status <> 'P'
+    SELECT x.drug_id, x.batch_id, x.org, x.status, x.qty AS b, 0::bigint AS u FROM balance x
+        WHERE x.status NOT IN ('P', 'U', 'T', 'W')
     UNION ALL SELECT u.drug_id, u.batch_id, u.holder, u.status, 0, coalesce(u.qty, 1) FROM unit u
         WHERE u.parent IS NULL AND u.batch_id <> 0
     UNION ALL SELECT u.drug_id, c.batch_id, u.holder, u.status, 0, c.qty FROM container_batch c

@@ -156,6 +156,8 @@ class BillHead:
     happened_at: datetime
     recorded_at: datetime
     header: Mapping[str, object] | None
+    replaces: int | None
+    """The bill that a later revision or a reversal takes the place of."""
     seen: bool
 
 

@@ -5,7 +5,7 @@ Everything about others passes `visible` (D10); offices' reads of others' record
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from yaosu.access.visibility import Sight, record_read, visible
 from yaosu.codes import NotACode
@@ -13,6 +13,7 @@ from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import bill_types
+from yaosu.rules.states import BELOW_NOTHING
 from yaosu.subject import Subject
 from yaosu.trace import store, story, verify
 from yaosu.trace.batcher import note_read
@@ -36,6 +37,7 @@ PAGE = 200
 
 FLAG_NAMES = {1: "late", 2: "out_of_order", 4: "no_notice", 8: "reversal", 16: "correction"}
 """Bits of bill.flags (circulation.model.Flag)."""
+REVERSAL = 8
 
 
 async def verify_codes(
@@ -120,11 +122,13 @@ async def history(
     shown = [e for e in events if party and e.bill_id in bills]
     if sight.records_reads and party:
         await record_read(conn, subject, f"history {found.unit.code}", found.root.holder)
+    # a line that a correction left alone is in force although a later revision replaced its bill (R-X3)
+    reversed_ids = {b.replaces for b in bills.values() if b.flags & REVERSAL and b.replaces is not None}
     odd = story.first_oddity([(e.bill_id, bills[e.bill_id].happened_at) for e in shown])
     return {
         "code": found.unit.code,
         "now": verify.answer(registry, asked, looked, seen, lang),
-        "events": [_event(registry, e, bills, lang, odd) for e in shown],
+        "events": [_event(registry, e, bills, lang, odd, reversed_ids) for e in shown],
         "hidden": len(events) - len(shown),
         "earlier_omitted": omitted,
         "stays": [_stay(s, bills) for s in _unique(stays)] if party else [],
@@ -153,7 +157,14 @@ def _unique(stays: Sequence[Stay]) -> list[Stay]:
     return sorted(set(stays), key=lambda s: (s.entered, s.left or story.OPEN, s.code))
 
 
-def _event(registry: Registry, event: Happening, bills: dict[int, BillHead], lang: str, odd: int) -> Json:
+def _event(
+    registry: Registry,
+    event: Happening,
+    bills: dict[int, BillHead],
+    lang: str,
+    odd: int,
+    reversed_ids: Set[int],
+) -> Json:
     bill = bills[event.bill_id]
     kind = bill_types().get(bill.type)
     flags = [name for bit, name in FLAG_NAMES.items() if bill.flags & bit]
@@ -177,7 +188,7 @@ def _event(registry: Registry, event: Happening, bills: dict[int, BillHead], lan
         "certainty": "inferred" if event.via else "observed",
         "via": event.via or None,
         "because": [_stay(s, bills) for s in event.stays],
-        "in_force": bill.status == "A",
+        "in_force": bill.status == "A" or (bill.status == "R" and bill.id not in reversed_ids),
         "bill_status": bill.status,
         "revision": abs(bill.revision),
         "flags": flags,
@@ -305,6 +316,7 @@ async def where(conn: Connection, registry: Registry, subject: Subject, drug_id:
     totals: dict[str, int] = {}
     for one in shown:
         totals[one.status] = totals.get(one.status, 0) + one.qty
+    totals.pop("W", None)
     activated = -totals.pop("P", 0)
     return {
         "product": verify.product_json(registry, drug_id),
@@ -318,7 +330,7 @@ async def where(conn: Connection, registry: Registry, subject: Subject, drug_id:
         "items": [
             {"holder": verify.org_json(registry, h.org), "status": h.status, "qty": h.qty}
             for h in shown
-            if h.status != "P"
+            if h.status not in BELOW_NOTHING
         ],
         "on_the_way": [
             {

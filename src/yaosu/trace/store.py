@@ -48,7 +48,8 @@ ORDER BY up.n, up.depth"""  # noqa: S608 -- only constants are put in
 
 # Whether the reader may know who holds a unit: the holding itself, or the bill that brought it there.
 KNOWN_HOLDERS = """
-SELECT a.n, coalesce(/*visible:holder a.holder a.drug_id*/, false) OR coalesce(/*visible:bill b*/, false) AS seen
+SELECT a.n, coalesce(/*visible:coded_holder a.holder a.drug_id*/, false)
+    OR coalesce(/*visible:coded b*/, false) AS seen
 FROM unnest($1::int[], $2::int[], $3::bigint[]) WITH ORDINALITY AS a(drug_id, holder, bill_id, n)
 LEFT JOIN bill b ON b.id = a.bill_id"""
 
@@ -94,7 +95,7 @@ UNITS_OF = "SELECT code, parent, last_bill FROM unit WHERE drug_id = $1 AND code
 # The bills of a history; numbers and parties leave the store only where `seen`.
 BILLS = """
 SELECT b.id, b.type, b.status, b.flags, b.revision, b.bill_no, b.owner, b.from_org, b.to_org, b.happened_at,
-    b.recorded_at, b.header, coalesce(/*visible:bill b*/, false) AS seen
+    b.recorded_at, b.header, b.replaces, coalesce(/*visible:coded b*/, false) AS seen
 FROM bill b WHERE b.id = ANY($1::bigint[])"""
 
 # What is inside a package now, breadth first, children in code order; the caller has been let in by its root.
@@ -116,7 +117,7 @@ FROM unit u WHERE u.drug_id = $1 AND u.parent = $2 AND u.code > $3 ORDER BY u.co
 
 # What was taken out of packages and by which bill (partial index bill_line_left).
 LEFT = """
-SELECT l.code, l.left_parent, l.bill_id, l.qty, l.batch_id, coalesce(/*visible:bill b*/, false) AS seen
+SELECT l.code, l.left_parent, l.bill_id, l.qty, l.batch_id, coalesce(/*visible:coded b*/, false) AS seen
 FROM bill_line l JOIN bill b ON b.id = l.bill_id
 WHERE l.drug_id = $1 AND l.left_parent = ANY($2::text[]) AND l.left_parent <> ''
 ORDER BY l.bill_id, l.code LIMIT $3"""
@@ -246,7 +247,7 @@ async def bills(conn: Connection, sight: Sight, ids: Iterable[int]) -> dict[int,
         if not head.seen:
             head = BillHead(
                 head.id, head.type, head.status, head.flags, head.revision, "", 0, None, None,
-                head.happened_at, head.recorded_at, None, False,
+                head.happened_at, head.recorded_at, None, head.replaces, False,
             )  # fmt: skip
         found[head.id] = head
     return found
