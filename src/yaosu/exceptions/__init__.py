@@ -1,1 +1,1 @@
-"""异常协查: mismatches of deliveries settled between buyer and seller (R-B4, R-B5)."""
+"""异常协查: cases between buyer and seller for goods that do not match their data (R-B3, R-B4, R-B5)."""

@@ -1,0 +1,62 @@
+"""Photographs as evidence: only what decodes as a JPEG or PNG picture is taken, and it is drawn anew.
+
+The stored file is made by us from the pixels, so nothing else of the upload survives: no place data, no scripts,
+no second format behind the picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+from PIL import Image, ImageOps
+
+from yaosu.errors import YaosuError
+
+BYTES_MAX = 5 * 1024 * 1024
+"""Largest upload."""
+PIXELS_MAX = 40_000_000
+"""Largest picture that is decoded: 120 MB of memory."""
+EDGE_MAX = 2400
+"""Longest edge of what is kept, in pixels: enough to read a code on a case."""
+PHOTOS_MAX = 20
+"""Photographs of one case."""
+
+_MAGIC = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A picture as it is kept; `sha256` is of the upload."""
+
+    media: str
+    width: int
+    height: int
+    sha256: bytes
+    body: bytes
+
+
+def redrawn(content: bytes) -> Photo:
+    """The picture in `content`, drawn anew. Refused: `photo_too_large`, `photo_unreadable`. Takes CPU: in a thread."""
+    if len(content) > BYTES_MAX:
+        raise YaosuError("photo_too_large", {"mb": BYTES_MAX // 1024 // 1024})
+    form = next((name for magic, name in _MAGIC.items() if content.startswith(magic)), None)
+    if form is None:
+        raise YaosuError("photo_unreadable")
+    try:
+        with Image.open(io.BytesIO(content), formats=[form]) as picture:
+            if picture.width * picture.height > PIXELS_MAX:
+                raise YaosuError("photo_too_large", {"mb": BYTES_MAX // 1024 // 1024})
+            turned = ImageOps.exif_transpose(picture)
+            plain = turned.convert("RGBA" if form == "PNG" and "A" in turned.getbands() else "RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise YaosuError("photo_unreadable") from error
+    plain.thumbnail((EDGE_MAX, EDGE_MAX))
+    out = io.BytesIO()
+    if form == "JPEG":
+        plain.save(out, "JPEG", quality=86, optimize=True)
+    else:
+        plain.save(out, "PNG", optimize=True)
+    media = "image/jpeg" if form == "JPEG" else "image/png"
+    return Photo(media, plain.width, plain.height, hashlib.sha256(content).digest(), out.getvalue())
