@@ -22,6 +22,8 @@ class Settings:
     public_url: str
     body_mb_max: int = 64
     secure_cookies: bool = False
+    webhook_hosts: frozenset[str] = frozenset()
+    """Receivers of webhooks that may be on a private network or without TLS: `host` or `host:port`."""
 
     @property
     def embedded(self) -> bool:
@@ -46,6 +48,7 @@ def load(
         port=chosen_port,
         public_url=env("YAOSU_PUBLIC_URL", f"http://{chosen_host}:{chosen_port}").rstrip("/"),
         secure_cookies=env("YAOSU_SECURE_COOKIES", "") == "1",
+        webhook_hosts=frozenset(filter(None, env("YAOSU_WEBHOOK_HOSTS", "").replace(",", " ").split())),
     )
 
 

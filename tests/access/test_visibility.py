@@ -79,13 +79,14 @@ async def test_a_grant_opens_the_grantors_bills_until_it_ends_or_is_withdrawn(db
     subject = await subject_of(db, maker)
     assert await _seen(db, subject) == []
     number = await db.fetchval(
-        "INSERT INTO data_grant (grantor_org, grantee_org, drug_id) VALUES ($1, $2, 7) RETURNING id",
+        "INSERT INTO data_grant (grantor_org, grantee_org, drug_ids, fields) "
+        "VALUES ($1, $2, '{7}', '{flow,parties,bills}') RETURNING id",
         seller,
         maker,
     )
     # the bill that also lists another product is not covered
     assert await _seen(db, subject) == [sale]
-    await db.execute("UPDATE data_grant SET drug_id = NULL WHERE id = $1", number)
+    await db.execute("UPDATE data_grant SET drug_ids = '{7,8,9}' WHERE id = $1", number)
     assert await _seen(db, subject) == [sale, mixed]
     await db.execute("UPDATE data_grant SET until = now() - interval '1 second' WHERE id = $1", number)
     assert await _seen(db, subject) == []
@@ -96,7 +97,11 @@ async def test_a_grant_opens_the_grantors_bills_until_it_ends_or_is_withdrawn(db
 async def test_a_grant_does_not_work_backwards(db: Connection) -> None:
     maker, seller = await make_org(db, 1), await make_org(db)
     await _bill(db, maker)
-    await db.execute("INSERT INTO data_grant (grantor_org, grantee_org) VALUES ($1, $2)", seller, maker)
+    await db.execute(
+        "INSERT INTO data_grant (grantor_org, grantee_org, fields) VALUES ($1, $2, '{flow,parties,bills}')",
+        seller,
+        maker,
+    )
     assert await _seen(db, await subject_of(db, seller)) == []
 
 
@@ -124,7 +129,7 @@ async def test_goods_held_follow_the_same_rule(db: Connection) -> None:
             org,
         )
     await db.execute(
-        "INSERT INTO data_grant (grantor_org, grantee_org, drug_id) VALUES ($1, $2, 2)", other, maker
+        "INSERT INTO data_grant (grantor_org, grantee_org, drug_ids) VALUES ($1, $2, '{2}')", other, maker
     )
 
     async def held(org: int) -> list[int]:

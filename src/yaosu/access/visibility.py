@@ -20,7 +20,13 @@ here:
 A query that is run without `apply` does not parse, so forgetting it shows nothing rather than everything.
 A query that needs no gate says so in the comment above it, `# ungated: reason`; a test looks at every other one.
 Marks: `bill b` (alias of table bill) · `parties n.from_org n.to_org` (any of these organisations) ·
-`holder x.org x.drug_id` (goods held, product for grants) · `org q.org` (one organisation's internal records).
+`holder x.org x.drug_id` (goods held, product for grants) · `org q.org` (one organisation's internal records) ·
+`coded b`, `coded_holder x.org x.drug_id` (as `bill` and `holder`, where the row is tied to single codes).
+
+A grant names fields. A mark is opened by a grant only when the grant has every field that its rows carry, so that a
+field which was not granted cannot leave by any way: `flow` for goods held, with `parties` and `bills` for bills, with
+`codes` where a code is tied to them. What a grant of fewer fields opens is the flow view (`trace.flow`), which asks
+`granted` which fields it may show.
 """
 
 from __future__ import annotations
@@ -28,6 +34,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
@@ -45,20 +52,43 @@ NATIONAL = frozenset({"000000", "100000"})
 _MARK = re.compile(r"/\*visible:(\w+)((?: [a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)?)+)\*/")
 
 # The stores of the chain whose headquarters asks (sub-types 42 直营连锁 and 43 加盟连锁, standards §5.8),
-# and the places inside the organisation that asks: storehouses, wards, warehouses.
+# the places inside the organisation that asks: storehouses, wards, warehouses; and the overseas MAHs whose domestic
+# responsible person it is (R-A7).
 # An array of its own, made once per query, so that the planner can use an index on the compared column.
 _US = (
     "ARRAY(SELECT $SEE::int UNION ALL "
-    "SELECT s.id FROM org s WHERE s.parent_id = $SEE AND (s.place OR s.sub_type IN (42, 43)))"
+    "SELECT s.id FROM org s WHERE s.parent_id = $SEE AND (s.place OR s.sub_type IN (42, 43)) UNION ALL "
+    "SELECT m.id FROM org m WHERE m.domestic_agent_id = $SEE)"
 )
+# Products that the reader answers for, as MAH or manufacturer: what a grant of "all products" covers. Made once.
+_PRODUCTS = f"ARRAY(SELECT p.id FROM product p WHERE p.mah_id = ANY({_US}) OR p.manufacturer_id = ANY({_US}))"  # noqa: S608
 _GRANT = (
-    "EXISTS (SELECT 1 FROM data_grant g WHERE g.grantee_org = $SEE AND g.grantor_org = {c} "
-    "AND g.withdrawn_at IS NULL AND (g.until IS NULL OR g.until > now()) AND (g.drug_id IS NULL OR {drug}))"
+    f"EXISTS (SELECT 1 FROM data_grant g WHERE g.grantee_org = ANY({_US}) AND g.grantor_org = {{c}} "  # noqa: S608
+    "AND g.accepted_at IS NOT NULL AND g.withdrawn_at IS NULL AND (g.until IS NULL OR g.until > now()) "
+    "AND g.fields @> '{fields}' AND {drugs} <> '{{}}' "
+    f"AND {{drugs}} <@ coalesce(g.drug_ids, {_PRODUCTS}))"
+)
+# An agent whose delegation says so reads the principal's records within its products and places (R-B8).
+_DELEGATED = (
+    "EXISTS (SELECT 1 FROM delegation d WHERE d.agent = $SEE AND d.may_read AND d.accepted_at IS NOT NULL "
+    "AND d.revoked_at IS NULL AND d.valid_from <= now() AND (d.valid_until IS NULL OR d.valid_until > now()) "
+    "AND CASE WHEN d.places IS NOT NULL THEN {c} = ANY (d.places) ELSE d.principal = {c} OR EXISTS ("
+    "SELECT 1 FROM org w WHERE w.id = {c} AND w.place AND w.parent_id = d.principal) END "
+    "AND (d.drug_ids IS NULL OR {drugs} <@ d.drug_ids))"
 )
 _REGION = "EXISTS (SELECT 1 FROM org r WHERE r.id IN ({cs}) AND starts_with(r.region::text, $SEE::text))"
 
 BILL_PARTIES = ("owner", "submitter", "from_org", "to_org", "principal", "carrier", "direct_org")
 _BILL_PLACES = ("owner", "from_org", "to_org")
+
+FIELDS = ("flow", "parties", "bills", "codes")
+"""What a grant may open (R-B10): quantities by date and batch; customers' names; bill numbers and headers; codes."""
+_FIELDS = {
+    "bill": "{flow,parties,bills}",
+    "coded": "{flow,parties,bills,codes}",
+    "holder": "{flow}",
+    "coded_holder": "{flow,codes}",
+}
 _NOTHING = "FALSE"
 # reads the parameter, so that the server can tell its type, and is true
 _EVERYTHING = "($SEE::int IS NULL)"
@@ -137,7 +167,7 @@ def _applied(sql: str, kind: Kind, given: int) -> str:
 
 
 def _condition(kind: Kind, what: str, columns: list[str]) -> str:
-    parties, places, grant_of, drug = _columns(what, columns)
+    parties, places, grant_of, drugs, fields = _columns(what, columns)
     if kind == "public":
         return _NOTHING
     if kind == "operator":
@@ -147,24 +177,26 @@ def _condition(kind: Kind, what: str, columns: list[str]) -> str:
     one = len(parties) == 1
     ways = [f"{parties[0]} = ANY({_US})" if one else f"ARRAY[{', '.join(parties)}] && {_US}"]
     if grant_of:
-        ways.append(_GRANT.format(c=grant_of, drug=drug))
+        ways.append(_GRANT.format(c=grant_of, drugs=drugs, fields=fields))
+        ways.append(_DELEGATED.format(c=grant_of, drugs=drugs))
     return "(" + " OR ".join(ways) + ")"
 
 
-def _columns(what: str, columns: list[str]) -> tuple[list[str], list[str], str, str]:
-    """Columns of the parties, of those whose region counts, of the grantor, and the grant's product test."""
-    if what == "bill" and len(columns) == 1:
+def _columns(what: str, columns: list[str]) -> tuple[list[str], list[str], str, str, str]:
+    """Columns of the parties, of those whose region counts, of the grantor, the products and the fields it takes."""
+    fields = _FIELDS.get(what, "")
+    if what in ("bill", "coded") and len(columns) == 1:
         alias = columns[0]
         # a bill with other products on it is not covered by a grant for one
-        only = f"{alias}.drug_ids = ARRAY[g.drug_id]"
         parties = [f"{alias}.{c}" for c in BILL_PARTIES]
-        return parties, [f"{alias}.{c}" for c in _BILL_PLACES], f"{alias}.owner", only
-    if what == "holder" and len(columns) == 2:
-        return columns[:1], columns[:1], columns[0], f"g.drug_id = {columns[1]}"
+        places = [f"{alias}.{c}" for c in _BILL_PLACES]
+        return parties, places, f"{alias}.owner", f"{alias}.drug_ids", fields
+    if what in ("holder", "coded_holder") and len(columns) == 2:
+        return columns[:1], columns[:1], columns[0], f"ARRAY[{columns[1]}]", fields
     if what == "org" and len(columns) == 1:
-        return columns, columns, "", ""
+        return columns, columns, "", "", ""
     if what == "parties":
-        return columns, columns, "", ""
+        return columns, columns, "", "", ""
     raise ValueError(f"unknown mark of visibility: {what} {' '.join(columns)}")
 
 
@@ -182,6 +214,58 @@ async def record_read(conn: Connection, subject: Subject, what: str, owner: int 
         return False
     await conn.execute(READ, subject.kind, subject_id(subject), subject.org_id, what[:200], owner)
     return True
+
+
+# Written only where the reader is let in by somebody else's leave: a grant or a delegation with reading.
+READ_BY_LEAVE = f"""
+INSERT INTO read_record (subject_kind, subject_id, org_id, what, owner_org)
+SELECT $1, $2, $SEE, $3, $4 WHERE $4 <> ALL ({_US}) AND (
+    EXISTS (SELECT 1 FROM data_grant g WHERE g.grantee_org = ANY ({_US}) AND g.grantor_org = $4
+        AND g.accepted_at IS NOT NULL AND g.withdrawn_at IS NULL AND (g.until IS NULL OR g.until > now()))
+    OR EXISTS (SELECT 1 FROM delegation d WHERE d.agent = $SEE AND d.principal = $4 AND d.may_read
+        AND d.accepted_at IS NOT NULL AND d.revoked_at IS NULL AND (d.valid_until IS NULL OR d.valid_until > now())))
+RETURNING id""".replace("$SEE", "$5").replace("$4", "$4::int")  # noqa: S608 - constants
+
+
+async def record_read_by_leave(conn: Connection, subject: Subject, what: str, owner: int | None) -> bool:
+    """Write down a read of `owner`'s records by somebody who is no office but was let in by grant or delegation.
+
+    Whether it was one: own records and those of partners who granted nothing are read as a party and not written.
+    """
+    sight = visible(subject)
+    if sight.kind != "own" or owner is None or sight.owns(owner):
+        return False
+    row = await conn.fetchval(
+        READ_BY_LEAVE, subject.kind, subject_id(subject), what[:200], owner, subject.org_id
+    )
+    return row is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What one grantor lets the reader see of one product now."""
+
+    grantor: int
+    fields: frozenset[str]
+    until: datetime | None
+
+
+# Grants in force to the reader over one product, several to one added up.
+GRANTED = f"""
+SELECT g.grantor_org, array_agg(DISTINCT f) AS fields,
+    CASE WHEN bool_and(g.until IS NOT NULL) THEN max(g.until) END AS until
+FROM data_grant g CROSS JOIN unnest(g.fields) AS f
+WHERE g.grantee_org = ANY ({_US}) AND g.accepted_at IS NOT NULL AND g.withdrawn_at IS NULL
+    AND (g.until IS NULL OR g.until > now()) AND $1::int = ANY (coalesce(g.drug_ids, {_PRODUCTS}))
+GROUP BY g.grantor_org""".replace("$SEE", "$2")  # noqa: S608 - constants
+
+
+async def granted(conn: Connection, sight: Sight, drug_id: int) -> dict[int, Granted]:
+    """By grantor, the fields of one product that the sight's organisation may see (R-B10); empty for others."""
+    if sight.kind != "own":
+        return {}
+    rows = await conn.fetch(GRANTED, drug_id, sight.org_id)
+    return {r["grantor_org"]: Granted(r["grantor_org"], frozenset(r["fields"]), r["until"]) for r in rows}
 
 
 Query = TypeVar("Query", bound=Callable[..., Any])

@@ -70,6 +70,19 @@ def language(request: Request) -> str:
     return chosen(request)
 
 
+def _unread(request: Request) -> int | None:
+    """Unread messages of the reader's organisation as far as memory knows; -1 where nobody counts."""
+    app = request.scope.get("app")
+    subject = getattr(request.state, "subject", ANONYMOUS)
+    if app is None or subject.org_id is None or not subject.can("bill.read"):
+        return -1
+    counts = app.state.yaosu.parts.get("unread") if hasattr(app.state, "yaosu") else None
+    if counts is None:
+        return -1
+    found: int | None = counts.of(subject.org_id)
+    return found
+
+
 def render(
     request: Request,
     template: str,
@@ -90,6 +103,7 @@ def render(
                 "lang": lang,
                 "csrf": getattr(request.state, "csrf", ""),
                 "path": request.url.path,
+                "unread": _unread(request),
                 **(context or {}),
             }
         )
