@@ -277,3 +277,17 @@ async def test_every_refusal_says_what_to_do_next(world: World, lang: str) -> No
         params = {"product": "复方感冒片", "limit": 2, "bought": 3, "days": 7, "rule": "r", "rule_en": "r"}
         assert entry.next_step(lang, params)
         assert "—" not in entry.text(lang, params)
+
+
+async def test_class_two_psychotropics_are_not_sold_to_minors(world: World) -> None:
+    shop = subject_of(world.shops[0], 4, "bill.write")
+    header = {"prescription_no": "J1"}
+    today = datetime.now(UTC)
+    for years, code in ((17, "buyer_not_adult"), (19, None)):
+        number = card(born=f"{today.year - years}{today:%m}01")
+        person = await service.identify(world.conn, KEEPER, shop, given(number=number))
+        assert await world.sell("sleep", person, header=header) == code
+    passport = await service.identify(
+        world.conn, KEEPER, shop, given(kind="2", number=f"E{next(_bills)}5678")
+    )
+    assert await world.sell("sleep", passport, header=header) is None

@@ -11,36 +11,48 @@ from yaosu.people.gate import Purchase
 from yaosu.rules.judge import Verdict
 
 
+async def hold(conn: Connection, group: Sequence[Prepared]) -> None:
+    """Take all persons of a group of bills at once, so that no two groups wait for each other in a circle."""
+    asking = [one.movement for one in group if one.sale_rules]
+    if asking:
+        agents = [int(a) for m in asking if (a := str(m.header.get("agent_person", ""))).isdecimal()]
+        await gate.hold(conn, [*(m.person for m in asking), *agents])
+
+
 async def examine(conn: Connection, one: Prepared, verdicts: Sequence[Verdict]) -> list[Purchase]:
     """What the bill buys of products under a rule; refuses their codes where the rule does not allow it.
 
-    A part of a box counts as a box: limits are in smallest packages. Each refused product names its rule.
+    A part of a box counts as a box: limits are in smallest packages. A refused product names its rule.
     """
     if not one.sale_rules:
         return []
     movement = one.movement
-    bought: dict[int, list[Verdict]] = {}
+    bought: dict[tuple[int, int], list[Verdict]] = {}
     for verdict in verdicts:
         if verdict.accepted and verdict.scan.drug_id in one.sale_rules:
-            bought.setdefault(verdict.scan.drug_id, []).append(verdict)
-    purchases: list[Purchase] = []
-    for drug_id, taken in bought.items():
-        purchase = Purchase(
+            batch_id = verdict.units[0].batch_id if verdict.units else 0
+            bought.setdefault((verdict.scan.drug_id, batch_id), []).append(verdict)
+    purchases = [
+        Purchase(
             org=movement.owner,
             bill_type=movement.type,
             person=movement.person,
             drug_id=drug_id,
-            batch_id=next((u.batch_id for v in taken for u in v.units), 0),
+            batch_id=batch_id,
             qty=sum(u.qty for v in taken for u in v.units),
-            codes=tuple(v.scan.code for v in taken),
+            codes=[v.scan.code for v in taken],
             happened_at=movement.happened_at,
             header=movement.header,
         )
-        refusal = await gate.examine(conn, one.sale_rules[drug_id], purchase)
+        for (drug_id, batch_id), taken in bought.items()
+    ]
+    passed = []
+    refusals = await gate.examine_bill(conn, one.sale_rules, purchases)
+    for purchase, taken, refusal in zip(purchases, bought.values(), refusals, strict=True):
         if refusal is None:
-            purchases.append(purchase)
+            passed.append(purchase)
             continue
         code, params = refusal
         for verdict in taken:
             verdict.code, verdict.severity, verdict.params, verdict.units = code, "refused", params, ()
-    return purchases
+    return passed

@@ -101,7 +101,7 @@ def mask_name(name: str) -> str:
 
 def mask_number(number: str) -> str:
     """First and last four of a long number (6501**********1234), less of a short one; never more than half."""
-    keep = 4 if len(number) >= 15 else max(1, len(number) // 4)
+    keep = 4 if len(number) >= 16 else max(1, len(number) // 4)
     if len(number) <= 3:
         return "*" * len(number)
     return number[:keep] + "*" * (len(number) - 2 * keep) + number[-keep:]

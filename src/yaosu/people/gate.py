@@ -44,10 +44,13 @@ async def examine_bill(
     rules: Mapping[int, SaleRule],
     purchases: Sequence[Purchase],
     pending: Sequence[Purchase] = (),
+    *,
+    only_asking: bool = False,
 ) -> list[Refusal | None]:
     """The same for all purchases of one bill, in order. Lines before a line count against its limits unless they
-    were refused themselves; products without a rule pass."""
-    await hold(conn, (p.person for p in purchases))
+    were refused themselves; products without a rule pass. `only_asking` holds nobody: nothing will be recorded."""
+    if not only_asking:
+        await hold(conn, (p.person for p in purchases))
     answers: list[Refusal | None] = []
     passed: list[Purchase] = []
     known = await _registered(conn, rules, purchases)
@@ -64,16 +67,16 @@ async def examine_bill(
 
 async def _registered(
     conn: Connection, rules: Mapping[int, SaleRule], purchases: Sequence[Purchase]
-) -> set[int]:
-    """Persons of the bill whom its organisation may name."""
+) -> dict[int, bool | None]:
+    """Persons of the bill whom its organisation may name, and whether they are of full age as far as known."""
     persons = {p for one in purchases if one.drug_id in rules for p in (one.person, one.agent) if p}
     if not persons:
-        return set()
+        return {}
     rows = await conn.fetch(store.REGISTERED, sorted(persons), purchases[0].org)
-    return {r["person"] for r in rows}
+    return {r["person"]: r["adult"] for r in rows}
 
 
-def _formal(rule: SaleRule, one: Purchase, known: set[int]) -> Refusal | None:
+def _formal(rule: SaleRule, one: Purchase, known: Mapping[int, bool | None]) -> Refusal | None:
     """What can be said without looking at other sales."""
     product: dict[str, object] = {"product": rule.product}
     if one.bill_type in rule.forbidden:
@@ -84,6 +87,8 @@ def _formal(rule: SaleRule, one: Purchase, known: set[int]) -> Refusal | None:
         one.text("agent_person") and one.agent not in known
     ):
         return "person_unknown", product
+    if rule.adult and one.person is not None and known[one.person] is False:
+        return "buyer_not_adult", product
     if "prescription" in rule.needs and not one.text("prescription_no"):
         return "prescription_needed", product
     if "second_person" in rule.needs and not one.text("second_person"):

@@ -62,7 +62,7 @@ class SaleRule:
     """Smallest packages to one person within `period_days`, over all organisations of the platform."""
     period_days: int = 0
     forbidden: frozenset[int] = frozenset()
-    """Bill types by which it may not leave."""
+    """Those of them by which it may not leave at all."""
     adult: bool = False
     register: bool = False
     """Kept in the special register (专册)."""
@@ -77,7 +77,7 @@ class SaleRule:
 
     def governs(self, bill_type: int) -> bool:
         """Whether a bill of this type has to meet the rule."""
-        return bill_type in self.bill_types or bill_type in self.forbidden
+        return bill_type in self.bill_types
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def sale_rules(
 def _rule(item: Item, product: Product, listed: Sequence[Product]) -> SaleRule:
     return SaleRule(
         codes=(item.code,),
-        bill_types=_numbers(item, "bill_types"),
+        bill_types=_numbers(item, "bill_types") | _numbers(item, "forbidden"),
         needs=frozenset(texts(item, "needs")),
         per_sale=_number(item, "per_sale"),
         per_person=_number(item, "per_person"),

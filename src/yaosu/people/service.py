@@ -12,6 +12,7 @@ import orjson
 from yaosu.access import audit
 from yaosu.access.visibility import record_read, visible
 from yaosu.db.engine import Connection
+from yaosu.edge.pages import CHINA
 from yaosu.errors import Finding, YaosuError
 from yaosu.people import documents, rules, store
 from yaosu.people.keeper import SALT, Keeper
@@ -24,6 +25,8 @@ from yaosu.subject import Subject
 __all__ = ["Given", "find", "identify", "shown", "unmask", "unmask_all"]
 
 REASON_MIN, REASON_MAX = 4, 200
+ADULT = 18
+"""Years of full age (民法典 art. 17)."""
 UNUSED_DAYS = 1
 """A registered person of whom no sale came is forgotten after this time."""
 ERASE_AT_ONCE = 500
@@ -32,7 +35,7 @@ REKEY_AT_ONCE = 500
 
 def checked(given: Given, code_lists: CodeLists | None = None, today: date | None = None) -> Given:
     """`given` in normal form; refused with a finding per field, none of which repeats what was typed."""
-    day = today or datetime.now(UTC).date()
+    day = today or datetime.now(CHINA).date()
     number, wrong_number = documents.check_number(
         code_lists or lists.delivered(), given.kind, given.number, day
     )
@@ -61,11 +64,13 @@ async def identify(
     one = checked(given, code_lists)
     key_id: int = await conn.fetchval(store.KEY_ID)
     hashed = keeper.match(documents.identity(one.kind, one.number))
-    person: int | None = await conn.fetchval(store.TOUCH_PERSON, hashed)
+    years = documents.age(one.number, datetime.now(CHINA).date())
+    adult = None if years is None else years >= ADULT
+    person: int | None = await conn.fetchval(store.TOUCH_PERSON, hashed, adult)
     if person is None:
         cipher = keeper.close(key_id, one.number.encode(), hashed)
         person = await conn.fetchval(
-            store.NEW_PERSON, int(one.kind), key_id, hashed, cipher, os.urandom(SALT)
+            store.NEW_PERSON, int(one.kind), key_id, hashed, cipher, os.urandom(SALT), adult
         )
     assert person is not None
     told = orjson.dumps({"name": one.name, "phone": one.phone})
@@ -79,7 +84,7 @@ def _bound(person: int, org: int) -> bytes:
 
 async def find(conn: Connection, keeper: Keeper, kind: str, number: str) -> int | None:
     """The person with that document, if one is known. What the caller may see of him is decided elsewhere."""
-    text, wrong = documents.check_number(lists.delivered(), kind, number, datetime.now(UTC).date())
+    text, wrong = documents.check_number(lists.delivered(), kind, number, datetime.now(CHINA).date())
     if wrong is not None:
         raise YaosuError("invalid_request", {"count": 1}, [wrong])
     found: int | None = await conn.fetchval(

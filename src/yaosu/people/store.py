@@ -18,11 +18,12 @@ NEW_KEY = "INSERT INTO people.cipher_key (id) SELECT max(id) + 1 FROM people.cip
 
 # Two counters may register the same person at once: the second finds the first's row.
 NEW_PERSON = """
-INSERT INTO people.person (last_at, kind, key_id, hash, cipher, salt) VALUES (now(), $1, $2, $3, $4, $5)
+INSERT INTO people.person (last_at, kind, key_id, hash, cipher, salt, adult) VALUES (now(), $1, $2, $3, $4, $5, $6)
 ON CONFLICT (hash) DO UPDATE SET last_at = greatest(people.person.last_at, now())
 RETURNING id"""
 
-TOUCH_PERSON = "UPDATE people.person SET last_at = greatest(last_at, now()) WHERE hash = $1 RETURNING id"
+TOUCH_PERSON = """
+UPDATE people.person SET last_at = greatest(last_at, now()), adult = $2 WHERE hash = $1 RETURNING id"""
 
 PERSON_BY_HASH = "SELECT id FROM people.person WHERE hash = $1"
 
@@ -42,7 +43,7 @@ SALTS = "SELECT id, salt FROM people.person WHERE id = ANY($1) ORDER BY id"
 
 # Whether the seller, or the organisation it belongs to, registered these persons.
 REGISTERED = """
-SELECT DISTINCT g.person FROM people.given g JOIN people.person p ON p.id = g.person
+SELECT DISTINCT g.person, p.adult FROM people.given g JOIN people.person p ON p.id = g.person
 WHERE g.person = ANY($1) AND p.erased_at IS NULL
   AND (g.org = $2 OR g.org = (SELECT parent_id FROM org WHERE id = $2))"""
 

@@ -18,6 +18,7 @@ CREATE TABLE people.person (
     erased_at  timestamptz,
     kind       smallint NOT NULL,       -- list id_kind_person
     key_id     smallint NOT NULL,       -- people.cipher_key of `cipher`
+    adult      boolean,                 -- of full age when last registered; NULL: the document does not tell
     used       boolean NOT NULL DEFAULT false, -- a sale or use names the person
     hash       bytea UNIQUE,            -- HMAC over kind and normalised number
     cipher     bytea,                   -- nonce, ciphertext and tag of the number
