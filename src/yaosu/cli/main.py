@@ -138,6 +138,7 @@ def _mount() -> None:
         ("webhook", "yaosu.notify.commands", "app"),
         ("grant", "yaosu.grants.commands", "app"),
         ("exception", "yaosu.exceptions.commands", "app"),
+        ("person", "yaosu.people.commands", "app"),
         ("dispense", "yaosu.dispensing.commands", "app"),
         ("uncoded", "yaosu.uncoded.commands", "app"),
         ("recall", "yaosu.recall.commands", "app"),

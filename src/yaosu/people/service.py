@@ -56,11 +56,14 @@ async def identify(
 ) -> int:
     """The id of the person whom this document names, made at the first time; encrypted and matched by keyed hash.
 
-    Name and telephone are kept for the subject's organisation only. Refused (`invalid_request`) for a document whose
-    number cannot be right. Requires `bill.write`.
+    Name and telephone are kept for the subject's organisation only; whom it registered before needs no name again.
+    Refused (`invalid_request`) for a document whose number cannot be right. Requires `bill.write`.
     """
     subject.require("bill.write")
     org = subject.org
+    if not given.name.strip():
+        known = await _told_before(conn, keeper, subject, given, code_lists)
+        given = known if known is not None else given
     one = checked(given, code_lists)
     key_id: int = await conn.fetchval(store.KEY_ID)
     hashed = keeper.match(documents.identity(one.kind, one.number))
@@ -78,13 +81,30 @@ async def identify(
     return person
 
 
+async def _told_before(
+    conn: Connection, keeper: Keeper, subject: Subject, given: Given, code_lists: CodeLists | None
+) -> Given | None:
+    """The same document with the name that this organisation entered the last time."""
+    person = await find(conn, keeper, given.kind, given.number, code_lists)
+    if person is None:
+        return None
+    row = await conn.fetchrow(store.GIVEN, person, subject.org)
+    if row is None:
+        return None
+    told = orjson.loads(keeper.open(row["key_id"], row["cipher"], _bound(person, subject.org)))
+    return Given(given.kind, given.number, told["name"], given.phone or told["phone"])
+
+
 def _bound(person: int, org: int) -> bytes:
     return f"given {person} {org}".encode()
 
 
-async def find(conn: Connection, keeper: Keeper, kind: str, number: str) -> int | None:
+async def find(
+    conn: Connection, keeper: Keeper, kind: str, number: str, code_lists: CodeLists | None = None
+) -> int | None:
     """The person with that document, if one is known. What the caller may see of him is decided elsewhere."""
-    text, wrong = documents.check_number(lists.delivered(), kind, number, datetime.now(CHINA).date())
+    today = datetime.now(CHINA).date()
+    text, wrong = documents.check_number(code_lists or lists.delivered(), kind, number, today)
     if wrong is not None:
         raise YaosuError("invalid_request", {"count": 1}, [wrong])
     found: int | None = await conn.fetchval(

@@ -31,6 +31,8 @@ PUT_GIVEN = """
 INSERT INTO people.given (person, org, key_id, cipher) VALUES ($1, $2, $3, $4)
 ON CONFLICT (person, org) DO UPDATE SET at = now(), key_id = excluded.key_id, cipher = excluded.cipher"""
 
+GIVEN = "SELECT key_id, cipher FROM people.given WHERE person = $1 AND org = $2"
+
 # What may be seen of persons: only who was registered by an organisation in sight; the own entry first.
 SEEN = """
 SELECT DISTINCT ON (p.id) p.id, p.kind, p.key_id, p.hash, p.cipher, p.erased_at,
