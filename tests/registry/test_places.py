@@ -16,7 +16,7 @@ from yaosu.access.visibility import visible
 from yaosu.db.engine import Connection, Pool
 from yaosu.errors import YaosuError
 from yaosu.ledger import service as ledger
-from yaosu.registry import places_store, service
+from yaosu.registry import store_places, service
 from yaosu.registry.drafts import OrgDraft
 from yaosu.registry.lists import delivered
 from yaosu.registry.model import OrgType
@@ -162,7 +162,7 @@ async def test_the_hospital_sees_all_of_its_places_and_a_ward_sees_itself_only(d
     await transfer(market, store, ward, boxes[:1], by=market.hospital)
 
     async def seen(org: int) -> dict[int, int]:
-        held = await places_store.holdings(db, visible(market.subject(org)), [store, ward])
+        held = await store_places.holdings(db, visible(market.subject(org)), [store, ward])
         return {place: one.by_status["I"] for place, one in held.items()}
 
     assert await seen(market.hospital) == {store: 3, ward: 1}

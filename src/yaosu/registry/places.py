@@ -14,7 +14,7 @@ from yaosu.access.visibility import visible
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
 from yaosu.registry import checks, store_org
-from yaosu.registry import places_store as store
+from yaosu.registry import store_places as store
 from yaosu.registry.lists import CodeLists
 from yaosu.registry.model import Item, Org, OrgCard
 from yaosu.registry.names import normalise
@@ -128,7 +128,7 @@ async def rename_place(conn: Connection, subject: Subject, place_id: int, name: 
 
 
 async def close_place(conn: Connection, subject: Subject, place_id: int) -> Place:
-    """Take a place out of use. Refused (`place_not_empty`) while goods stand in it or are on their way from or to it."""
+    """Take a place out of use. Refused (`place_not_empty`) while goods stand in it, or travel from or to it."""
     _, old = await _own(conn, subject, place_id)
     held = (await store.holdings(conn, visible(subject), [place_id])).get(place_id, store.NOTHING)
     if not held.empty:
