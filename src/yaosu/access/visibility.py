@@ -32,7 +32,7 @@ field which was not granted cannot leave by any way: `flow` for goods held, with
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -216,29 +216,37 @@ async def record_read(conn: Connection, subject: Subject, what: str, owner: int 
     return True
 
 
-# Written only where the reader is let in by somebody else's leave: a grant or a delegation with reading.
+# Written only where the reader is let in by somebody else's leave: a grant, or a delegation with reading.
 READ_BY_LEAVE = f"""
 INSERT INTO read_record (subject_kind, subject_id, org_id, what, owner_org)
-SELECT $1, $2, $SEE, $3, $4 WHERE $4 <> ALL ({_US}) AND (
-    EXISTS (SELECT 1 FROM data_grant g WHERE g.grantee_org = ANY ({_US}) AND g.grantor_org = $4
+SELECT DISTINCT r.kind, r.sid, r.org, r.what, r.owner
+FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::int[]) AS r(kind, sid, org, what, owner)
+WHERE r.owner <> ALL ({_US}) AND (
+    EXISTS (SELECT 1 FROM data_grant g WHERE g.grantee_org = ANY ({_US}) AND g.grantor_org = r.owner
         AND g.accepted_at IS NOT NULL AND g.withdrawn_at IS NULL AND (g.until IS NULL OR g.until > now()))
-    OR EXISTS (SELECT 1 FROM delegation d WHERE d.agent = $SEE AND d.principal = $4 AND d.may_read
+    OR EXISTS (SELECT 1 FROM delegation d WHERE d.agent = r.org AND d.principal = r.owner AND d.may_read
         AND d.accepted_at IS NOT NULL AND d.revoked_at IS NULL AND (d.valid_until IS NULL OR d.valid_until > now())))
-RETURNING id""".replace("$SEE", "$5").replace("$4", "$4::int")  # noqa: S608 - constants
+RETURNING id""".replace("$SEE", "r.org")  # noqa: S608 - constants
 
 
-async def record_read_by_leave(conn: Connection, subject: Subject, what: str, owner: int | None) -> bool:
-    """Write down a read of `owner`'s records by somebody who is no office but was let in by grant or delegation.
+async def note_reads(conn: Connection, reads: Iterable[tuple[Subject, str, int | None]]) -> int:
+    """Write down every read of (subject, what, owner) that was no owner's and no party's; how many were.
 
-    Whether it was one: own records and those of partners who granted nothing are read as a party and not written.
+    Offices' reads always; other organisations' where a grant or a delegation lets them in (R-B10). What partners read
+    of bills that name them is theirs too and is not written. One statement for all that are not offices'.
     """
-    sight = visible(subject)
-    if sight.kind != "own" or owner is None or sight.owns(owner):
-        return False
-    row = await conn.fetchval(
-        READ_BY_LEAVE, subject.kind, subject_id(subject), what[:200], owner, subject.org_id
-    )
-    return row is not None
+    written, asked = 0, []
+    for subject, what, owner in reads:
+        sight = visible(subject)
+        if sight.records_reads:
+            written += await record_read(conn, subject, what, owner)
+        elif sight.kind == "own" and owner is not None and not sight.owns(owner):
+            asked.append((subject.kind, subject_id(subject), sight.org_id, what[:200], owner))
+    if asked:
+        written += len(
+            await conn.fetch(READ_BY_LEAVE, *(list(column) for column in zip(*asked, strict=True)))
+        )
+    return written
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from yaosu.access.openapi import problems
-from yaosu.access.visibility import visible
+from yaosu.access.visibility import note_reads, visible
 from yaosu.circulation import delegations, service, tasks, views
 from yaosu.circulation import store_read as store
 from yaosu.circulation.parts import batches_of, committer_of
@@ -186,6 +186,7 @@ async def bills(
         partner=partner,
         limit=limit,
     )
+    await note_reads(conn, [(subject, "bills", row["owner"]) for row in rows])
     registry, lang = registry_of(request), language(request)
     items = [views.bill_view(registry, r, lang) for r in rows]
     return as_json({"items": items, "next": rows[-1]["id"] if len(rows) == limit else None})
@@ -219,6 +220,7 @@ async def bill(request: Request, bill_id: BillId, subject: CurrentSubject, conn:
     head = await store.bill(conn, sight, bill_id)
     if head is None:
         raise _not_found(request, "单据", "Bill")
+    await note_reads(conn, [(subject, f"bill {bill_id}", head["owner"])])
     view = views.bill_view(registry, head, lang)
     revisions = await store.revisions(conn, sight, head["owner"], head["bill_no"])
     view["revisions"] = [views.bill_view(registry, r, lang) for r in revisions]
@@ -244,9 +246,11 @@ async def bill_codes(
 ) -> Response:
     """Accepted codes by page."""
     subject.require("bill.read")
+    head = await store.bill(conn, visible(subject), bill_id)
     rows = await store.bill_lines(conn, visible(subject), bill_id, after, limit)
-    if rows is None:
+    if head is None or rows is None:
         raise _not_found(request, "单据", "Bill")
+    await note_reads(conn, [(subject, f"bill {bill_id} codes", head["owner"])])
     registry, lang = registry_of(request), language(request)
     items = [views.line_view(registry, r, lang) for r in rows]
     return as_json({"items": items, "next": rows[-1]["code"] if len(rows) == limit else None})

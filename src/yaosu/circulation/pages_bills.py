@@ -15,7 +15,7 @@ from fastapi import APIRouter, Form, Query, Request
 from markupsafe import Markup
 from starlette.responses import Response
 
-from yaosu.access.visibility import record_read, visible
+from yaosu.access.visibility import note_reads, record_read, visible
 from yaosu.circulation import service, store_pages, views
 from yaosu.circulation import store_read as store
 from yaosu.circulation.cache import CHINA
@@ -108,6 +108,8 @@ async def bills(
     rows = await _found(conn, subject, filters, other, before, PAGE)
     if visible(subject).records_reads:
         await record_read(conn, subject, "bills", None)
+    else:
+        await note_reads(conn, [(subject, "bills", row["owner"]) for row in rows])
     kept = {k: v for k, v in {**filters, "partner": partner}.items() if v}
     more = "/bills?" + urlencode({**kept, "before": rows[-1]["id"]}) if len(rows) == PAGE else ""
     context = {
@@ -156,6 +158,8 @@ async def export(
     rows = await _found(conn, subject, filters, partner, None, EXPORT_MAX)
     if visible(subject).records_reads:
         await record_read(conn, subject, "bills export", None)
+    else:
+        await note_reads(conn, [(subject, "bills export", row["owner"]) for row in rows])
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(_HEADINGS[lang])
@@ -174,8 +178,7 @@ async def _head(request: Request, conn: Connection, subject: Subject, bill_id: i
     row = await store.bill(conn, visible(subject), bill_id)
     if row is None:
         raise missing(request, "单据", "Bill")
-    if visible(subject).records_reads:
-        await record_read(conn, subject, f"bill {bill_id}", row["owner"])
+    await note_reads(conn, [(subject, f"bill {bill_id}", row["owner"])])
     return row
 
 

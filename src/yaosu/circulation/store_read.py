@@ -193,11 +193,12 @@ async def revisions(conn: Connection, sight: Sight, owner: int, bill_no: str) ->
 async def bill_lines(
     conn: Connection, sight: Sight, bill_id: int, after: str | None, limit: int
 ) -> list[Record] | None:
-    """Codes of a bill, by page; None when the bill may not be seen."""
-    head = await bill(conn, sight, bill_id)
-    if head is None:
+    """Codes of a bill, by page; None when they may not be seen."""
+    sql, args = sight.apply(BILL_CODED, bill_id)
+    drug_ids = await conn.fetchval(sql, *args)
+    if drug_ids is None:
         return None
-    return await conn.fetch(BILL_LINES, bill_id, head["drug_ids"], after, limit)
+    return await conn.fetch(BILL_LINES, bill_id, drug_ids, after, limit)
 
 
 @traced_read("bill notes")

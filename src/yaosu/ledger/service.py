@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from yaosu.access.visibility import record_read, visible
+from yaosu.access.visibility import note_reads, record_read, visible
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.ledger import store
@@ -62,6 +62,8 @@ async def stock(
         cursor = None
     if sight.records_reads:
         await record_read(conn, subject, "stock", asked)
+    else:
+        await note_reads(conn, [(subject, "stock", line.org) for line in page])
     return page, cursor
 
 

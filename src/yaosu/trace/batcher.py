@@ -13,7 +13,7 @@ import asyncpg
 import orjson
 import structlog
 
-from yaosu.access.visibility import Sight, record_read, visible
+from yaosu.access.visibility import Sight, note_reads, visible
 from yaosu.db.engine import Connection, connect
 from yaosu.errors import YaosuError
 from yaosu.registry.resolver import Registry
@@ -114,12 +114,15 @@ class Verifier:
             found_of.append(found)
             by_sight.setdefault(sight, []).extend(found)
         seen = {sight: await verify.known(conn, sight, found) for sight, found in by_sight.items() if found}
+        reads: list[tuple[Subject, str, int | None]] = []
+        for (_, subject, *_rest), sight, found in zip(group, sights, found_of, strict=True):
+            reads += read_of(subject, sight, found, seen.get(sight, set()))
+        if reads:
+            await note_reads(conn, reads)
         for (asked, subject, lang, future), sight, found in zip(group, sights, found_of, strict=True):
             if future.done():
                 continue
             known = seen.get(sight, set())
-            if sight.records_reads:
-                await note_read(conn, subject, sight, found, known)
             body = verify.answer(self._registry, asked, looked, known, lang)
             if not found:
                 await verify.tell_origin(conn, self._registry, subject, self._master, body, lang)
@@ -128,11 +131,12 @@ class Verifier:
                 future.set_result(orjson.dumps(body))
 
 
-async def note_read(
-    conn: Connection, subject: Subject, sight: Sight, found: list[Found], seen: set[tuple[int, str]]
-) -> None:
-    """Write down that an office read who holds these goods (D10)."""
-    for one in found:
-        root = one.root
-        if (root.drug_id, root.code) in seen and not sight.owns(root.holder):
-            await record_read(conn, subject, f"unit {one.unit.code}", root.holder)
+def read_of(
+    subject: Subject, sight: Sight, found: list[Found], seen: set[tuple[int, str]]
+) -> list[tuple[Subject, str, int | None]]:
+    """What is read of others when it is told who holds these goods (D10)."""
+    return [
+        (subject, f"unit {one.unit.code}", one.root.holder)
+        for one in found
+        if (one.root.drug_id, one.root.code) in seen and not sight.owns(one.root.holder)
+    ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
-from yaosu.access.visibility import Sight, record_read, visible
+from yaosu.access.visibility import Sight, note_reads, record_read, visible
 from yaosu.codes import NotACode
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
@@ -16,7 +16,7 @@ from yaosu.rules.bill_types import bill_types
 from yaosu.rules.states import BELOW_NOTHING
 from yaosu.subject import Subject
 from yaosu.trace import store, story, verify
-from yaosu.trace.batcher import note_read
+from yaosu.trace.batcher import read_of
 from yaosu.trace.model import (
     CONTENTS_MAX,
     DEPTH_MAX,
@@ -57,8 +57,7 @@ async def verify_codes(
     sight = visible(subject)
     found = list(looked.found.values())
     seen = await verify.known(conn, sight, found)
-    if sight.records_reads:
-        await note_read(conn, subject, sight, found, seen)
+    await note_reads(conn, read_of(subject, sight, found, seen))
     return [verify.answer(registry, one, looked, seen, lang) for one in asked]
 
 
@@ -120,8 +119,8 @@ async def history(
     owner = _owns_product(registry, sight, found.unit.drug_id)
     party = owner or bool(seen) or any(b.seen for b in bills.values())
     shown = [e for e in events if party and e.bill_id in bills]
-    if sight.records_reads and party:
-        await record_read(conn, subject, f"history {found.unit.code}", found.root.holder)
+    if party:
+        await note_reads(conn, [(subject, f"history {found.unit.code}", o) for o in _owners(found, bills)])
     # a line that a correction left alone is in force although a later revision replaced its bill (R-X3)
     reversed_ids = {b.replaces for b in bills.values() if b.flags & REVERSAL and b.replaces is not None}
     odd = story.first_oddity([(e.bill_id, bills[e.bill_id].happened_at) for e in shown])
@@ -133,6 +132,11 @@ async def history(
         "earlier_omitted": omitted,
         "stays": [_stay(s, bills) for s in _unique(stays)] if party else [],
     }
+
+
+def _owners(found: Found, bills: dict[int, BillHead]) -> list[int | None]:
+    """Whose records a history shows: the holder's, and those of every bill that is not hidden."""
+    return list(dict.fromkeys([found.root.holder, *(b.owner for b in bills.values() if b.seen)]))
 
 
 async def _tales(conn: Connection, drug_id: int, code: str) -> dict[str, Tale]:
@@ -232,8 +236,7 @@ async def contents(
     seen = await verify.known(conn, sight, [found])
     if not seen and not _owns_product(registry, sight, found.unit.drug_id):
         raise YaosuError("trace_not_for_you")
-    if sight.records_reads:
-        await record_read(conn, subject, f"contents {found.unit.code}", found.root.holder)
+    await note_reads(conn, [(subject, f"contents {found.unit.code}", found.root.holder)])
     key: Key = (found.unit.drug_id, found.unit.code)
     whole = True
     cursor = None
@@ -311,6 +314,8 @@ async def where(conn: Connection, registry: Registry, subject: Subject, drug_id:
     travelling = await store.on_the_way(conn, sight, drug_id, batch.id)
     if sight.records_reads:
         await record_read(conn, subject, f"where {drug_id} {batch_no}", None)
+    else:
+        await note_reads(conn, [(subject, f"where {drug_id} {batch_no}", h.org) for h in holdings])
     whole = owner or sight.kind == "operator" or (sight.kind == "regulator" and not sight.region_prefix)
     shown = [h for h in holdings if h.org is not None or whole]
     totals: dict[str, int] = {}
