@@ -20,6 +20,7 @@ from yaosu.circulation.write import pack_bodies
 from yaosu.db.engine import Connection
 from yaosu.registry.model import OrgType
 from yaosu.registry.resolver import Registry, load_registry
+from yaosu.rules.states import WITHOUT_UNITS
 from yaosu.subject import Subject
 
 _numbers = itertools.count(1)
@@ -79,13 +80,16 @@ class Market:
     async def move(self, type: int, owner: int, codes: Sequence[str], **more: Any) -> MovementResult:
         """One bill, numbered and dated by itself."""
         by = more.pop("by", None)
+        return await self.submit(self.movement(type, owner, codes, **more), by)
+
+    def movement(self, type: int, owner: int, codes: Sequence[str], **more: Any) -> Movement:
+        """The value of one bill, numbered and dated by itself."""
         values: dict[str, Any] = {
             "bill_no": f"T{next(_numbers)}",
             "happened_at": datetime.now(UTC) - timedelta(minutes=30),
             **more,
         }
-        movement = Movement(type=type, owner=owner, codes=list(codes), body=b"{}", **values)
-        return await self.submit(movement, by)
+        return Movement(type=type, owner=owner, codes=list(codes), body=b"{}", **values)
 
     async def ship(self, sender: int, receiver: int, codes: Sequence[str], **more: Any) -> MovementResult:
         """201 from sender to receiver, all accepted."""
@@ -142,7 +146,7 @@ class Market:
                 WHERE u.parent IS NULL AND u.batch_id = 0) x
             GROUP BY 1, 2, 3, 4 HAVING sum(qty) <> 0"""
         )
-        held = {tuple(r) for r in balances if r["status"] not in ("P",)}
+        held = {tuple(r) for r in balances if r["status"] not in WITHOUT_UNITS}
         assert {tuple(r) for r in units} == held
 
 

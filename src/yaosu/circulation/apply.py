@@ -77,6 +77,7 @@ async def _apply(
     sold = bool(old) or any(one.kind.kind == "give_back" for _, one, _ in todo)
     await load_limits(conn, world, batches, version, sold=sold)
     flat = [line for lines in old.values() for line in lines]
+    await purchases.hold(conn, [one for _, one, _ in todo])
     work = _Work(
         conn,
         world,
@@ -86,6 +87,7 @@ async def _apply(
         old,
         await revise.times_before(conn, old),
         await splits.entries_of(conn, flat) if flat else {},
+        await revise.standing(conn, world, flat),
         await uncoded.load(conn, [one for _, one, _ in todo]),
     )
     for n, one, previous in todo:
@@ -137,10 +139,17 @@ class _Work:
         old: Mapping[int, Sequence[revise.OldLine]],
         times: Mapping[int, datetime],
         split_entries: Mapping[tuple[int, int, str], Sequence[splits.Entry]],
+        stands: revise.Standing,
         books: uncoded.Books,
     ) -> None:
         self.conn, self.world, self.batches, self.ids, self.now = conn, world, batches, ids, now
-        self.old, self.times, self.split_entries, self.books = old, times, split_entries, books
+        self.old, self.times, self.split_entries, self.stands, self.books = (
+            old,
+            times,
+            split_entries,
+            stands,
+            books,
+        )
         self.postings: list[Posting] = []
         self.places: list[tuple[int, Posting]] = []
         self.replaced: dict[int, str] = {}
@@ -195,7 +204,7 @@ class _Work:
 
     async def _reversal(self, n: int, one: Prepared, previous: revise.Previous, undo: revise.Undo) -> Posting:
         """Take the revision before back, in the world and as a posting; raises `later_fact`."""
-        stay = revise.left_alone(self.world, one, previous, self.old[n])
+        stay = revise.left_alone(self.world, one, previous, self.old[n], self.stands)
         alone = {(line.drug_id, line.code) for line in stay}
         back = [line for line in self.old[n] if (line.drug_id, line.code) not in alone]
         reversal = Posting(one, next(self.ids), [], ())
@@ -206,7 +215,7 @@ class _Work:
             drug_ids = {entry[0] for entry, _ in entries}
             await uncoded.more(self.conn, self.books, {one.movement.owner}, drug_ids)
         reversal.lines, reversal.split_rows = revise.take_back(
-            self.world, back, reversal.bill_id, self.times, undo, self.split_entries
+            self.world, back, reversal.bill_id, self.times, undo, self.split_entries, self.stands
         )
         try:
             reversal.transfers = uncoded.take_back(self.books, entries)

@@ -64,7 +64,8 @@ async def load_limits(
     world.stop_batches = stops.batches
     if stops.codes:
         outer = [u.key for u in world.units.values() if u.level > 1]
-        world.stop_codes = await stops.around(conn, outer) if outer else stops.codes
+        world.stop_codes = stops.codes
+        world.stop_holding = await stops.holding(conn, outer) if outer else {}
     quarantined = [u.key for u in world.units.values() if u.status == "Q"]
     if quarantined:
         rows = await conn.fetch(store.HELD, [k[1] for k in quarantined])

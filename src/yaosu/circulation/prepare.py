@@ -317,7 +317,7 @@ def _sale_rules(
         return {}
     day = movement.happened_at.astimezone(CHINA).date()
     rules = sale_rules(registry, sorted(flagged), card.region, owner_type, day)
-    return {drug_id: rule for drug_id, rule in rules.items() if kind.code in rule.bill_types}
+    return {drug_id: rule for drug_id, rule in rules.items() if rule.governs(kind.code)}
 
 
 def _in_category(registry: Registry, kind: BillType, scan: Scan) -> Scan:

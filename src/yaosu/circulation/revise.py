@@ -221,13 +221,50 @@ async def times_before(conn: Connection, taken_back: Mapping[int, Sequence[OldLi
     return await store.bill_times(conn, sorted(ids)) if ids else {}
 
 
-def moved_on(world: World, line: OldLine) -> bool:
+Standing = Mapping[tuple[int, str], int]
+"""The bill that a unit's state stands on, where later bills were taken back again."""
+
+
+async def standing(conn: Connection, world: World, old: Sequence[OldLine]) -> dict[tuple[int, str], int]:
+    """For units of `old` whose latest bill is another one: the bill their state stands on after all.
+
+    A bill that was taken back leaves no trace in the state: when the buyer voids a receipt, the shipment can be
+    corrected as if nothing had come after it.
+    """
+    keys = [
+        (line.drug_id, line.code)
+        for line in old
+        if world.units[(line.drug_id, line.code)].last_bill != line.bill_id
+    ]
+    if not keys:
+        return {}
+    chains: dict[tuple[int, str], dict[int, tuple[int, bool]]] = {}
+    lasts = [world.units[key].last_bill for key in keys]
+    for r in await conn.fetch(store.CHAINS, [k[0] for k in keys], [k[1] for k in keys], lasts):
+        chain = chains.setdefault((r["drug_id"], r["code"]), {})
+        chain[r["bill_id"]] = (r["prev_bill"], r["reversal"])
+
+    def stands(chain: Mapping[int, tuple[int, bool]], bill: int) -> int:
+        while True:
+            before, reversal = chain.get(bill, (0, False))
+            if not reversal:
+                return bill
+            undone = stands(chain, before)
+            bill = chain.get(undone, (0, False))[0]
+
+    return {key: stands(chains.get(key, {}), last) for key, last in zip(keys, lasts, strict=True)}
+
+
+def moved_on(world: World, line: OldLine, stands: Standing) -> bool:
     """Whether something happened to the unit after the line: a later bill, or a package taken out of it."""
     unit = world.units[(line.drug_id, line.code)]
-    return unit.last_bill != line.bill_id or sum(world.batches_in(unit).values()) != line.qty
+    last = stands.get(unit.key, unit.last_bill) if unit.last_bill == unit.was else unit.last_bill
+    return last != line.bill_id or sum(world.batches_in(unit).values()) != line.qty
 
 
-def left_alone(world: World, one: Prepared, previous: Previous, old: Sequence[OldLine]) -> list[OldLine]:
+def left_alone(
+    world: World, one: Prepared, previous: Previous, old: Sequence[OldLine], stands: Standing
+) -> list[OldLine]:
     """Lines that the correction says again just as they were and that have moved on since: they stay (R-X3).
 
     A line is the same when type, parties and its preparation units are, and its time does not move past what
@@ -250,7 +287,7 @@ def left_alone(world: World, one: Prepared, previous: Previous, old: Sequence[Ol
             or "D" in (line.pre, line.post)
         ):
             continue
-        if not moved_on(world, line):
+        if not moved_on(world, line, stands):
             continue
         since = world.root(world.units[(line.drug_id, line.code)]).since
         if movement.happened_at > previous.happened_at and since is not None and since < movement.happened_at:
@@ -266,6 +303,7 @@ def take_back(
     times: Mapping[int, datetime],
     undo: Undo,
     split_entries: Mapping[tuple[int, int, str], Sequence[splits.Entry]],
+    stands: Standing,
 ) -> tuple[list[Line], list[splits.SplitRow]]:
     """Reverse `old` in the world under `bill_id`; refused (`later_fact`) where a unit has moved on since.
 
@@ -273,7 +311,7 @@ def take_back(
     """
     later: list[Finding] = []
     for line in old:
-        if moved_on(world, line):
+        if moved_on(world, line, stands):
             unit = world.units[(line.drug_id, line.code)]
             params = {"code": line.code, "bill": unit.last_bill}
             later.append(Finding("moved_on_since", params, line.code))

@@ -157,7 +157,9 @@ class World:
     stop_batches: Mapping[tuple[int, int], Sequence[Stop]] = field(default_factory=dict)
     """Stops by (product, batch)."""
     stop_codes: Mapping[tuple[int, str], Sequence[Stop]] = field(default_factory=dict)
-    """Stops by code, and by packages that hold such a code."""
+    """Stops by code; what is inside is stopped too."""
+    stop_holding: Mapping[tuple[int, str], Sequence[Stop]] = field(default_factory=dict)
+    """Stops by packages that hold a stopped code somewhere inside."""
     splits: dict[tuple[int, str], Split] = field(default_factory=dict)
     """Opened boxes among the units."""
     held: Mapping[tuple[int, str], str] = field(default_factory=dict)
@@ -205,6 +207,9 @@ class World:
 
     def stop_of(self, unit: Unit, owner: int) -> Stop | None:
         """The stop that forbids `owner` to move `unit`; None when there is none."""
+        for stop in self.stop_holding.get(unit.key, ()):
+            if stop.binds(owner):
+                return stop
         if self.stop_codes:
             around: Unit | None = unit
             while around is not None:

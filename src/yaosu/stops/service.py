@@ -132,18 +132,15 @@ class Memory:
         self.products = frozenset(drug_id for drug_id, _ in codes)
         self.version = version
 
-    async def around(self, conn: Connection, keys: Sequence[Key]) -> Mapping[Key, Sequence[Stop]]:
-        """`codes`, and those of `keys` that hold a stopped code inside."""
+    async def holding(self, conn: Connection, keys: Sequence[Key]) -> Mapping[Key, Sequence[Stop]]:
+        """Those of `keys` that hold a stopped code somewhere inside."""
         concerned = [k for k in keys if k[0] in self.products]
         if not concerned:
-            return self.codes
+            return {}
         rows = await conn.fetch(store.AROUND, sorted({k[0] for k in concerned}), [k[1] for k in concerned])
-        if not rows:
-            return self.codes
-        more = {
+        return {
             (r["drug_id"], r["code"]): [self.by_id[r["stop_id"]]] for r in rows if r["stop_id"] in self.by_id
         }
-        return {**more, **self.codes}
 
 
 async def version_of(conn: Connection) -> int:
@@ -174,7 +171,7 @@ async def of_units(conn: Connection, keys: Sequence[Key], owner: int | None = No
     await memory.at(conn, await conn.fetchval(store.VERSION))
     if not keys or not (memory.batches or memory.codes):
         return {}
-    codes = await memory.around(conn, keys)
+    holding = await memory.holding(conn, keys)
     found: dict[Key, Stop] = {}
 
     def note(key: Key, stops: Sequence[Stop]) -> None:
@@ -184,7 +181,8 @@ async def of_units(conn: Connection, keys: Sequence[Key], owner: int | None = No
 
     for row in await conn.fetch(store.BATCHES_OF, [k[0] for k in keys], [k[1] for k in keys]):
         key = (row["drug_id"], row["asked"])
-        note(key, codes.get((row["drug_id"], row["code"]), ()))
+        note(key, memory.codes.get((row["drug_id"], row["code"]), ()))
         if row["code"] == row["asked"]:
+            note(key, holding.get(key, ()))
             note(key, memory.batches.get((row["drug_id"], row["batch_id"]), ()))
     return found

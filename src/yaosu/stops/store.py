@@ -7,7 +7,8 @@ INSERT INTO stop (kind, ref, number, title, level, org, placed_by, reason) VALUE
 RETURNING id"""
 
 PLACE_BATCHES = """
-INSERT INTO stop_batch (drug_id, batch_id, stop_id) SELECT DISTINCT d, b, $3::int FROM unnest($1::int[], $2::int[]) AS v(d, b)"""
+INSERT INTO stop_batch (drug_id, batch_id, stop_id)
+SELECT DISTINCT d, b, $3::int FROM unnest($1::int[], $2::int[]) AS v(d, b)"""
 
 # Each code and everything inside it now: what is taken out later is stopped all the same.
 # ungated: writes which codes are stopped and returns only a count
@@ -31,7 +32,8 @@ VERSION = "SELECT version FROM stop_version"
 LOCK_OUT_BILLS = "SELECT pg_advisory_xact_lock(7295461002)"
 
 ACTIVE = """
-SELECT id, kind, ref, number, title, level, org, placed_by, reason, placed_at FROM stop WHERE lifted_at IS NULL ORDER BY id"""
+SELECT id, kind, ref, number, title, level, org, placed_by, reason, placed_at
+FROM stop WHERE lifted_at IS NULL ORDER BY id"""
 
 ACTIVE_BATCHES = """
 SELECT b.drug_id, b.batch_id, b.stop_id FROM stop_batch b JOIN stop s ON s.id = b.stop_id WHERE s.lifted_at IS NULL"""
@@ -68,7 +70,8 @@ JOIN unnest($1::int[], $2::text[]) AS v(d, c) ON k.drug_id = v.d AND k.code = v.
 
 HIT = """
 INSERT INTO stop_hit AS h (stop_id, org, first_at, last_at, count, first_code)
-SELECT s, o, clock_timestamp(), clock_timestamp(), n, c FROM unnest($1::int[], $2::int[], $3::bigint[], $4::text[]) AS v(s, o, n, c)
+SELECT s, o, clock_timestamp(), clock_timestamp(), n, c
+FROM unnest($1::int[], $2::int[], $3::bigint[], $4::text[]) AS v(s, o, n, c)
 ON CONFLICT (stop_id, org) DO UPDATE SET last_at = excluded.last_at, count = h.count + excluded.count"""
 
 HITS = "SELECT org, first_at, last_at, count, first_code FROM stop_hit WHERE stop_id = $1 ORDER BY first_at"
