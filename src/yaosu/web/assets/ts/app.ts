@@ -66,6 +66,7 @@ type Island = () => Promise<{ start(root: HTMLElement): void }>;
 /** Loaded when a page has one; a station needs no charts and a list needs no camera. */
 const ISLANDS: [selector: string, load: Island][] = [
   ["[data-scan-station]", () => import("./station")],
+  ["[data-split-station]", () => import("./split-station")],
   ["[data-org-picker]", () => import("./org-picker")],
   ["[data-upload]", () => import("./upload")],
   ["[data-table-filter]", () => import("./table-filter")],
