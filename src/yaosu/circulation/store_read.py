@@ -201,6 +201,15 @@ async def bill_lines(
     return await conn.fetch(BILL_LINES, bill_id, drug_ids, after, limit)
 
 
+@traced_read("bill quantities")
+async def bill_quantities(conn: Connection, sight: Sight, bill_id: int) -> list[Record] | None:
+    """Goods without codes on a bill; None when the bill may not be seen."""
+    head = await bill(conn, sight, bill_id)
+    if head is None:
+        return None
+    return await conn.fetch(BILL_QUANTITIES, bill_id, head["drug_ids"])
+
+
 @traced_read("bill notes")
 async def bill_notes(
     conn: Connection, sight: Sight, bill_id: int, after: int, limit: int

@@ -7,6 +7,7 @@ from typing import Any
 from asyncpg import Record
 
 from yaosu.circulation.model import Flag
+from yaosu.circulation.service import Preview
 from yaosu.errors import message
 from yaosu.registry.resolver import Registry
 from yaosu.rules import states
@@ -88,6 +89,36 @@ def line_view(registry: Registry, row: Record, lang: str) -> dict[str, Any]:
         "after": row["post"],
         "after_name": states.label(row["post"], lang),
         "taken_out_of": row["left_parent"] or None,
+    }
+
+
+def quantity_view(registry: Registry, row: Record) -> dict[str, Any]:
+    """Goods without codes on a bill (无码库)."""
+    return {
+        "drug_id": row["drug_id"],
+        "product": product_name(registry, row["drug_id"]),
+        "batch_no": row["batch_no"],
+        "expires_on": row["expires_on"],
+        "qty": row["qty"],
+        "before": row["from_status"],
+        "after": row["to_status"],
+    }
+
+
+def preview_view(shown: Preview, lang: str) -> dict[str, Any]:
+    """What a correction or void would do (R-X3)."""
+    result = shown.result
+    return {
+        "possible": result is not None and result.status != "refused",
+        "kept": [
+            {"code": k.code, "later_bill": k.later_bill, "qty": k.qty}
+            for k in (result.kept if result is not None else ())
+        ],
+        "taken_back": result.taken_back if result is not None else [],
+        "added": [r.as_json(lang) for r in shown.added],
+        "removed": shown.removed,
+        "blocked": shown.error.as_json(lang) if shown.error is not None else None,
+        "result": result.as_json(lang) if result is not None else None,
     }
 
 
