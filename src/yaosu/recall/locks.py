@@ -13,7 +13,7 @@ from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.notify.service import tell_many
 from yaosu.recall import service, store_lock
-from yaosu.recall.model import Lock
+from yaosu.recall.model import BATCHES_MAX, CODES_MAX, Lock
 from yaosu.recall.remit import in_charge, is_office, over_product, product_of
 from yaosu.registry.model import Product
 from yaosu.registry.resolver import Registry
@@ -76,8 +76,8 @@ async def place(
     raws = [c.strip() for c in codes if c.strip()]
     if not wanted and not raws:
         raise YaosuError("recall_nothing_named")
-    if len(wanted) > service.BATCHES_MAX or len(raws) > service.CODES_MAX:
-        raise YaosuError("stops_too_many_codes", {"limit": service.CODES_MAX})
+    if len(wanted) > BATCHES_MAX or len(raws) > CODES_MAX:
+        raise YaosuError("stops_too_many_codes", {"limit": CODES_MAX})
     batch_ids, units = await service.named_goods(conn, registry, product, list(dict.fromkeys(wanted)), raws)
     texts = [code for code, _, _ in units]
     bound = await _bound(conn, registry, subject, product, kind, org, batch_ids, texts)

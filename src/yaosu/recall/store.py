@@ -98,6 +98,9 @@ SELECT id FROM org WHERE type = 110 AND status = 1 AND (
 ORDER BY (region IN ('000000', '100000')), length(rtrim(region, '0')) DESC, id LIMIT $2"""
 
 
+REGION = "SELECT region FROM org WHERE id = $1"
+
+
 def order_of(row: Record) -> Order:
     """An order from its row."""
     return Order(*row.values())

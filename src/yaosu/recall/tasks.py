@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from yaosu.access import audit
 from yaosu.access.visibility import visible
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
 from yaosu.recall import progress, service, store_locate, store_task
-from yaosu.recall.model import ON_HAND, Goods, Ledger, Order, Task
+from yaosu.recall.model import ON_HAND, UNITS_MAX, Goods, Ledger, Order, Task
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
 from yaosu.trace import store as trace_store
@@ -134,7 +135,7 @@ async def scan(
     keys = [(order.drug_id, a.code.text) for a in asked if a.code is not None]
     units = await trace_store.climb(conn, keys) if keys else {}
     amounts = await _amounts(conn, order, goods, units)
-    before = {r["code"] for r in await conn.fetch(store_task.SCANS, task.drug_id, task.id, service.UNITS_MAX)}
+    before = {r["code"] for r in await conn.fetch(store_task.SCANS, task.drug_id, task.id, UNITS_MAX)}
     answers: list[Scanned] = []
     ours: dict[str, int] = {}
     for one in asked:
@@ -168,7 +169,7 @@ async def scan(
 
 async def _without_inner(conn: Connection, order: Order, task: Task, fresh: dict[str, int]) -> int:
     """Drop codes scanned earlier whose package was scanned now; the sum."""
-    kept = [r["code"] for r in await conn.fetch(store_task.SCANS, task.drug_id, task.id, service.UNITS_MAX)]
+    kept = [r["code"] for r in await conn.fetch(store_task.SCANS, task.drug_id, task.id, UNITS_MAX)]
     found = await trace_store.climb(conn, [(order.drug_id, c) for c in kept])
     inner = [f.unit.code for f in found.values() if any(p.code in fresh for p in f.path[1:])]
     if inner:
@@ -226,7 +227,7 @@ async def close(conn: Connection, subject: Subject, order_id: int, org: int | No
     return done
 
 
-async def detail(conn: Connection, order: Order, task: Task) -> tuple[Ledger, list[dict[str, object]]]:
+async def detail(conn: Connection, order: Order, task: Task) -> tuple[Ledger, list[dict[str, Any]]]:
     """What the ledger says of the task, and the bills that did it, newest first; for who was let in to the task."""
     goods = await service.goods_of(conn, order)
     line = await progress.of_task(conn, order, goods, task.org)
