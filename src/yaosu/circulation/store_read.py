@@ -42,8 +42,11 @@ ORDER BY b.id DESC LIMIT $8"""  # noqa: S608 - constant columns
 REVISIONS = f"""
 SELECT {_BILL} FROM bill b WHERE b.owner = $1 AND b.bill_no = $2 AND /*visible:bill b*/ ORDER BY b.id"""  # noqa: S608
 
+# Whether the codes of a bill may be seen (a grant may open a bill without them, R-B10), and its products.
+BILL_CODED = "SELECT b.drug_ids FROM bill b WHERE b.id = $1 AND /*visible:coded b*/"
+
 # Codes of one bill, by page, with those it left as the revision before it had them. The bill was read through
-# BILL_HEAD before.
+# BILL_CODED before.
 BILL_LINES = """
 SELECT l.code, l.drug_id, l.batch_id, l.qty, l.pre, l.post, l.left_parent, t.batch_no, t.expires_on
 FROM (
