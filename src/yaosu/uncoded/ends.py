@@ -237,8 +237,11 @@ async def _leave(doors: Doors, subject: Subject, lot: Lot, end: End) -> Movement
         if used and (before is None or before["lot_id"] != lot.id):
             raise YaosuError("uncoded_number_used", {"bill_no": number})
         if not used:
+            # promises first: a bill that commits between the two reads is then seen by at least one of them
+            pending = {r["bill_no"]: r["qty"] for r in await conn.fetch(store.PENDING, lot.id, number)}
             now = await service.lot(conn, doors.registry, subject, lot.id)
-            left = now.left - await conn.fetchval(store.PENDING, lot.id, number)
+            booked = {draw.bill_no for draw, _ in now.draws}
+            left = now.left - sum(qty for bill_no, qty in pending.items() if bill_no not in booked)
             if end.qty > left:
                 raise YaosuError("uncoded_not_enough", {"left": max(left, 0), "asked": end.qty})
             await conn.execute(store.PUT_DRAW, lot.org, number, lot.id, end.qty)

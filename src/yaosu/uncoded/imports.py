@@ -146,7 +146,7 @@ def _row(
     for column in COLUMNS:
         if column.needed and not values.get(column.key):
             wrong(column.key, Finding("value_missing", {"field": column.zh}))
-    drug = _product(registry, values.get("drug", ""))
+    drug = product_of(registry, values.get("drug", ""))
     if values.get("drug") and isinstance(drug, Finding):
         wrong("drug", drug)
     qty = values.get("qty", "").replace(",", "")
@@ -195,7 +195,7 @@ def day_of(text: str) -> date | None:
         return None
 
 
-def _product(registry: Registry, text: str) -> int | Finding:
+def product_of(registry: Registry, text: str) -> int | Finding:
     """The product that a code of any kind, or our own number, stands for."""
     linked = registry.linked(text)
     if len(linked) == 1:

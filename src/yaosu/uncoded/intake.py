@@ -177,13 +177,19 @@ async def open_account(doors: Doors, subject: Subject, one: Opening, body: bytes
     return Opened(bill_no, result.bill_id, tuple(lots), sum(i.qty for i in one.items))
 
 
-async def attach(conn: Connection, subject: Subject, bill_no: str, one: Opening) -> list[int]:
+async def attach(
+    conn: Connection, registry: Registry, subject: Subject, bill_no: str, one: Opening
+) -> list[int]:
     """Put papers behind goods that entered without (a bill sent straight to the movement door); numbers of the lots.
 
     `one.items` names products and batches; quantities stay the ledger's. Refused: `uncoded_invalid`, `not_found`.
     """
     subject.require("uncoded.open")
-    one = replace(one, zone=zone_of(one.zone, "zone"))
+    one = replace(one, zone=zone_of(one.zone, "zone"), supplier_name=_supplier_name(registry, one))
+    if not one.supplier_name:
+        raise YaosuError(
+            "uncoded_invalid", {"count": 1}, [Finding("uncoded_supplier_missing", {}, "supplier")]
+        )
     if not await conn.fetchval(store.PROOF_IS_OURS, one.proof_id, subject.org):
         raise YaosuError("uncoded_invalid", {"count": 1}, [Finding("uncoded_proof_missing", {}, "proof_id")])
     lots = await _put_lots(conn, subject, one, bill_no)
@@ -196,6 +202,12 @@ async def attach(conn: Connection, subject: Subject, bill_no: str, one: Opening)
 async def _put_lots(conn: Connection, subject: Subject, one: Opening, bill_no: str) -> list[int]:
     zones = {(i.drug_id, i.batch_no): i.zone for i in one.items if i.zone}
     entered = await conn.fetch(store.ENTERED, subject.org, bill_no)
+    told = next((day for r in entered if (day := store.day_of(r["invoice_date"]))), None)
+    if told is not None and told != one.invoice_date:
+        # the dates were judged by what the bill says; papers cannot make a purchase older afterwards
+        params = {"given": one.invoice_date.isoformat(), "known": told.isoformat()}
+        found = Finding("uncoded_invoice_differs", params, "invoice_date")
+        raise YaosuError("uncoded_invalid", {"count": 1}, [found])
     rows = [
         (
             subject.org,

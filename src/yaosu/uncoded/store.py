@@ -67,7 +67,7 @@ LOCK_LOT = "SELECT id FROM uncoded_lot WHERE id = $1 FOR UPDATE"
 
 # Goods promised to bills that are being written right now; after some minutes nobody waits for them any more.
 PENDING = """
-SELECT coalesce(sum(d.qty), 0)::bigint FROM uncoded_draw d
+SELECT d.bill_no, d.qty FROM uncoded_draw d
 WHERE d.lot_id = $1 AND d.made_at > now() - interval '5 minutes' AND d.bill_no <> $2
     AND NOT EXISTS (SELECT 1 FROM bill b WHERE b.owner = d.org AND b.bill_no = d.bill_no)"""
 
@@ -101,7 +101,7 @@ MOVE_LOT = "UPDATE uncoded_lot SET zone = $3 WHERE id = $1 AND org = $2 RETURNIN
 # Products and batches of an own bill that entered the account.
 # ungated: bound to the subject's own organisation ($1)
 ENTERED = """
-SELECT DISTINCT e.drug_id, e.batch_id, t.batch_no FROM bill b
+SELECT DISTINCT e.drug_id, e.batch_id, t.batch_no, b.header ->> 'invoice_date' AS invoice_date FROM bill b
 JOIN entry e ON e.bill_id = b.id AND e.to_org = $1 AND e.to_status = 'U'
 JOIN batch t ON t.drug_id = e.drug_id AND t.id = e.batch_id
 WHERE b.owner = $1 AND b.bill_no = $2 AND b.type = 21 AND b.status = 'A'"""

@@ -25,7 +25,7 @@ ONE = _FIELDS + " WHERE r.id = $1 AND /*visible:parties r.org r.supplier*/"
 ASK = """
 INSERT INTO uncoded_request (org, supplier, lot_id, qty, reason, asked_by) VALUES ($1, $2, $3, $4, $5, $6)
 RETURNING id"""
-# ungated: bound to the subject's own lot
+# ungated: bound to a lot the caller has just read through its mark
 OPEN_QTY = """
 SELECT coalesce(sum(qty - done_qty), 0)::bigint FROM uncoded_request
 WHERE lot_id = $1 AND state IN ('asked', 'in_place', 'replaced')"""
