@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from recall.helpers import activate, draft_of, make_market, office, published, who
+from recall.helpers import Market, activate, draft_of, make_market, office, published, who
 from yaosu.access.visibility import visible
+from yaosu.circulation.service import void_of
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.recall import progress, service, store_task, tasks
 from yaosu.stops import service as stops
+from yaosu.stops.service import Memory
+from yaosu.trace import service as trace
+from yaosu.trace.public import PublicAnswer, QueryCounter, query
 
 
 async def test_the_first_scan_after_publication_is_refused_with_the_recall_named(db: Connection) -> None:
@@ -87,15 +93,17 @@ async def test_progress_is_what_the_bills_say(db: Connection) -> None:
     assert figures.rate == pytest.approx(0.8)
 
 
-async def test_a_voided_return_counts_no_more(db: Connection) -> None:
+async def test_a_return_that_was_voided_counts_no_more(db: Connection) -> None:
     market = await make_market(db)
     goods = await activate(market)
     await market.pass_on(market.maker, market.wholesaler, goods.cases[:1])
     order = await published(market, db, draft_of(goods))
-    await market.move(211, market.wholesaler, goods.cases[:1], to_org=market.maker)
-    await market.move(103, market.wholesaler, goods.cases[:1], from_org=market.wholesaler)
+    sent = await market.move(211, market.wholesaler, goods.cases[:1], to_org=market.maker, bill_no="ZH-1")
+    assert sent.status == "accepted"
+    row = await db.fetchrow("SELECT * FROM bill WHERE id = $1", sent.bill_id)
+    await market.submit(void_of(row, "开错单", b"{}"))
     line = await progress.of_task(db, order, await service.goods_of(db, order), market.wholesaler)
-    assert line.returned + line.now - line.arrived == 10 or (line.returned, line.now) == (10, 0)
+    assert (line.due, line.returned, line.now, line.coming) == (10, 0, 10, 0)
 
 
 async def test_single_codes_are_found_through_aggregation_at_any_level(db: Connection) -> None:
@@ -272,3 +280,41 @@ async def test_a_recall_with_goods_outstanding_ends_only_with_a_reason(db: Conne
     await service.finish(db, market.registry, maker, order.id, "持有单位已注销，实物由监管部门控制")
     after = await market.move(321, market.pharmacy, goods.boxes[:1])
     assert after.results[0].verdict == "recalled", "the end of a recall puts nothing back into trade"
+
+
+async def _verified(market: Market, org: int, code: str, lang: str = "zh") -> dict[str, Any]:
+    """What verify says to somebody of `org`."""
+    (body,) = await trace.verify_codes(market.conn, market.registry, who(market, org), [code], lang)
+    return dict(body)
+
+
+async def test_verify_names_the_recall_of_a_batch_a_code_and_what_holds_it(db: Connection) -> None:
+    market = await make_market(db)
+    goods = await activate(market, cases=4, pallets=1)
+    assert (await _verified(market, market.maker, goods.boxes[0]))["verdict"] == "ok"
+    order = await published(market, db, draft_of(goods, batch_nos=(), codes=(goods.cases[0],)))
+    for code in (goods.cases[0], goods.boxes_of(0)[3], goods.pallets[0]):
+        body = await _verified(market, market.maker, code)
+        assert body["verdict"] == "recalled", code
+        assert order.number in body["message"] and order.title in body["message"]
+    beside = await _verified(market, market.maker, goods.boxes_of(1)[0])
+    assert beside["verdict"] == "ok"
+    await service.cancel(db, market.registry, who(market, market.maker), order.id, "误发")
+    assert (await _verified(market, market.maker, goods.cases[0]))["verdict"] == "ok"
+
+
+async def test_consumers_are_told_of_a_public_recall_and_only_of_the_stop_otherwise(db: Connection) -> None:
+    market = await make_market(db)
+    open_goods, closed_goods = await activate(market), await activate(market)
+    order = await published(market, db, draft_of(open_goods))
+    await published(market, db, draft_of(closed_goods, is_public=False))
+
+    async def asked(code: str) -> PublicAnswer:
+        return await query(db, market.registry, QueryCounter(), code, "zh", stops=Memory())
+
+    found = await asked(open_goods.boxes[0])
+    assert (found.finding.code, found.tone, found.recall) == ("public_recalled", "refused", order.number)
+    assert order.number in found.finding.text("zh")
+    hidden = await asked(closed_goods.boxes[0])
+    assert (hidden.finding.code, hidden.recall) == ("public_stopped", "")
+    assert "留样" not in hidden.finding.text("zh")

@@ -42,7 +42,7 @@ _CHANGE = (
 @router.get(
     "/recalls",
     summary="Recall orders",
-    description="Orders the caller runs, is asked by, or supervises, newest first. `running=true` keeps those in force, "
+    description="Orders the caller runs, is asked by, or supervises, newest first. `running=true`: those in force, "
     "to be asked when receiving and shipping (standards §5.10); the scan itself is refused all the same.",
     responses=answered({"items": [examples.SHORT], "next": None}),
 )
@@ -119,7 +119,7 @@ async def revise(
 @router.post(
     "/recalls/{order_id}/approve",
     summary="Approve a recall",
-    description="By a second account of the product's firm; an ordered recall by the office in charge. Not by API keys.",
+    description="By a second account of the product's firm; an ordered recall by the office in charge. Not by keys.",
     responses=answered(examples.ORDER, *_CHANGE[:4], "recall_second_person", "recall_ordered_by_office"),
 )
 async def approve(request: Request, conn: Conn, subject: CurrentSubject, order_id: OrderId) -> Response:

@@ -105,7 +105,8 @@ async def public_query(request: Request, conn: Conn, code: Code) -> Response:
     take_public_query(request)
     lang = language(request)
     parts = state(request).parts
-    found = await public.query(conn, registry_of(request), parts["trace.counter"], code, lang)
+    registry = registry_of(request)
+    found = await public.query(conn, registry, parts["trace.counter"], code, lang, stops=parts["stops"])
     public.refuse_unknown(found)
     assert found.unit is not None
     return fast(
@@ -114,6 +115,7 @@ async def public_query(request: Request, conn: Conn, code: Code) -> Response:
             "status": found.unit.status,
             "message": found.finding.text(lang),
             "tone": found.tone,
+            "recall": found.recall or None,
             "notices": [{"code": n.code, "message": n.text(lang)} for n in found.notices],
             "queries": {"count": found.queries, "first_at": minute(found.first_at)},
             "groups": [
@@ -149,7 +151,8 @@ async def history(
     if not _suffixed(request, "history"):
         return await _verify(request, subject, code + "/history")
     lang = language(request)
-    body = await service.history(conn, registry_of(request), subject, code, lang, drug_id)
+    memory = state(request).parts["trace.memory"]
+    body = await service.history(conn, registry_of(request), subject, code, lang, drug_id, memory)
     if format != "json":
         return download(format, f"history-{body['code']}", "history", *tables.history_table(body, lang))
     return fast(body)

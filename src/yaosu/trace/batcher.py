@@ -123,7 +123,7 @@ class Verifier:
             if future.done():
                 continue
             known = seen.get(sight, set())
-            body = verify.answer(self._registry, asked, looked, known, lang)
+            body = verify.answer(self._registry, asked, looked, known, lang, reader=sight.org_id)
             if not found:
                 await verify.tell_origin(conn, self._registry, subject, self._master, body, lang)
             # the caller may have gone away meanwhile

@@ -62,7 +62,7 @@ async def _code(
     chosen = next((u for u in units if u["product"] and u["product"]["drug_id"] == drug), now)
     found |= {"now": chosen, "units": units if len(units) > 1 else []}
     drug_id = chosen["product"]["drug_id"] if chosen["product"] else None
-    body: Any = await service.history(conn, registry, subject, code, lang, drug_id)
+    body: Any = await service.history(conn, registry, subject, code, lang, drug_id, memory)
     found |= {"events": [_event(e, lang) for e in body["events"]], "hidden": body["hidden"]}
     found["stays"] = body["stays"]
     try:

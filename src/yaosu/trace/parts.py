@@ -22,7 +22,7 @@ Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 @asynccontextmanager
 async def start(app: AppState) -> AsyncIterator[None]:
     """Run until the server stops; then write the counts that wait."""
-    memory = BatchMemory()
+    memory = BatchMemory(app.parts["stops"])
     verifier = Verifier(app.address, app.parts["registry"], memory, app.parts["master_secret"])
     counter = QueryCounter()
     app.parts["trace.memory"] = memory

@@ -17,6 +17,9 @@ from yaosu.db.engine import Connection, Pool
 from yaosu.errors import Finding, YaosuError
 from yaosu.registry.model import OrgType, Product
 from yaosu.registry.resolver import Registry
+from yaosu.stops.model import Stop
+from yaosu.stops.service import Memory as StopMemory
+from yaosu.trace import store as trace_store
 from yaosu.trace import store_public as store
 from yaosu.trace import verify
 from yaosu.trace.display import Group, groups
@@ -58,6 +61,8 @@ class PublicAnswer:
     queries: int = 0
     first_at: datetime | None = None
     groups: tuple[Group, ...] = field(default=())
+    recall: str = ""
+    """Number of the public recall it is under."""
 
 
 class QueryCounter:
@@ -117,8 +122,13 @@ async def query(
     raw: str,
     lang: str,
     now: datetime | None = None,
+    *,
+    stops: StopMemory | None = None,
 ) -> PublicAnswer:
-    """The answer to somebody who has a box in hand and no account. Never fails for strange input."""
+    """The answer to somebody who has a box in hand and no account. Never fails for strange input.
+
+    With `stops` a recall that is open to consumers is named, every other stop is told without its reason (R-E4).
+    """
     when = now or datetime.now(UTC)
     asked = verify.ask(registry, raw)
     if asked.refusal is not None:
@@ -140,6 +150,12 @@ async def query(
     first_at = min(filter(None, (unit.first_at, tally.first_at)))
     finding, tone = _wording(unit, when)
     notices = []
+    recall = ""
+    stop = await _stop(conn, stops, asked.keys[0]) if stops is not None else None
+    if stop is not None:
+        if finding.code != "public_ok":
+            notices.append(finding)
+        finding, tone, recall = await _stopped(conn, stop)
     if queries >= REPEATED_FROM:
         params = {"count": queries, "time": verify.minute(first_at)}
         notices.append(Finding("public_repeated", params))
@@ -154,7 +170,27 @@ async def query(
         queries,
         first_at,
         groups(registry, product, unit, _seller(registry, unit), lang),
+        recall,
     )
+
+
+async def _stop(conn: Connection, stops: StopMemory, key: Key) -> Stop | None:
+    """The stop that binds everybody on a unit; nothing is asked of the database where its product has none."""
+    memory = await stops.fresh(conn)
+    if key[0] not in memory.products and all(drug_id != key[0] for drug_id, _ in memory.batches):
+        return None
+    units = await trace_store.climb(conn, [key])
+    mixed = [k for k, found in units.items() if not found.unit.batch_id]
+    held = await trace_store.container_batches(conn, mixed) if mixed else {}
+    on = (await verify.stops_on(memory, conn, units, held)).get(key, ())
+    return next((s for s in on if s.org is None), None)
+
+
+async def _stopped(conn: Connection, stop: Stop) -> tuple[Finding, str, str]:
+    """A public recall by its number and reason; what is not for consumers only as a stop of sale and use."""
+    if stop.kind == "recall" and await store.recall_is_public(conn, stop.ref):
+        return Finding("public_recalled", stop.params), "refused", stop.number
+    return Finding("public_stopped"), "refused", ""
 
 
 def _wording(unit: PublicUnit, now: datetime) -> tuple[Finding, str]:

@@ -64,7 +64,9 @@ async def digital_link_with_batch(
 async def _answer(request: Request, conn: Conn, raw: str) -> Response:
     take_public_query(request)
     lang = language(request)
-    found = await public.query(conn, registry_of(request), state(request).parts["trace.counter"], raw, lang)
+    parts = state(request).parts
+    registry = registry_of(request)
+    found = await public.query(conn, registry, parts["trace.counter"], raw, lang, stops=parts["stops"])
     status = 200 if found.unit is not None or found.home is not None else 404
     context = {
         "answer": found,

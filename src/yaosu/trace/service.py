@@ -14,6 +14,7 @@ from yaosu.errors import Finding, YaosuError
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import bill_types
 from yaosu.rules.states import BELOW_NOTHING
+from yaosu.stops.service import Memory as StopMemory
 from yaosu.subject import Subject
 from yaosu.trace import store, story, verify
 from yaosu.trace.batcher import read_of
@@ -53,12 +54,12 @@ async def verify_codes(
     if len(raws) > VERIFY_MAX:
         raise YaosuError("trace_too_many_codes", {"count": len(raws), "limit": VERIFY_MAX})
     asked = [verify.ask(registry, raw) for raw in raws]
-    looked = await verify.look(conn, asked, memory or BatchMemory())
+    looked = await verify.look(conn, asked, memory or BatchMemory(StopMemory()))
     sight = visible(subject)
     found = list(looked.found.values())
     seen = await verify.known(conn, sight, found)
     await note_reads(conn, read_of(subject, sight, found, seen))
-    return [verify.answer(registry, one, looked, seen, lang) for one in asked]
+    return [verify.answer(registry, one, looked, seen, lang, reader=sight.org_id) for one in asked]
 
 
 def code_of(registry: Registry, raw: str) -> Asked:
@@ -75,11 +76,11 @@ def code_of(registry: Registry, raw: str) -> Asked:
 
 
 async def _one(
-    conn: Connection, registry: Registry, raw: str, drug_id: int | None
+    conn: Connection, registry: Registry, raw: str, drug_id: int | None, memory: BatchMemory | None = None
 ) -> tuple[Asked, Looked, Found]:
     """The unit of `raw`; for a container with several products the one of `drug_id`."""
     asked = code_of(registry, raw)
-    looked = await verify.look(conn, [asked], BatchMemory())
+    looked = await verify.look(conn, [asked], memory or BatchMemory())
     found = [looked.found[key] for key in asked.keys if key in looked.found]
     if drug_id is not None:
         found = [f for f in found if f.unit.drug_id == drug_id]
@@ -100,6 +101,7 @@ async def history(
     raw: str,
     lang: str = "zh",
     drug_id: int | None = None,
+    memory: BatchMemory | None = None,
 ) -> Json:
     """Own and inherited events of a code in the order they were recorded, with the stays that justify them.
 
@@ -107,7 +109,7 @@ async def history(
     reader who sees none of the events sees how many there are.
     """
     subject.require(SCOPE)
-    asked, looked, found = await _one(conn, registry, raw, drug_id)
+    asked, looked, found = await _one(conn, registry, raw, drug_id, memory)
     sight = visible(subject)
     tales = await _tales(conn, found.unit.drug_id, found.unit.code)
     events, stays = story.history(tales, found.unit.code)
@@ -126,7 +128,7 @@ async def history(
     odd = story.first_oddity([(e.bill_id, bills[e.bill_id].happened_at) for e in shown])
     return {
         "code": found.unit.code,
-        "now": verify.answer(registry, asked, looked, seen, lang),
+        "now": verify.answer(registry, asked, looked, seen, lang, reader=sight.org_id),
         "events": [_event(registry, e, bills, lang, odd, reversed_ids) for e in shown],
         "hidden": len(events) - len(shown),
         "earlier_omitted": omitted,

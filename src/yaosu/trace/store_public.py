@@ -30,6 +30,9 @@ LEFT JOIN batch b ON b.drug_id = up.drug_id AND b.id = up.batch_id
 LEFT JOIN public_query_count q ON q.drug_id = $1 AND q.code = $2
 ORDER BY up.depth DESC LIMIT 1"""  # noqa: S608 -- only constants are put in
 
+# 是否向消费者公开: asked only of a code that is under recall.
+RECALL_PUBLIC = "SELECT is_public FROM recall_order WHERE id = $1"
+
 # Many queries at once, in key order so that two servers do not wait for each other crosswise.
 COUNT_QUERIES = """
 INSERT INTO public_query_count AS q (drug_id, code, first_at, last_at, count)
@@ -68,6 +71,11 @@ async def public_unit(conn: Connection, drug_id: int, code: str) -> PublicUnit |
     """The unit as the public may know it; None when there is none."""
     row = await conn.fetchrow(PUBLIC_UNIT, drug_id, code)
     return PublicUnit(*row.values()) if row is not None else None
+
+
+async def recall_is_public(conn: Connection, order_id: int) -> bool:
+    """Whether consumers may know of a recall."""
+    return bool(await conn.fetchval(RECALL_PUBLIC, order_id))
 
 
 async def count_queries(conn: Connection, rows: Sequence[tuple[tuple[int, str], Tally]]) -> None:

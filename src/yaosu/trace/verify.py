@@ -19,6 +19,8 @@ from yaosu.production import requests
 from yaosu.registry.model import Product, Resolution
 from yaosu.registry.resolver import Registry
 from yaosu.rules.states import label
+from yaosu.stops.model import Stop
+from yaosu.stops.service import Memory as StopMemory
 from yaosu.subject import Subject
 from yaosu.trace import store
 from yaosu.trace.model import BatchFacts, Found, Key, UnitRow
@@ -38,6 +40,8 @@ _ODD = {
     "O": ("trace_in_transit", "info"),
     "A": ("trace_not_stocked", "warn"),
 }
+
+_STOPPED = {"recall": "recalled", "lock": "locked", "suspension": "suspended"}
 
 Json = dict[str, object]
 
@@ -61,13 +65,19 @@ class Looked:
     found: dict[Key, Found] = field(default_factory=dict)
     batches: dict[int, BatchFacts] = field(default_factory=dict)
     mixed: dict[Key, dict[int, int]] = field(default_factory=dict)
+    stops: dict[Key, list[Stop]] = field(default_factory=dict)
+    """Recalls, locks and suspensions on a unit (R-E4)."""
 
 
 class BatchMemory:
-    """Facts of batches by id, kept between calls: a batch never changes once it exists."""
+    """Facts of batches by id, kept between calls: a batch never changes once it exists.
 
-    def __init__(self) -> None:
+    `stops` is the process's memory of recalls and locks; without it answers say nothing of them.
+    """
+
+    def __init__(self, stops: StopMemory | None = None) -> None:
         self._facts: dict[int, BatchFacts] = {}
+        self._stops = stops
 
     async def get(self, conn: Connection, wanted: Mapping[int, int]) -> dict[int, BatchFacts]:
         """Facts of the batches in `wanted` (batch id → product)."""
@@ -79,6 +89,36 @@ class BatchMemory:
                 missing = [(drug_id, batch_id) for batch_id, drug_id in wanted.items()]
             facts.update(await store.batches(conn, missing))
         return {b: facts[b] for b in wanted if b in facts}
+
+    async def stopped(self, conn: Connection, looked: Looked) -> dict[Key, list[Stop]]:
+        """Stops on what was found: by its batch, its code, a package around it, or something inside it.
+
+        Costs a look at the version once a second, and a statement for products of which single codes are stopped.
+        """
+        if self._stops is None:
+            return {}
+        return await stops_on(await self._stops.fresh(conn), conn, looked.found, looked.mixed)
+
+
+async def stops_on(
+    stops: StopMemory,
+    conn: Connection,
+    units: Mapping[Key, Found],
+    mixed: Mapping[Key, Mapping[int, int]],
+) -> dict[Key, list[Stop]]:
+    """Stops on each of `units`, whoever they bind; `mixed` are the batches of mixed containers."""
+    if not stops.by_id:
+        return {}
+    holding = await stops.holding(conn, list(units))
+    found: dict[Key, list[Stop]] = {}
+    for key, one in units.items():
+        batches = [one.unit.batch_id] if one.unit.batch_id else list(mixed.get(key, ()))
+        on = [s for b in batches for s in stops.batches.get((key[0], b), ())]
+        on += holding.get(key, ())
+        on += [s for row in one.path for s in stops.codes.get((row.drug_id, row.code), ())]
+        if on:
+            found[key] = sorted(dict.fromkeys(on), key=lambda s: (s.kind != "recall", s.id))
+    return found
 
 
 def ask(registry: Registry, raw: str) -> Asked:
@@ -114,6 +154,7 @@ async def look(conn: Connection, asked: Sequence[Asked], memory: BatchMemory) ->
     for (drug_id, _), held in looked.mixed.items():
         wanted.update(dict.fromkeys(held, drug_id))
     looked.batches = await memory.get(conn, wanted)
+    looked.stops = await memory.stopped(conn, looked)
     return looked
 
 
@@ -131,9 +172,18 @@ async def known(conn: Connection, sight: Sight, found: Sequence[Found]) -> set[K
 
 
 def answer(
-    registry: Registry, asked: Asked, looked: Looked, seen: set[Key], lang: str, now: datetime | None = None
+    registry: Registry,
+    asked: Asked,
+    looked: Looked,
+    seen: set[Key],
+    lang: str,
+    now: datetime | None = None,
+    reader: int | None = None,
 ) -> Json:
-    """The verdict on one scan in the form of the API. Always complete: what is not known is null."""
+    """The verdict on one scan in the form of the API. Always complete: what is not known is null.
+
+    `reader` is the organisation that asks: its own suspensions of sale are told to nobody else.
+    """
     if asked.refusal is not None or asked.code is None:
         refusal = asked.refusal or NotACode("code_unknown", {"length": "0"})
         return _refused(asked, "not_a_code", Finding(refusal.code, refusal.params), lang)
@@ -155,9 +205,9 @@ def answer(
             body["level"] = level_json(registry, resolution.drug_id, resolution.level or 0)
         return body
     when = now or datetime.now(UTC)
-    body = _unit(registry, asked, found[0], looked, seen, lang, when)
+    body = _unit(registry, asked, found[0], looked, seen, lang, when, reader)
     if len(found) > 1:
-        body["others"] = [_unit(registry, asked, f, looked, seen, lang, when) for f in found[1:]]
+        body["others"] = [_unit(registry, asked, f, looked, seen, lang, when, reader) for f in found[1:]]
     return body
 
 
@@ -218,14 +268,23 @@ def _refused(asked: Asked, kind: str, finding: Finding, lang: str) -> Json:
 
 
 def _unit(
-    registry: Registry, asked: Asked, found: Found, looked: Looked, seen: set[Key], lang: str, now: datetime
+    registry: Registry,
+    asked: Asked,
+    found: Found,
+    looked: Looked,
+    seen: set[Key],
+    lang: str,
+    now: datetime,
+    reader: int | None,
 ) -> Json:
     unit, root = found.unit, found.root
     held = looked.mixed.get((unit.drug_id, unit.code)) if not unit.batch_id else {unit.batch_id: unit.qty}
     facts = [(looked.batches[b], qty) for b, qty in (held or {}).items() if b in looked.batches]
     is_seen = (root.drug_id, root.code) in seen
     status = root.status or ""
-    warnings = _warnings(asked, found, [f for f, _ in facts], status, lang, now)
+    stops = [s for s in looked.stops.get((unit.drug_id, unit.code), ()) if s.binds(reader or 0)]
+    warnings = [{**_short(Finding(_STOPPED[s.kind], s.params), lang), "severity": "refused"} for s in stops]
+    warnings += _warnings(asked, found, [f for f, _ in facts], status, lang, now)
     worst = next((w for w in warnings if w["severity"] == "refused"), None)
     return {
         "raw": asked.raw,
