@@ -375,8 +375,8 @@ async def count(
         head = await mine(conn, desk, pool_id)
         rows = await store.boxes(conn, visible(desk.subject), pool_id, SHOWN_MAX)
     shares, refused = service.read_lines(desk.registry, [Line(code, 1) for code in counts])
-    counted = {s.code: list(counts.values())[s.n] for s in shares}
-    raws = list(counts)
+    raws, units_of = list(counts), list(counts.values())
+    counted = {s.code: units_of[s.n] for s in shares}
     findings = [Finding(r.code, r.params, raws[r.n]) for r in refused]
     known = {r["code"]: r for r in rows}
     findings += [Finding("pool_box_not_here", {}, code) for code in counted if code not in known]

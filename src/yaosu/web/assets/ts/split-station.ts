@@ -139,13 +139,11 @@ class SplitStation {
 
   private say(tone: string, verdict: string, next = "", box?: Looked): void {
     this.last.className = `station-last station-last--${tone}`;
-    this.last.replaceChildren(
-      h("p", { class: "station-verdict" }, verdict),
-      box?.product ? h("p", { class: "station-product" }, box.product) : null!,
-      box?.code ? h("p", {}, codeText(box.code)) : null!,
-      next ? h("p", { class: "station-next" }, next) : null!,
-    );
-    for (const node of [...this.last.childNodes]) if (node.nodeType === Node.TEXT_NODE) node.remove();
+    const shown = [h("p", { class: "station-verdict" }, verdict)];
+    if (box?.product) shown.push(h("p", { class: "station-product" }, box.product));
+    if (box?.code) shown.push(h("p", {}, codeText(box.code)));
+    if (next) shown.push(h("p", { class: "station-next" }, next));
+    this.last.replaceChildren(...shown);
   }
 
   private changed(): void {
