@@ -7,7 +7,7 @@ tests load their own with `load_registry`. All is synchronous; only `refresh` ta
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from yaosu.codes.custom import CustomPattern
@@ -80,6 +80,10 @@ class Registry:
     def org(self, org_id: int) -> OrgCard | None:
         """The directory entry of an organisation, or None."""
         return self._orgs.get(org_id)
+
+    def orgs(self) -> Iterable[OrgCard]:
+        """All organisations, in no order."""
+        return self._orgs.values()
 
     def org_by_uscc(self, uscc: str) -> OrgCard | None:
         """The organisation with that 统一社会信用代码, or None."""
