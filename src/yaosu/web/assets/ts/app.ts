@@ -67,6 +67,7 @@ type Island = () => Promise<{ start(root: HTMLElement): void }>;
 const ISLANDS: [selector: string, load: Island][] = [
   ["[data-scan-station]", () => import("./station")],
   ["[data-split-station]", () => import("./split-station")],
+  ["[data-person-box]", () => import("./person-box")],
   ["[data-org-picker]", () => import("./org-picker")],
   ["[data-upload]", () => import("./upload")],
   ["[data-table-filter]", () => import("./table-filter")],
