@@ -54,6 +54,7 @@ async def pack_logistics(
             bench.refuse("pack_same_package", one.code, container=code)
         elif own != status:
             bench.refuse("pack_mixed_status", one.code, status=own, other=status)
+    await bench.check_stopped([*packages, *rows])
     bench.stop_if_refused()
     await bench.number()
     for drug_id in sorted({p.drug_id for p in packages} - {r.drug_id for r in rows}):

@@ -141,6 +141,7 @@ async def _pack_sales(
     bench.stop_if_refused()
     into, packages = found[-1], found[:-1]
     _check_apart(bench, packages)
+    await bench.check_stopped(found)
     if bench.check_held(into):
         status = bench.root(into).status
         for one in packages:
@@ -212,6 +213,7 @@ async def unpack(
             bench.refuse("pack_not_packed", one.code)
         else:
             bench.check_held(one)
+    await bench.check_stopped(packages)
     bench.stop_if_refused()
     await bench.number()
     qty = 0
@@ -294,6 +296,7 @@ async def replace(
     bench.stop_if_refused()
     package = packages[0]
     bench.check_held(package)
+    await bench.check_stopped([package])
     if await store_activation.existing(conn, drug_id, [new_code.text]):
         bench.refuse("replace_new_exists", new_code.text)
     bench.stop_if_refused()
@@ -349,6 +352,7 @@ async def void(
     packages = await bench.lock(_scans(bench, codes))
     bench.stop_if_refused()
     _check_apart(bench, packages)
+    await bench.check_stopped(packages)
     makers = {
         (r["drug_id"], r["id"]): r["maker"]
         for r in await conn.fetch(store.MAKERS, [p.drug_id for p in packages], [p.batch_id for p in packages])

@@ -9,6 +9,9 @@ from typing import Any
 
 from yaosu.db.engine import Connection
 
+# The shared side of the lock that a stop takes: no packing commits without having seen a stop placed before it.
+SHARE_STOPS = "SELECT pg_advisory_xact_lock_shared(7295461002)"
+
 # the same order as every bill: lowest level first, then product and code, so that nobody waits in a circle
 LOCK_UNITS = """
 SELECT u.drug_id, u.code, u.batch_id, u.level, u.parent, u.status, u.holder, u.qty, u.last_bill

@@ -22,6 +22,7 @@ from yaosu.production import store_packing as store
 from yaosu.production.keeping import pack_body
 from yaosu.production.store_packing import Package
 from yaosu.registry.resolver import Registry
+from yaosu.stops import service as stops
 from yaosu.subject import Subject
 
 LOGISTICS = 90
@@ -137,6 +138,18 @@ class Bench:
             self.refuse("pack_not_held", package.code, status=status or "—")
             return False
         return True
+
+    async def check_stopped(self, packages: Sequence[Package]) -> None:
+        """Refuse packages under recall, lock or the own suspension (R-E4), and those that hold such goods.
+
+        What is not stopped may still be taken out of a package that also holds stopped goods.
+        """
+        await self.conn.execute(store.SHARE_STOPS)
+        found = await stops.of_units(self.conn, [p.key for p in packages], self.subject.org)
+        for one in packages:
+            stop = found.get(one.key)
+            if stop is not None:
+                self.refuse("pack_stopped", one.code, **stop.params)
 
     # -- changing ---------------------------------------------------------------------------------------------
 
