@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
+import orjson
 from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import Response
 
@@ -41,6 +42,11 @@ UnitsForm = Annotated[int, Form(ge=1, le=1_000_000)]
 def stamp(prefix: str) -> str:
     """A number for one act of a form: the moment, to the microsecond."""
     return f"{prefix}-{datetime.now(UTC):%Y%m%d-%H%M%S%f}"
+
+
+def submitted(**fields: object) -> bytes:
+    """What a form said, as the submission that is kept (D8)."""
+    return orjson.dumps(fields)
 
 
 def show(
@@ -135,7 +141,11 @@ async def close_expired(
     """Write the expired remainders that stand on the page off, in one bill."""
     try:
         result = await split_service.close_expired(
-            desk_of(request, subject), number, reason, await request.body(), codes=codes or []
+            desk_of(request, subject),
+            number,
+            reason,
+            submitted(number=number, reason=reason, codes=codes),
+            codes=codes or [],
         )
     except YaosuError as error:
         if error.http in (401, 403):
@@ -183,7 +193,8 @@ async def give_back(
     """Parts come back into the box."""
     line = Line(code, units, prescription_no.strip())
     try:
-        await split_service.take_back(desk_of(request, subject), number, [line], await request.body())
+        body = submitted(number=number, code=code, units=units, prescription_no=prescription_no)
+        await split_service.take_back(desk_of(request, subject), number, [line], body)
     except YaosuError as error:
         if error.http in (401, 403):
             raise
@@ -204,7 +215,8 @@ async def lose(
     """Parts of the box are written off."""
     desk = desk_of(request, subject)
     try:
-        await split_service.lose(desk, number, [Line(code, units)], reason, await request.body())
+        body = submitted(number=number, code=code, units=units, reason=reason)
+        await split_service.lose(desk, number, [Line(code, units)], reason, body)
     except YaosuError as error:
         if error.http in (401, 403):
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Body, Form, Path, Query, Request
 from starlette.responses import Response
 
@@ -253,7 +254,7 @@ async def count(
             number,
             counts,
             reason,
-            await request.body(),
+            orjson.dumps({"number": number, "reason": reason, "counts": counts}),
             close=close == "1",
         )
     except YaosuError as error:
