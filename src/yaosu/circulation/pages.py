@@ -7,11 +7,12 @@ from fastapi import APIRouter
 from yaosu.circulation import (
     pages_bills,
     pages_delegations,
+    pages_movements,
     pages_quarantine,
     pages_receive,
     pages_scan,
 )
 
 router = APIRouter()
-for part in (pages_scan, pages_receive, pages_quarantine, pages_bills, pages_delegations):
+for part in (pages_scan, pages_movements, pages_receive, pages_quarantine, pages_bills, pages_delegations):
     router.include_router(part.router)

@@ -19,6 +19,7 @@ from yaosu.access.visibility import note_reads, record_read, visible
 from yaosu.circulation import service, store_pages, views
 from yaosu.circulation import store_read as store
 from yaosu.circulation.cache import CHINA
+from yaosu.circulation.header_words import HEADER_WORDS
 from yaosu.circulation.model import CODES_MAX
 from yaosu.circulation.pages_common import (
     PAGE,
@@ -282,24 +283,8 @@ async def _evidence(
     return found
 
 
-_HEADER_WORDS = {
-    "reason": ("原因代码", "Reason code"),
-    "reason_text": ("原因说明", "Reason"),
-    "void_reason": ("作废原因", "Reason for voiding"),
-    "correct_reason": ("更正原因", "Reason for correcting"),
-    "executer_name": ("执行人", "Executed by"),
-    "superviser_name": ("监督人", "Supervised by"),
-    "from_address": ("发货地址", "Sent from"),
-    "to_address": ("收货地址", "Delivered to"),
-    "from_person": ("发货人", "Sent by"),
-    "to_person": ("收货人", "Received by"),
-    "order_code": ("订单号", "Order"),
-    "note": ("备注", "Note"),
-}
-
-
 def _header_labels(lang: str) -> dict[str, str]:
-    return {key: zh if lang == "zh" else en for key, (zh, en) in _HEADER_WORDS.items()}
+    return {key: zh if lang == "zh" else en for key, (zh, en) in HEADER_WORDS.items()}
 
 
 @router.get("/bills/{bill_id}")

@@ -51,6 +51,10 @@ async def _page(
     registry, lang = registry_of(request), language(request)
     rows = await store.quarantine(conn, visible(subject), subject.org, tab == "open", before, PAGE)
     may = subject.can("quarantine.dispose")
+    held = (
+        await store_pages.held_for(conn, visible(subject), [r["id"] for r in rows]) if tab == "open" else {}
+    )
+    lists = registry.lists
     context: dict[str, Any] = {
         "tab": tab,
         "items": [views.quarantine_view(registry, r, lang) for r in rows],
@@ -59,8 +63,13 @@ async def _page(
         "now": datetime.now(UTC),
         "may_dispose": may and tab == "open",
         "may_move": may and tab == "open" and subject.can("bill.write"),
-        "partners": await partners_of(request, conn, subject) if may else [],
-        "reasons": [(i.code, i.zh if lang == "zh" else i.en) for i in registry.lists.get("destroy_reason")],
+        "may_case": tab == "open" and subject.can("exception.handle"),
+        "held": held,
+        "kinds": [(i.code, i.zh if lang == "zh" else i.en) for i in lists.get("exception_kind")],
+        "partners": await partners_of(request, conn, subject)
+        if may or subject.can("exception.handle")
+        else [],
+        "reasons": [(i.code, i.zh if lang == "zh" else i.en) for i in lists.get("destroy_reason")],
         "bill_no": await next_number(conn, subject.org, "DC"),
         "verdicts": result.as_json(lang)["results"] if result is not None else [],
     }

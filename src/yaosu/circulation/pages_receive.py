@@ -77,13 +77,19 @@ async def receive(
 
 
 @router.get("/receive/new")
-async def receive_unannounced(request: Request, conn: Conn, subject: CurrentSubject) -> Response:
+async def receive_unannounced(
+    request: Request,
+    conn: Conn,
+    subject: CurrentSubject,
+    type: Annotated[int, Query(ge=1, le=999)] = 102,
+) -> Response:
     """A receipt that names no notice: possible, flagged, and goods nobody announced go to quarantine (R-B4)."""
     own = worker(subject)
     types = types_for(subject, kinds=("receive",))
     types.sort(key=lambda t: t.code != 102)
     context = {
         "types": choices(types, language(request)),
+        "chosen": type,
         "partners": await partners_of(request, conn, subject),
         "owners": await owners_of(request, conn, subject),
         "own": own,
@@ -255,8 +261,16 @@ async def _check_page(
         entry = message(one["verdict"])
         params = {"code": one["code"] or one["raw"]}
         codes.append({**one, "message": entry.text(lang, params), "next": entry.next_step(lang, params)})
+    cases = await store_pages.cases_of_check(conn, visible(subject), check_id)
+    kinds = registry.lists
     context = {
         "check": check,
+        "cases": [{**dict(r), "kind_name": kinds.text("exception_kind", r["kind"], lang)} for r in cases],
+        "may_open_case": subject.can("exception.handle")
+        and subject.org_id is not None
+        and row["seller"] is not None
+        and row["outcome"] in ("mismatch", "refused", "part")
+        and {row["buyer"], row["seller"]} & {subject.org_id, *registry.stores(subject.org_id)} != set(),
         "lines": lines,
         "codes": codes,
         "codes_total": len(details.get("codes", ())),

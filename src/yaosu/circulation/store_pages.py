@@ -39,6 +39,22 @@ CHECKS_OF_NOTICE = """
 SELECT c.id, c.outcome, c.made_at, c.receipt_bill, b.bill_no FROM receipt_check c JOIN bill b ON b.id = c.receipt_bill
 WHERE c.notice_bill = $1 AND /*visible:parties c.buyer c.seller*/ ORDER BY c.id"""
 
+# Products an organisation has in stock, for the choice of what to count.
+# ungated: products on the asking organisation's own account ($1)
+PRODUCTS_IN_STOCK = (
+    "SELECT DISTINCT b.drug_id FROM balance b WHERE b.org = $1 AND b.status = 'I' AND b.qty > 0"
+)
+
+# Exception cases opened from a receipt check.
+CASES_OF_CHECK = """
+SELECT c.id, c.case_no, c.kind, c.state, c.qty FROM exception_case c WHERE c.check_id = $1
+    AND EXISTS (SELECT 1 FROM exception_party p WHERE p.case_id = c.id AND /*visible:parties p.org*/) ORDER BY c.id"""
+
+# Which goods in quarantine wait for a case to close.
+HELD_FOR = """
+SELECT q.id, c.id AS case_id, c.case_no FROM quarantine q JOIN exception_case c ON c.id = q.held_by
+WHERE q.id = ANY($1::bigint[]) AND /*visible:org q.org*/"""
+
 # Batch numbers for the lines of a check.
 # ungated: a batch's number on a receipt check that the same page saw through its mark
 BATCH_NUMBERS = (
@@ -73,6 +89,20 @@ async def quarantine_chosen(conn: Connection, sight: Sight, org: int, ids: list[
     """Those of `ids` that are the organisation's."""
     sql, args = sight.apply(QUARANTINE_CHOSEN, ids, org)
     return await conn.fetch(sql, *args)
+
+
+@traced_read("exception cases of a receipt check")
+async def cases_of_check(conn: Connection, sight: Sight, check_id: int) -> list[Record]:
+    """The cases opened from a receipt check, as far as the reader is a party."""
+    sql, args = sight.apply(CASES_OF_CHECK, check_id)
+    return await conn.fetch(sql, *args)
+
+
+@traced_read("goods held for a case")
+async def held_for(conn: Connection, sight: Sight, ids: list[int]) -> dict[int, Record]:
+    """The case each of these quarantine entries waits for."""
+    sql, args = sight.apply(HELD_FOR, ids)
+    return {row["id"]: row for row in await conn.fetch(sql, *args)}
 
 
 @traced_read("receipt checks of a notice")

@@ -213,10 +213,12 @@ def _may(
         item = registry.lists.item("exception_resolution", row["resolution"]) if row["resolution"] else None
         found = item.attrs.get("next") if item is not None else (6, 202, 205)
         next_types = [int(str(n)) for n in found] if isinstance(found, (list, tuple)) else []
+    open_offers = offers if trader and pending is None else []
     return {
         "role": role,
         "say": active and is_open,
-        "offers": offers if trader and pending is None else [],
+        "offers": open_offers,
+        "options": [(code, label) for code, label, _ in open_offers],
         "answer": pending["id"] if trader and pending is not None and not ours else None,
         "take_back": pending["id"] if trader and ours and pending is not None else None,
         "link": bool(trader and ours and pending is not None and pending["kind"] in ("sent", "corrected")),

@@ -71,7 +71,7 @@ export function keepForm(root: HTMLElement): void {
     const number = root.querySelector<HTMLInputElement>("input[data-next-number]");
     if (number) void nextNumber(number);
     const onward = root.querySelector<HTMLElement>("[data-onward]");
-    if (onward) location.assign(`/bills/${bill_id}`);
+    if (onward) location.assign(`${onward.dataset["onward"] || "/bills/"}${bill_id}`);
   });
 }
 
