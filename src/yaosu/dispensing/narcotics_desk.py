@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -117,19 +117,41 @@ async def propose(
     products: Sequence[Product],
     payload: Mapping[str, object],
     happened_at: datetime | None,
+    request_no: str = "",
 ) -> Act:
-    """Write the act down; where nobody has to confirm it holds at once. `happened_at` None is now."""
+    """Write the act down; where nobody has to confirm it holds at once. `happened_at` None is now.
+
+    A `request_no` that the place has used is refused (`request_reused`); `repeated` looks for it first.
+    """
     made_by = person(subject)
     at = happened_at or datetime.now(UTC)
     hospital = hospital_of(desk.registry, place.id)
     count = rules.confirmations(desk.registry.lists, kind, products, at.date(), place.region)
     async with desk.pool.acquire() as conn, conn.transaction():
-        values = (place.id, hospital.id, kind, count, made_by, at, dict(payload))
-        number: int = await conn.fetchval(store.NEW_ACT, *values)
+        values = (place.id, hospital.id, kind, count, made_by, at, dict(payload), request_no)
+        number: int | None = await conn.fetchval(store.NEW_ACT, *values)
+        if number is None:
+            raise YaosuError("request_reused", {"number": request_no})
         await audit.record(conn, subject, f"narcotics.{kind}", ("narcotic_act", number), org_id=place.id)
     if count == 0:
         await _settle(desk, hospital.id, number)
     return await _act(desk, hospital.id, number)
+
+
+async def repeated(
+    desk: Desk, subject: Subject, place: OrgCard, kind: str, codes: Sequence[str], request_no: str
+) -> Act | None:
+    """The act that the same request made before, so that sending it again after a lost answer does nothing twice."""
+    if not request_no:
+        return None
+    async with desk.pool.acquire() as conn:
+        old = await conn.fetchrow(store.SAME_REQUEST, place.id, request_no)
+    if old is None:
+        return None
+    said = (old["kind"], old["made_by"], list(old["payload"].get("codes") or ()))
+    if said != (kind, subject.account_id, list(codes)):
+        raise YaosuError("request_reused", {"number": request_no})
+    return await _act(desk, hospital_of(desk.registry, place.id).id, old["id"])
 
 
 async def _act(desk: Desk, hospital: int, number: int) -> Act:
@@ -153,9 +175,12 @@ async def issue(
     to: int,
     codes: Sequence[str],
     happened_at: datetime | None = None,
+    request_no: str = "",
 ) -> tuple[Act, list[CodeResult]]:
     """发出: goods leave `place` for another place of the same hospital (203, or 药库 → 药房 → 病区)."""
     person(subject)
+    if old := await repeated(desk, subject, place, "issue", codes, request_no):
+        return old, []
     family = {one.id for one in desk.registry.family_of(place.id)}
     if to not in family or to == place.id:
         raise YaosuError(
@@ -164,7 +189,7 @@ async def issue(
     movement = _movement("issue", place.id, codes, happened_at, to_org=to)
     results, products = await _judged(desk, subject, movement)
     payload = {"to": to, "codes": list(codes), "lines": _lines(results)}
-    return await propose(desk, subject, "issue", place, products, payload, happened_at), results
+    return await propose(desk, subject, "issue", place, products, payload, happened_at, request_no), results
 
 
 async def receive(
@@ -175,13 +200,16 @@ async def receive(
     codes: Sequence[str],
     notice: str = "",
     happened_at: datetime | None = None,
+    request_no: str = "",
 ) -> tuple[Act, list[CodeResult]]:
     """领入: the receiver scans what arrived (104); what was not sent to it is refused."""
     person(subject)
+    if old := await repeated(desk, subject, place, "receive", codes, request_no):
+        return old, []
     movement = _movement("receive", place.id, codes, happened_at, from_org=giver, notice=notice)
     results, products = await _judged(desk, subject, movement)
     payload = {"from": giver, "notice": notice, "codes": list(codes), "lines": _lines(results)}
-    return await propose(desk, subject, "receive", place, products, payload, happened_at), results
+    return await propose(desk, subject, "receive", place, products, payload, happened_at, request_no), results
 
 
 async def dispense(
@@ -191,6 +219,7 @@ async def dispense(
     codes: Sequence[str],
     units: int | None = None,
     happened_at: datetime | None = None,
+    request_no: str = "",
 ) -> tuple[Act, list[CodeResult]]:
     """调配: scanned boxes, or `units` preparation units out of them, go to the patient of a prescription (323).
 
@@ -204,6 +233,8 @@ async def dispense(
         raise missing("处方")
     rx = found[0]
     place = place_for(desk.registry, subject, rx.org)
+    if old := await repeated(desk, subject, place, "dispense", codes, request_no):
+        return old, []
     if rx.state != "open":
         raise YaosuError("rx_closed", {"number": rx.number})
     results, products = await _judged(desk, subject, _movement("dispense", place.id, codes, happened_at))
@@ -236,7 +267,9 @@ async def dispense(
         "drug_id": rx.drug_id,
         "lines": _lines(results),
     }
-    return await propose(desk, subject, "dispense", place, products, payload, happened_at), results
+    return await propose(
+        desk, subject, "dispense", place, products, payload, happened_at, request_no
+    ), results
 
 
 def _lines(results: Sequence[CodeResult]) -> list[dict[str, object]]:
@@ -370,7 +403,7 @@ async def _patient(conn: Connection, act: Act) -> int | None:
     return int((await _prescription(conn, act))["patient"]) if act.kind == "dispense" else None
 
 
-async def _prescription(conn: Connection, act: Act) -> Mapping[str, object]:
+async def _prescription(conn: Connection, act: Act) -> Mapping[str, Any]:
     row = await conn.fetchrow(store.PRESCRIPTION_OF_ACT, act.payload["prescription"])
     assert row is not None, "prescriptions are never deleted"
     return dict(row)

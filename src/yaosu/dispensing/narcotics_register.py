@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from yaosu.access.visibility import record_read, visible
 from yaosu.db.engine import Connection
@@ -70,24 +71,24 @@ async def register(
     return Register(tuple(orgs), drug_id, start, until, opening, packages, tuple(told))
 
 
-def _line(r: Mapping[str, object]) -> Line:
+def _line(r: Any) -> Line:
     org, giver, receiver = r["org"], r["from_org"], r["to_org"]
     # a bill is read from the place's side: what came says from whom, what left says to whom
     other = next((p for p in (giver, receiver, r["owner"]) if p is not None and p != org), None)
     values = {name: r[name] for name in ("bill_id", "bill_no", "type", "reversal", "batch_id", "batch_no")}
     return Line(
-        at=r["happened_at"],  # type: ignore[arg-type]
-        org=org,  # type: ignore[arg-type]
-        counterparty=other,  # type: ignore[arg-type]
+        at=r["happened_at"],
+        org=org,
+        counterparty=other,
         units=int(str(r["units"])),
         packages=int(str(r["packages"])),
-        patient=r["patient"],  # type: ignore[arg-type]
+        patient=r["patient"],
         prescription=str(r["prescription"] or ""),
         doctor=str(r["doctor"] or ""),
         department=str(r["department"] or ""),
         handler=str(r["handler"] or ""),
         checker=str(r["checker"] or ""),
-        **values,  # type: ignore[arg-type]
+        **values,
     )
 
 

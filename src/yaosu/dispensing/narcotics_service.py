@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -361,5 +361,5 @@ async def count(
     return await propose(desk, subject, "count", place, _products(desk.registry, rows), payload, happened_at)
 
 
-def _products(registry: Registry, items: Sequence[dict[str, object]]) -> list[Product]:
+def _products(registry: Registry, items: Sequence[Mapping[str, object]]) -> list[Product]:
     return [listed(registry, int(str(one["drug_id"]))) for one in items]

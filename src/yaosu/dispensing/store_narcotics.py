@@ -48,8 +48,11 @@ JOIN narcotic_dispensing d ON d.prescription_id = p.id JOIN bill b ON b.id = d.b
 WHERE p.patient = $1 AND p.drug_id = $2 AND d.returned < d.due AND /*visible:org d.org*/"""
 
 NEW_ACT = """
-INSERT INTO narcotic_act (org, hospital, kind, confirmations, made_by, happened_at, payload)
-VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id"""
+INSERT INTO narcotic_act (org, hospital, kind, confirmations, made_by, happened_at, payload, request_no)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id"""
+
+SAME_REQUEST = """
+SELECT id, kind, made_by, payload FROM narcotic_act WHERE org = $1 AND request_no = $2"""
 
 ACTS = """
 SELECT a.*, coalesce(m.name, '') AS made_by_name FROM narcotic_act a LEFT JOIN account m ON m.id = a.made_by
@@ -99,6 +102,13 @@ JOIN batch t ON t.drug_id = d.drug_id AND t.id = d.batch_id JOIN narcotic_prescr
 WHERE /*visible:org d.org*/ AND ($1::int IS NULL OR d.org = $1) AND ($2::bigint IS NULL OR d.bill_id = $2)
     AND d.due > 0 AND ($3 OR d.returned < d.due)
 ORDER BY d.happened_at, d.bill_id, d.batch_id LIMIT $4"""
+
+# What other places of the hospital sent and this one has not received yet.
+COMING = """
+SELECT n.bill_id, b.bill_no, n.from_org, n.shipped_at, n.expected - n.received - n.quarantined - n.refused AS qty
+FROM notice n JOIN bill b ON b.id = n.bill_id
+WHERE n.to_org = $1 AND /*visible:parties n.to_org*/ AND n.state IN ('open', 'part') AND b.type = 203
+    AND b.drug_ids && $2::int[] ORDER BY n.shipped_at LIMIT 100"""
 
 # Refuses by the table's own check when more come back than were handed out.
 TAKE_AMPOULES = """
@@ -216,6 +226,13 @@ async def due(
     """Dispensings of which ampoules or patches come back, the oldest first; with `settled` also those that are done."""
     sql, args = sight.apply(DUE, org, bill_id, settled, limit)
     return [Due(**dict(r)) for r in await conn.fetch(sql, *args)]
+
+
+@traced_read("narcotics coming")
+async def coming(conn: Connection, sight: Sight, org: int, drug_ids: Sequence[int]) -> list[Record]:
+    """Transfers of these products on their way to a place, the oldest first."""
+    sql, args = sight.apply(COMING, org, list(drug_ids))
+    return await conn.fetch(sql, *args)
 
 
 @traced_read("narcotic ampoules due of a patient")

@@ -66,7 +66,8 @@ ORDER BY b.happened_at, c.bill_id, c.units DESC, t.batch_no"""
 # Codes of the lines, at most so many each.
 CODES = """
 SELECT l.bill_id, l.batch_id, array_agg(l.code ORDER BY l.code) AS codes FROM bill_line l
-JOIN bill b ON b.id = l.bill_id WHERE l.drug_id = $1 AND l.bill_id = ANY($2::bigint[]) AND /*visible:bill b*/ GROUP BY 1, 2"""
+JOIN bill b ON b.id = l.bill_id WHERE l.drug_id = $1 AND l.bill_id = ANY($2::bigint[]) AND /*visible:bill b*/
+GROUP BY 1, 2"""
 
 # What the books say now: the accounts, and the content of opened boxes instead of whole ones.
 BOOKED = """

@@ -20,6 +20,7 @@ CREATE TABLE narcotic_act (
     made_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     happened_at timestamptz NOT NULL,
     payload jsonb NOT NULL,
+    request_no text NOT NULL DEFAULT '',-- the caller's number: the same request sent again is the same act
     bill_no text NOT NULL DEFAULT '',
     bill_id bigint,
     closed_at timestamptz,
@@ -27,6 +28,7 @@ CREATE TABLE narcotic_act (
     outcome jsonb                       -- what the write path said, where it refused
 );
 CREATE INDEX narcotic_act_open ON narcotic_act (hospital, id) WHERE state IN ('waiting', 'running');
+CREATE UNIQUE INDEX narcotic_act_request ON narcotic_act (org, request_no) WHERE request_no <> '';
 CREATE INDEX narcotic_act_org ON narcotic_act (org, id);
 CREATE UNIQUE INDEX narcotic_act_bill ON narcotic_act (bill_id) WHERE bill_id IS NOT NULL;
 
