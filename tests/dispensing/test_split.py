@@ -112,7 +112,7 @@ async def test_a_loss_names_its_reason_and_a_void_gives_the_parts_back(ward: War
     assert await ward.left(box) == (PER_BOX, 18, 6, 0)
     async with ward.pool.acquire() as conn:
         rows, shares = await store.entries(conn, visible(desk.subject), ward.market.drug_id, box)
-    assert [r["kind"] for r in rows] == ["dispense", "open", "loss", "loss"]
+    assert [r["kind"] for r in rows] == ["open", "dispense", "loss", "loss"]
     assert [(s["prescription_no"], s["units"]) for s in shares] == [("CF-1", 6)]
 
 

@@ -132,7 +132,7 @@ async def test_a_box_goes_through_its_life_over_the_api(place: Place) -> None:
     assert (await place.call("/split/returns", returned)).json()["kind"] == "return"
     one = (await place.read("/split/box?code=" + quote(box))).json()
     assert (one["left"], one["dispensed"], one["lost"]) == (15, 7, 2)
-    assert [e["change"] for e in one["entries"]] == [-10, 0, -2, 3]
+    assert [e["change"] for e in one["entries"]] == [0, -10, -2, 3]
     assert sum(e["change"] for e in one["entries"]) == one["left"] - one["total"]
     listed = (await place.read("/split/boxes?state=open&limit=1")).json()
     assert listed["items"][0]["code"] == box and listed["next"]

@@ -52,7 +52,7 @@ ENTRIES = """
 SELECT e.bill_id, e.kind, e.qty, b.bill_no, b.type, b.status, b.revision, b.happened_at, b.recorded_at, b.header,
     b.account_id, a.name AS account_name
 FROM split_entry e JOIN bill b ON b.id = e.bill_id LEFT JOIN account a ON a.id = b.account_id
-WHERE e.drug_id = $1 AND e.code = $2 AND /*visible:bill b*/ ORDER BY e.bill_id, e.kind"""
+WHERE e.drug_id = $1 AND e.code = $2 AND /*visible:bill b*/ ORDER BY e.bill_id, e.kind <> 'open', e.kind"""
 
 # Who got what out of one box: shares of orders whose bill is in force.
 SHARES_OF_BOX = """

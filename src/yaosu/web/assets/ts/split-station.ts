@@ -165,14 +165,14 @@ class SplitStation {
     const field = (name: "units" | "prescription" | "dosage", label: string, max: number): HTMLElement => {
       const input = h("input", {
         type: "text", value: line[name], "data-field": name, "aria-label": label, maxlength: String(max), autocomplete: "off",
-        inputmode: name === "units" ? "numeric" : "text", placeholder: label,
+        inputmode: name === "units" ? "numeric" : "text",
       }) as HTMLInputElement;
       input.addEventListener("input", () => this.typed(line, name, input));
       input.addEventListener("focus", () => input.select());
       input.addEventListener("keydown", (event) => {
         if (event.key === "Enter" && !event.ctrlKey && !event.isComposing) this.entered(line, n, name, input);
       });
-      return h("label", { class: `split-field split-field--${name}` }, h("span", {}, label), input);
+      return h("div", { class: `field split-field--${name}` }, h("label", {}, label, input));
     };
     const remove = h("button", { type: "button", class: "btn btn--small btn--quiet", "aria-label": t("删除第 {0} 行", "Remove line {0}", n + 1) }, "×");
     remove.addEventListener("click", () => {
