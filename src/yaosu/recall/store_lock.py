@@ -67,6 +67,19 @@ SELECT DISTINCT b.org FROM balance b WHERE b.drug_id = $1 AND b.batch_id = ANY($
     AND b.status IN ('A', 'I', 'Q', 'D', 'O')"""
 
 
+# Products an organisation has goods of.
+STOCKED = """
+SELECT DISTINCT b.drug_id FROM balance b
+WHERE b.org = $1 AND b.status IN ('A', 'I', 'Q', 'D') AND b.qty > 0 AND /*visible:org b.org*/ LIMIT 1000"""
+
+
+@traced_read("recall.stocked")
+async def stocked(conn: Connection, sight: Sight, org: int) -> list[int]:
+    """Products an organisation has in hand."""
+    sql, args = sight.apply(STOCKED, org)
+    return [r["drug_id"] for r in await conn.fetch(sql, *args)]
+
+
 @traced_read("recall.lock")
 async def one(conn: Connection, sight: Sight, lock_id: int) -> Lock | None:
     """The lock, if the reader may see it."""
