@@ -56,7 +56,7 @@ async def test_the_seller_sees_the_buyer_and_not_the_buyers_buyer(db: Connection
     (two,) = await _verify(market, market.maker, goods.boxes[0])
     assert two["holder"] is None
     await db.execute(
-        "INSERT INTO data_grant (grantor_org, grantee_org, fields) VALUES ($1, $2, '{flow,codes}')",
+        "INSERT INTO data_grant (grantor_org, grantee_org, fields) VALUES ($1, $2, '{flow,parties,codes}')",
         market.pharmacy,
         market.maker,
     )

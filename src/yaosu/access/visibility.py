@@ -25,7 +25,8 @@ Marks: `bill b` (alias of table bill) · `parties n.from_org n.to_org` (any of t
 
 A grant names fields. A mark is opened by a grant only when the grant has every field that its rows carry, so that a
 field which was not granted cannot leave by any way: `flow` for goods held, with `parties` and `bills` for bills, with
-`codes` where a code is tied to them. What a grant of fewer fields opens is the flow view (`trace.flow`), which asks
+`codes` where a code is tied to them (and `parties`,
+since goods on their way name the customer). What a grant of fewer fields opens is the flow view (`trace.flow`), which asks
 `granted` which fields it may show.
 """
 
@@ -87,7 +88,7 @@ _FIELDS = {
     "bill": "{flow,parties,bills}",
     "coded": "{flow,parties,bills,codes}",
     "holder": "{flow}",
-    "coded_holder": "{flow,codes}",
+    "coded_holder": "{flow,parties,codes}",
 }
 _NOTHING = "FALSE"
 # reads the parameter, so that the server can tell its type, and is true

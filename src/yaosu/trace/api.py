@@ -16,12 +16,13 @@ from yaosu.edge.state import state
 from yaosu.errors import YaosuError
 from yaosu.ledger.sheets import download
 from yaosu.registry.parts import registry_of
-from yaosu.trace import examples, public, service, tables
+from yaosu.trace import examples, flow_api, public, service, tables
 from yaosu.trace.model import CONTENTS_MAX, EXPORT_MAX, VERIFY_MAX
 from yaosu.trace.parts import take_public_query
 from yaosu.trace.verify import minute
 
 router = APIRouter(tags=["trace"])
+router.include_router(flow_api.router)
 
 CODE_CHARS_MAX = 4096
 Code = Annotated[

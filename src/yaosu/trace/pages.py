@@ -17,11 +17,12 @@ from yaosu.errors import YaosuError
 from yaosu.ledger.pages import number
 from yaosu.registry.parts import registry_of
 from yaosu.rules.states import label
-from yaosu.trace import public_pages, service, verify
+from yaosu.trace import flow_pages, public_pages, service, verify
 from yaosu.trace.verify import minute
 
 router = APIRouter()
 router.include_router(public_pages.router)
+router.include_router(flow_pages.router)
 
 SCAN_CHARS_MAX = 4096
 TREE_SHOWN = 500
