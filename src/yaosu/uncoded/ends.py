@@ -162,9 +162,11 @@ async def supplement(
     sender = lot.supplier
     async with doors.pool.acquire() as conn:
         asked = await store_requests.requests(conn, visible(subject), org=lot.org, lot=lot.id, limit=20)
-    waiting = [r for r in asked if r["state"] in ("in_place", "replaced") and r["ship_bill_no"]]
-    if not notice and waiting:
-        notice = waiting[-1]["ship_bill_no"]
+    if not notice:
+        # the oldest answered request, else the one done last, so that a repeat names the same bill
+        waiting = [r["ship_bill_no"] for r in asked if r["state"] in ("in_place", "replaced")]
+        done = [r["ship_bill_no"] for r in asked if r["state"] == "done"]
+        notice = waiting[-1] if waiting else done[0] if done else ""
     end = End(SUPPLEMENT, qty, header, bill_no, from_org=sender, notice=notice, codes=list(codes), body=body)
     result = await _leave(doors, subject, lot, end)
     if result.bill_id and not result.replayed:
@@ -233,7 +235,7 @@ async def _leave(doors: Doors, subject: Subject, lot: Lot, end: End) -> Movement
         # nobody else counts or takes from this lot until the promise stands
         await conn.fetchval(store.LOCK_LOT, lot.id)
         before = await conn.fetchrow(store.DRAW_OF, lot.org, number)
-        used = await conn.fetchval(store.BILL_EXISTS, lot.org, number)
+        used = await conn.fetchval(store.FIRST_AT, lot.org, number)
         if used and (before is None or before["lot_id"] != lot.id):
             raise YaosuError("uncoded_number_used", {"bill_no": number})
         if not used:
@@ -250,7 +252,7 @@ async def _leave(doors: Doors, subject: Subject, lot: Lot, end: End) -> Movement
         type=end.type,
         bill_no=number,
         owner=lot.org,
-        happened_at=end.happened_at or datetime.now(UTC),
+        happened_at=end.happened_at or used or datetime.now(UTC),
         codes=() if by_quantity else list(end.codes),
         from_org=end.from_org,
         to_org=end.to_org,

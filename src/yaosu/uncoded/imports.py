@@ -97,7 +97,7 @@ async def import_file(
         done = {
             one.bill_no
             for one in openings
-            if await conn.fetchval(store.BILL_EXISTS, subject.org, one.bill_no)
+            if await conn.fetchval(store.FIRST_AT, subject.org, one.bill_no)
         }
     return [await open_account(doors, subject, one) for one in openings if one.bill_no not in done]
 

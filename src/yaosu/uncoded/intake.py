@@ -160,11 +160,12 @@ async def open_account(doors: Doors, subject: Subject, one: Opening, body: bytes
         if found:
             raise YaosuError("uncoded_invalid", {"count": len(found)}, found)
         bill_no = one.bill_no.strip() or await next_number(conn, org, NUMBER_PREFIX)
+        before = await conn.fetchval(store.FIRST_AT, org, bill_no)
     movement = Movement(
         type=IN,
         bill_no=bill_no,
         owner=org,
-        happened_at=one.happened_at or datetime.now(UTC),
+        happened_at=one.happened_at or before or datetime.now(UTC),
         codes=(),
         from_org=one.supplier,
         header=header_of(one),

@@ -154,21 +154,21 @@ def _supplier(registry: Registry, form: Form) -> int | None:
     return found
 
 
-@router.get("/uncoded/import")
+@router.get("/uncoded/imports")
 async def import_form(request: Request, subject: CurrentSubject) -> Response:
     """Choose a file and its proofs."""
     subject.require("uncoded.open")
     return show(request, "import.html", {"columns": imports.COLUMNS, "made": None})
 
 
-@router.get("/uncoded/import/template.xlsx")
+@router.get("/uncoded/imports/template.xlsx")
 async def import_template(subject: CurrentSubject) -> Response:
     """The template."""
     subject.require("uncoded.open")
     return filed(await asyncio.to_thread(imports.template), "无码库存.xlsx", XLSX)
 
 
-@router.post("/uncoded/import")
+@router.post("/uncoded/imports")
 async def import_file(request: Request, subject: CurrentSubject) -> Response:
     """Enter every row of the file, or none."""
     subject.require("uncoded.open")

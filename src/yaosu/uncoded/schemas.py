@@ -167,6 +167,7 @@ class SupplementIn(BaseModel):
         default="", description="the supplier's shipping bill; the request's when empty"
     )
     bill_no: BillNo = ""
+    type: Annotated[int, Field(ge=24, le=24, description="always 24; may be left out")] = 24
 
 
 class ZoneIn(BaseModel):

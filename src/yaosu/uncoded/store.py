@@ -72,8 +72,12 @@ WHERE d.lot_id = $1 AND d.made_at > now() - interval '5 minutes' AND d.bill_no <
     AND NOT EXISTS (SELECT 1 FROM bill b WHERE b.owner = d.org AND b.bill_no = d.bill_no)"""
 
 DRAW_OF = "SELECT lot_id, qty FROM uncoded_draw WHERE org = $1 AND bill_no = $2"
-# ungated: whether the subject's own organisation ($1) has used a bill number
-BILL_EXISTS = "SELECT EXISTS (SELECT 1 FROM bill b WHERE b.owner = $1 AND b.bill_no = $2)"
+# When the first revision under a bill number happened: a repeat says the same (D8).
+# ungated: bound to bills of the lot's own organisation ($1)
+FIRST_AT = (
+    "SELECT b.happened_at FROM bill b WHERE b.owner = $1 AND b.bill_no = $2 AND b.revision > 0 "
+    "ORDER BY b.revision LIMIT 1"
+)
 PUT_DRAW = """
 INSERT INTO uncoded_draw (org, bill_no, lot_id, qty) VALUES ($1, $2, $3, $4)
 ON CONFLICT (org, bill_no) DO UPDATE SET lot_id = EXCLUDED.lot_id, qty = EXCLUDED.qty, made_at = now()"""
