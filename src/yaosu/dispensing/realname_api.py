@@ -298,6 +298,7 @@ def facts_of(registry: Registry, body: RegisterIn, own: int | None, lang: str) -
                     "person_id": 815,
                     "name": "张*",
                     "number": "1101**********002X",
+                    "erased": False,
                     "purchases": 3,
                     "packages": 6,
                     "days": 7,

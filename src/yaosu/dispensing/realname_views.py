@@ -60,6 +60,7 @@ def repeat_view(registry: Registry, one: Repeat, lang: str) -> dict[str, Any]:
         "person_id": one.person,
         "name": one.name,
         "number": one.number,
+        "erased": not one.name,
         "purchases": one.purchases,
         "packages": one.packages,
         "days": one.days,

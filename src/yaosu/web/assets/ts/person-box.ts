@@ -162,6 +162,7 @@ class PersonBox {
 
   private show(id: string): void {
     this.id.value = id;
+    this.root.classList.toggle("person--known", id !== "");
     part(this.root, "[data-person-ask]").hidden = id !== "";
     part(this.root, "[data-person-shown]").hidden = id === "";
     // what was said of the scans depends on who buys
