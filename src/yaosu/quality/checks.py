@@ -20,6 +20,7 @@ from yaosu.errors import YaosuError
 from yaosu.notify.service import tell
 from yaosu.quality import store_checks as store
 from yaosu.quality.measures import RULES, Measured, Question
+from yaosu.quality.measures import number as number_of
 from yaosu.registry.model import Item
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
@@ -82,7 +83,12 @@ def rules_for(registry: Registry, org: int) -> list[Item]:
     if card is None:
         return []
     items = registry.lists.get("quality_rule", region=card.region)
-    return [i for i in items if not i.attrs.get("actors") or str(card.type) in i.attrs["actors"]]
+    return [item for item in items if _applies(item, card.type)]
+
+
+def _applies(item: Item, org_type: int) -> bool:
+    actors = item.attrs.get("actors")
+    return not actors or (isinstance(actors, list) and str(org_type) in actors)
 
 
 async def run(
@@ -104,12 +110,12 @@ async def run(
     for item in rules_for(registry, org):
         taken.append((item, await RULES[item.code](Question(conn, registry, org, item, moment))))
     figures = [_figure(item, measured) for item, measured in taken]
-    failed = [(i, m) for i, m in taken if m.value > float(i.attrs["limit"])]
+    failed = [(i, m) for i, m in taken if m.value > number_of(i, "limit")]
     since = moment - timedelta(days=30)
     number = await store.value(conn, store.ADD_CHECK, org, origin, account_id, since, figures, len(failed))
     known = {r["rule"]: r for r in await store.rows(conn, store.OPEN, org)}
     for item, measured in failed:
-        due = moment + timedelta(days=int(item.attrs["due_days"]))
+        due = moment + timedelta(days=number_of(item, "due_days"))
         old = known.pop(item.code, None)
         params = _params(item, measured)
         if old is None:
@@ -150,7 +156,7 @@ def _figure(item: Item, measured: Measured) -> dict[str, Any]:
         "zh": item.zh,
         "en": item.en,
         "source": item.source,
-        "held": measured.value <= float(item.attrs["limit"]),
+        "held": measured.value <= number_of(item, "limit"),
         "links": measured.links,
         **_params(item, measured),
     }

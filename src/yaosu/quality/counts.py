@@ -149,7 +149,7 @@ def _over(found: Found, org: int) -> Difference:
     """A package in hand that the books have somewhere else. Whose books is not said: that may be nobody's to know."""
     unit, root = found.unit, found.root
     piece = Piece(unit.drug_id, unit.code, unit.batch_id, unit.qty, unit.last_bill)
-    bill = {"bill": root.last_bill}
+    bill: dict[str, object] = {"bill": root.last_bill}
     if root.status == "O" and root.dest == org:
         return piece, Reason("quality_over_coming", bill, unit.qty, f"/receive/{root.last_bill}"), True
     if root.holder == org and root.status in ("O", "S"):
@@ -303,19 +303,17 @@ async def _result(
     changes: dict[Account, list[int]] = {}
     for sign, rows in ((1, over), (-1, missing)):
         for piece, _, known in rows:
-            account = changes.setdefault((piece.drug_id, piece.batch_id), [0, 0])
-            account[0] += sign * piece.qty
-            account[1] += 0 if known else piece.qty
+            change = changes.setdefault((piece.drug_id, piece.batch_id), [0, 0])
+            change[0] += sign * piece.qty
+            change[1] += 0 if known else piece.qty
     unknown = [a for a in changes if a not in numbers and a[1]]
     for r in await store.rows(conn, store.BATCH_NUMBERS, [a[0] for a in unknown], [a[1] for a in unknown]):
         numbers[r["drug_id"], r["id"]] = r["batch_no"]
     lines = []
     for account in sorted({*booked, *changes}):
-        change, unexplained = changes.get(account, [0, 0])
+        moved, unexplained = changes.get(account, [0, 0])
         stock = booked.get(account, 0)
-        lines.append(
-            _line(registry, account[0], numbers.get(account, ""), stock, stock + change, unexplained)
-        )
+        lines.append(_line(registry, account[0], numbers.get(account, ""), stock, stock + moved, unexplained))
     details = [
         _detail(
             kind, piece.drug_id, numbers.get((piece.drug_id, piece.batch_id), ""), piece.code, reason, known

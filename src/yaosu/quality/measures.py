@@ -22,6 +22,14 @@ from yaosu.registry.resolver import Registry
 Link = dict[str, str]
 
 
+def number(item: Item, column: str) -> float:
+    """A number column of the list; 0 where the entry has none. ValueError for an entry that says something else."""
+    value = item.attrs.get(column, 0)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{item.code}: {column} is {value!r}, not a number")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """One rule looked at. `value` is compared with the rule's limit; `of` is what it is a part of (0: of nothing)."""
@@ -46,12 +54,12 @@ class Question:
     @property
     def before(self) -> datetime:
         """What waits since before this has waited too long."""
-        return self.now - timedelta(days=int(self.item.attrs.get("days", 0)))
+        return self.now - timedelta(days=number(self.item, "days"))
 
     @property
     def since(self) -> datetime:
         """What is counted over a period is counted from here."""
-        return self.now - timedelta(days=int(self.item.attrs.get("period_days", 30)))
+        return self.now - timedelta(days=number(self.item, "period_days") or 30)
 
     def product(self, drug_id: int) -> str:
         """A product as people call it."""

@@ -119,7 +119,7 @@ JOIN bill_note n ON n.bill_id = b.id
 WHERE b.owner = $1 AND b.recorded_at > now() - interval '180 days' AND n.severity = 'R' AND NOT n.quarantined
     AND n.code = ANY($2::text[])
 ORDER BY n.code, b.id DESC"""
-# ungated: as above, by product and batch.
+# ungated: notes of the organisation's own bills ($1), by product and batch.
 REFUSED_OF_BATCH = """
 SELECT n.code, n.verdict, b.id, b.bill_no, b.type, coalesce(u.qty, 1) AS qty FROM bill b
 JOIN bill_note n ON n.bill_id = b.id JOIN unit u ON u.drug_id = $2 AND u.code = n.code AND u.batch_id = $3

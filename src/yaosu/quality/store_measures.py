@@ -53,7 +53,7 @@ GROUP BY 1, 2 ORDER BY 1 DESC"""
 LATE = """
 SELECT count(*)::int AS bills, count(*) FILTER (WHERE b.flags & 1 <> 0)::int AS late FROM bill b
 WHERE b.owner = $1 AND b.recorded_at >= $2 AND b.flags & 8 = 0"""
-# ungated: as above
+# ungated: the organisation's own bills ($1) with a flag
 FLAGGED = """
 SELECT b.id, b.bill_no, b.happened_at, b.recorded_at FROM bill b
 WHERE b.owner = $1 AND b.recorded_at >= $2 AND b.flags & $3::int <> 0 AND b.flags & 8 = 0 AND b.status = 'A'
@@ -69,11 +69,11 @@ TRANSIT = """
 SELECT n.bill_id AS id, n.shipped_at AS at, (n.expected - n.received - n.quarantined - n.refused)::bigint AS qty
 FROM notice n WHERE n.from_org = $1 AND n.state IN ('open', 'part') AND n.shipped_at < $2 ORDER BY n.shipped_at"""
 
-# ungated: receipt checks in which the organisation is the seller, or the buyer ($1).
+# ungated: receipt checks in which the organisation is the seller ($1).
 ANSWERS = """
 SELECT c.id, c.made_at AS at FROM receipt_check c WHERE c.seller = $1 AND c.state = 'open'
     AND c.outcome IN ('mismatch', 'refused') AND c.made_at < $2 ORDER BY c.id"""
-# ungated: as above
+# ungated: receipt checks in which the organisation is the buyer ($1)
 CHECKS = """
 SELECT c.id, c.made_at AS at FROM receipt_check c WHERE c.buyer = $1 AND c.seller IS NOT NULL AND c.state = 'open'
     AND c.outcome IN ('mismatch', 'refused') AND c.made_at < $2 ORDER BY c.id"""
