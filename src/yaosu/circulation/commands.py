@@ -6,12 +6,10 @@ of codes with the header in options. For scripts: exit code 0 when all codes mov
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -20,74 +18,27 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from yaosu import settings
 from yaosu.access.visibility import visible
-from yaosu.circulation import service, views
+from yaosu.circulation import commands_counts, service, views
 from yaosu.circulation import store_read as store
-from yaosu.circulation.cache import BatchCache
+from yaosu.circulation.commands_common import DataOption, OrgOption, err, run, subject_of
 from yaosu.circulation.committer import Committer
-from yaosu.circulation.issued import Issued
 from yaosu.circulation.model import MovementResult
 from yaosu.circulation.schemas import MovementIn
-from yaosu.db.embedded import database_address
-from yaosu.db.engine import Pool, open_pool
+from yaosu.db.engine import Pool
 from yaosu.edge.problem import field_findings
 from yaosu.errors import YaosuError
-from yaosu.registry.resolver import Registry, load_registry
-from yaosu.subject import ADMIN, SYSTEM, Subject
+from yaosu.registry.resolver import Registry
+from yaosu.subject import SYSTEM
 
-T = TypeVar("T")
-
-app = typer.Typer(name="bill", help="Bills 单据: submit, void, show.", no_args_is_help=True)
+app = typer.Typer(name="bill", help="Bills 单据: submit, void, show, count.", no_args_is_help=True)
+app.command()(commands_counts.count)
 out = Console()
-err = Console(stderr=True)
 
-DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")
-]
-OrgOption = Annotated[int, typer.Option("--org", min=1, help="Organisation that submits 上传单位编号.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the answer as JSON 输出 JSON.")]
 FileArgument = Annotated[
     str, typer.Argument(help="JSON of one movement, or a list of codes; - for standard input.")
 ]
-
-
-def _run(data: Path | None, work: Callable[[Pool, Registry, Committer], Awaitable[T]]) -> T:
-    """Run `work` on the database; a refusal is printed with every finding and exits with 1."""
-
-    async def inside() -> T:
-        chosen = settings.load(data=data)
-        pool = await open_pool(database_address(chosen.data, chosen.database_url), size_max=4)
-        try:
-            async with pool.acquire() as conn:
-                registry = await load_registry(conn)
-            committer = Committer(pool, BatchCache(Issued(settings.master_secret(chosen.data))))
-            committer.start()
-            try:
-                return await work(pool, registry, committer)
-            finally:
-                await committer.stop()
-        finally:
-            await pool.close()
-
-    try:
-        return asyncio.run(inside())
-    except YaosuError as error:
-        for lang in ("zh", "en"):
-            answer = error.as_json(lang)
-            err.print(f"{answer['message']} {answer['next']}", markup=False)
-        for finding in error.findings:
-            err.print(f"  {finding.where}: {finding.text('zh')} / {finding.text('en')}", markup=False)
-        raise typer.Exit(1) from error
-
-
-def _subject(registry: Registry, org: int) -> Subject:
-    card = registry.org(org)
-    if card is None:
-        raise YaosuError("not_found", {"what": f"#{org}"})
-    return Subject(
-        "system", None, org, str(card.type), "admin", frozenset({ADMIN}), region=card.region, name="cli"
-    )
 
 
 def _movement(content: bytes, given: dict[str, Any]) -> MovementIn:
@@ -151,14 +102,14 @@ def submit(
         given["mode"] = "atomic"
 
     async def work(pool: Pool, registry: Registry, committer: Committer) -> MovementResult:
-        subject = _subject(registry, org)
+        subject = subject_of(registry, org)
         movement = _movement(content, given).movement(registry, org, content)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=err, transient=True) as progress:
             progress.add_task(f"{len(movement.codes)} 个追溯码 codes …", total=None)
             return await service.submit(pool, committer, registry, subject, movement)
 
-    result = _run(data, work)
+    result = run(data, work)
     _print(result, as_json)
     raise typer.Exit(0 if result.status == "accepted" else 1)
 
@@ -181,10 +132,10 @@ def void(
     """Void a bill with reversing entries 作废单据; refused when its goods have moved on since."""
 
     async def work(pool: Pool, registry: Registry, committer: Committer) -> MovementResult:
-        subject = _subject(registry, org)
+        subject = subject_of(registry, org)
         return await service.void(pool, committer, registry, subject, bill_id, reason, reason.encode())
 
-    _print(_run(data, work), as_json)
+    _print(run(data, work), as_json)
 
 
 @app.command()
@@ -207,5 +158,5 @@ def show(
         view["notes"] = [views.note_view(r, "zh") for r in notes]
         return view
 
-    answer = _run(data, work)
+    answer = run(data, work)
     sys.stdout.write(orjson.dumps(answer, default=str, option=orjson.OPT_INDENT_2).decode() + "\n")
