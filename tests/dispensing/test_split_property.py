@@ -10,6 +10,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from dispensing.split_helpers import PER_BOX, Ward, ward_on
 from yaosu.circulation import service as circulation
+from yaosu.circulation.model import Movement
 from yaosu.db.engine import Pool
 from yaosu.dispensing import split_pools, split_service
 from yaosu.dispensing.split_model import Line, Want
@@ -76,7 +78,12 @@ class Life:
                 order = (await split_pools.draw(desk, self.pool_id, number, want, b"{}")).order
                 done = order["bill_id"] if order is not None else 0
             elif what == "whole":
-                whole = await self.ward.market.move(323, self.ward.market.hospital, [line.code])
+                movement = Movement(
+                    323, number, self.ward.market.hospital, datetime.now(UTC), [line.code], body=b"{}"
+                )
+                whole = await circulation.submit(
+                    desk.pool, desk.committer, desk.registry, desk.subject, movement
+                )
                 done = whole.bill_id
             else:
                 if not self.bills:
@@ -156,8 +163,6 @@ box = st.builds(
 async def test_a_plan_takes_what_is_asked_and_never_more_than_a_box_holds(
     boxes: list[tuple[int, int, bool]], asked: list[int]
 ) -> None:
-    from datetime import UTC, datetime, timedelta
-
     now = datetime(2026, 9, 30, tzinfo=UTC)
     made = [
         Box(7, f"C{k}", now + timedelta(days=day), opened, free, PER_BOX)

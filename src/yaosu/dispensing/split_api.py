@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from yaosu.access.visibility import record_read, visible
-from yaosu.circulation.api import answered, as_json
+from yaosu.circulation.api_common import answered, as_json
 from yaosu.circulation.parts import batches_of
 from yaosu.dispensing import split_api_pools, split_papers, split_service, split_views
 from yaosu.dispensing import split_store as store

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from yaosu.access.visibility import record_read, visible
-from yaosu.circulation.api import answered, as_json
+from yaosu.circulation.api_common import answered, as_json
 from yaosu.circulation.parts import batches_of
 from yaosu.db.engine import Connection
 from yaosu.dispensing import split_pools, split_views

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from yaosu.access.visibility import record_read, visible
 from yaosu.circulation.pages_common import at, missing, owners_of, station_key, type_of
+from yaosu.circulation.views import product_name
 from yaosu.db.engine import Connection
 from yaosu.dispensing import split_pages_pools, split_service, split_views
 from yaosu.dispensing import split_store as store
@@ -123,7 +124,7 @@ async def _ledger(
         "days": soon.days,
         "percent": percent,
         "box_address": lambda code: "/split/box?code=" + quote(code, safe=""),
-        "name_of": lambda drug_id: split_views.product_name(registry, drug_id),
+        "name_of": lambda drug_id: product_name(registry, drug_id),
         "unit_of": lambda drug_id: split_views.unit_name(registry, drug_id),
     }
     return show(request, "split_boxes.html", context, error)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Form, Path, Query, Request
 from starlette.responses import Response
 
 from yaosu.access.visibility import record_read, visible
-from yaosu.circulation.api import as_json
+from yaosu.circulation.api_common import as_json
 from yaosu.circulation.pages_common import at, owners_of, station_key, type_of
 from yaosu.circulation.parts import batches_of
 from yaosu.circulation.views import product_name
