@@ -86,11 +86,11 @@ async def test_progress_is_what_the_bills_say(db: Connection) -> None:
     gone = await market.move(205, market.pharmacy, goods.boxes_of(1)[:4], header=header)
     assert gone.status == "accepted", gone
     figures = await progress.figures(db, order, what)
-    assert figures.recalled == 30
-    assert (figures.back, figures.destroyed, figures.outstanding) == (20, 4, 6)
+    assert (figures.recalled, figures.home) == (20, 10)
+    assert (figures.back, figures.destroyed, figures.outstanding) == (10, 4, 6)
     line = figures.by_org[market.pharmacy]
     assert (line.due, line.destroyed, line.now) == (10, 4, 6)
-    assert figures.rate == pytest.approx(0.8)
+    assert figures.rate == pytest.approx(0.7)
 
 
 async def test_a_return_that_was_voided_counts_no_more(db: Connection) -> None:

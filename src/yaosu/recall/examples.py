@@ -91,7 +91,9 @@ TIMES = {
     "refused_scans": 3,
 }
 FIGURES = {
+    "destroyed_home": 0,
     "recalled": 48000,
+    "home": 5000,
     "sold": 9000,
     "back": 30000,
     "destroyed": 0,

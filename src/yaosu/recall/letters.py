@@ -105,10 +105,12 @@ def summary(
     ended = order["state"] == "finished"
     name = "药品召回总结报告" if ended else "药品召回进展报告"
     numbers = [
-        ("应召回（发布时在手与在途）", _n(figures["recalled"])),
+        ("应召回（发布时各单位在手与在途）", _n(figures["recalled"])),
+        ("召回单位自有库存", _n(figures["home"])),
         ("发布前已售出", _n(figures["sold"])),
         ("已收回", _n(figures["back"])),
-        ("已销毁", _n(figures["destroyed"])),
+        ("持有单位已销毁", _n(figures["destroyed"])),
+        ("召回单位已销毁", _n(figures["destroyed_home"])),
         ("尚未收回", _n(figures["outstanding"])),
         ("其中在途", _n(figures["on_the_way"])),
         ("其中已封存", _n(figures["sealed"])),

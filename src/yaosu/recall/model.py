@@ -174,13 +174,17 @@ class Figures:
     """Where a recall stands as a whole, from the ledger; and by holder."""
 
     recalled: int = 0
-    """In hand or on the way anywhere when it was published."""
+    """In hand elsewhere than with the recalling firm, or on the way, when it was published."""
+    home: int = 0
+    """In the recalling firm's own hand then: nothing to fetch back."""
     sold: int = 0
     """Sold or used by then."""
     back: int = 0
-    """Now with the recalling firm."""
+    """Received by the recalling firm since."""
     destroyed: int = 0
-    """Destroyed since."""
+    """Destroyed since, by holders."""
+    destroyed_home: int = 0
+    """Destroyed since, by the recalling firm."""
     outstanding: int = 0
     """In hand elsewhere, or on the way."""
     sealed: int = 0

@@ -22,7 +22,10 @@ async def figures(conn: Connection, order: Order, goods: Goods, org: int | None 
         if row["status"] in _SOLD:
             found.sold += row["qty"]
         elif row["status"] in _HELD:
-            found.recalled += row["qty"]
+            if row["org"] == order.return_to:
+                found.home += row["qty"]
+            else:
+                found.recalled += row["qty"]
             _line(found, row["org"]).due += row["qty"]
         elif row["status"] == "O":
             found.recalled += row["qty"]
@@ -35,11 +38,13 @@ async def figures(conn: Connection, order: Order, goods: Goods, org: int | None 
         await _singles(conn, order, found)
     for holder, line in found.by_org.items():
         if holder == order.return_to:
-            found.back += line.now
+            # what was received and sent on again, or whose receipt was voided, is not back
+            found.back += max(line.arrived - line.returned, 0)
+            found.destroyed_home += line.destroyed
         else:
             found.outstanding += line.now
             found.sealed += line.quarantined
-        found.destroyed += line.destroyed
+            found.destroyed += line.destroyed
     found.outstanding += found.on_the_way
     return found
 

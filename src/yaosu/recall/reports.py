@@ -41,9 +41,11 @@ def figures_json(figures: Figures, times: Mapping[str, Any] | None = None) -> di
     """The figures as they are kept and answered; counts are smallest packages."""
     return {
         "recalled": figures.recalled,
+        "home": figures.home,
         "sold": figures.sold,
         "back": figures.back,
         "destroyed": figures.destroyed,
+        "destroyed_home": figures.destroyed_home,
         "outstanding": figures.outstanding,
         "on_the_way": figures.on_the_way,
         "sealed": figures.sealed,

@@ -318,7 +318,7 @@ def _unit(
             "first_at": found.first_query.isoformat() if found.first_query else None,
         },
         "warnings": warnings,
-        "explanation": explain(registry, unit, root, [f for f, _ in facts], is_seen, lang),
+        "explanation": explain(registry, unit, root, [f for f, _ in facts], is_seen, lang, stops),
         "home_system": None,
         "issued": None,
         "others": [],
@@ -365,7 +365,13 @@ def _short(finding: Finding, lang: str) -> Json:
 
 
 def explain(
-    registry: Registry, unit: UnitRow, root: UnitRow, facts: Sequence[BatchFacts], seen: bool, lang: str
+    registry: Registry,
+    unit: UnitRow,
+    root: UnitRow,
+    facts: Sequence[BatchFacts],
+    seen: bool,
+    lang: str,
+    stops: Sequence[Stop] = (),
 ) -> str:
     """The current state in one paragraph (R-X1); organisations are named only where the reader may know."""
     product = registry.product(unit.drug_id)
@@ -394,7 +400,9 @@ def explain(
             "holder": _name(registry, root.holder) if seen else somebody,
             "dest": _name(registry, root.dest) if seen else somebody,
         }
-        parts.append(Finding(f"explain_{root.status}", params).text(lang))
+        # goods under a stop must not be told that they may be sold
+        stopped = bool(stops) and root.status in ("A", "I")
+        parts.append(Finding("explain_stopped" if stopped else f"explain_{root.status}", params).text(lang))
     return ("" if lang.startswith("zh") else " ").join(parts)
 
 
