@@ -87,7 +87,7 @@ async def _apply(
         old,
         await revise.times_before(conn, old),
         await splits.entries_of(conn, flat) if flat else {},
-        await revise.standing(conn, world, flat),
+        await revise.Chains.load(conn, world, flat),
         await uncoded.load(conn, [one for _, one, _ in todo]),
     )
     for n, one, previous in todo:
@@ -139,15 +139,15 @@ class _Work:
         old: Mapping[int, Sequence[revise.OldLine]],
         times: Mapping[int, datetime],
         split_entries: Mapping[tuple[int, int, str], Sequence[splits.Entry]],
-        stands: revise.Standing,
+        chains: revise.Chains,
         books: uncoded.Books,
     ) -> None:
         self.conn, self.world, self.batches, self.ids, self.now = conn, world, batches, ids, now
-        self.old, self.times, self.split_entries, self.stands, self.books = (
+        self.old, self.times, self.split_entries, self.chains, self.books = (
             old,
             times,
             split_entries,
-            stands,
+            chains,
             books,
         )
         self.postings: list[Posting] = []
@@ -185,6 +185,7 @@ class _Work:
         posting = Posting(one, next(self.ids), [], verdicts)
         posting.transfers = moved.transfers
         posting.lines = carry_out(self.world, one.order, verdicts, posting.bill_id)
+        self.chains.add(posting.lines, posting.bill_id, reversal=False)
         if bought:
             await gate.record(self.conn, posting.bill_id, bought)
         if any(v.code == "out_of_order" for v in verdicts):
@@ -204,7 +205,7 @@ class _Work:
 
     async def _reversal(self, n: int, one: Prepared, previous: revise.Previous, undo: revise.Undo) -> Posting:
         """Take the revision before back, in the world and as a posting; raises `later_fact`."""
-        stay = revise.left_alone(self.world, one, previous, self.old[n], self.stands)
+        stay = revise.left_alone(self.world, one, previous, self.old[n], self.chains, self.split_entries)
         alone = {(line.drug_id, line.code) for line in stay}
         back = [line for line in self.old[n] if (line.drug_id, line.code) not in alone]
         reversal = Posting(one, next(self.ids), [], ())
@@ -215,13 +216,14 @@ class _Work:
             drug_ids = {entry[0] for entry, _ in entries}
             await uncoded.more(self.conn, self.books, {one.movement.owner}, drug_ids)
         reversal.lines, reversal.split_rows = revise.take_back(
-            self.world, back, reversal.bill_id, self.times, undo, self.split_entries, self.stands
+            self.world, back, reversal.bill_id, self.times, undo, self.split_entries, self.chains
         )
         try:
             reversal.transfers = uncoded.take_back(self.books, entries)
         except YaosuError:
             undo.restore()
             raise
+        self.chains.add(reversal.lines, reversal.bill_id, reversal=True)
         if kind is not None and kind.kind == "use":
             await gate.take_back(self.conn, [previous.id])
         reversal.replaces, reversal.status = previous.id, "V"

@@ -70,7 +70,7 @@ async def load_limits(
     if quarantined:
         rows = await conn.fetch(store.HELD, [k[1] for k in quarantined])
         world.held = {(r["drug_id"], r["code"]): r["held_case"] for r in rows}
-    statuses = ("D", "Q", "S") if sold else ("D", "Q")
+    statuses = ("D", "Q", "N", "S") if sold else ("D", "Q", "N")
     opened = [u.key for u in world.units.values() if u.level == 1 and u.status in statuses]
     if opened:
         world.splits = await splits.load(conn, opened)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
 
-from yaosu.errors import message
+from yaosu.errors import YaosuError, message
 from yaosu.people.rules import SaleRule
 from yaosu.registry.model import Product
 from yaosu.rules.bill_types import BillType
@@ -213,3 +213,29 @@ class MovementResult:
             "taken_back": len(self.taken_back),
             "results": [r.as_json(lang) for r in self.results],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a correction or void would do, without doing it (R-X3)."""
+
+    result: MovementResult | None
+    """The answer it would get, with what is kept, taken back and added; None when it would be refused."""
+    error: YaosuError | None
+    """Why it would be refused, with the later facts in the way."""
+
+    @property
+    def added(self) -> list[CodeResult]:
+        """Codes that were not on the revision before, with their verdicts."""
+        if self.result is None:
+            return []
+        before = {k.code for k in self.result.kept} | set(self.result.taken_back)
+        return [r for r in self.result.results if r.code not in before]
+
+    @property
+    def removed(self) -> list[str]:
+        """Codes of the revision before that the new one no longer moves."""
+        if self.result is None:
+            return []
+        after = {r.code for r in self.result.results if r.accepted}
+        return [code for code in self.result.taken_back if code not in after]

@@ -31,6 +31,9 @@ MEMO = frozenset(
         "cancelled",
         "destroyed",
         "disabled",
+        "opened_elsewhere",
+        "recalled",
+        "locked",
     }
 )
 """Refusals of a receipt whose goods are in the buyer's hands all the same: they go to quarantine (R-B4)."""
@@ -53,6 +56,9 @@ KINDS = {
     "cancelled": "invalid",
     "destroyed": "invalid",
     "disabled": "invalid",
+    "opened_elsewhere": "sold",
+    "recalled": "recalled",
+    "locked": "recalled",
     "duplicate_in_bill": "",
     "inside_scanned_package": "",
     "already_in_stock": "",
@@ -273,7 +279,7 @@ async def _quarantine(conn: Connection, postings: Sequence[Posting]) -> None:
             )
         if kind.kind == "receive":
             for v in posting.verdicts:
-                if not v.accepted and v.code in MEMO:
+                if not v.accepted and not v.quarantined and v.code in MEMO:
                     drug_id = v.scan.drug_id or None
                     row = (
                         movement.owner,

@@ -221,49 +221,65 @@ async def times_before(conn: Connection, taken_back: Mapping[int, Sequence[OldLi
     return await store.bill_times(conn, sorted(ids)) if ids else {}
 
 
-Standing = Mapping[tuple[int, str], int]
-"""The bill that a unit's state stands on, where later bills were taken back again."""
-
-
-async def standing(conn: Connection, world: World, old: Sequence[OldLine]) -> dict[tuple[int, str], int]:
-    """For units of `old` whose latest bill is another one: the bill their state stands on after all.
+class Chains:
+    """The bills along the lives of units that may be taken back, and which of them took others back.
 
     A bill that was taken back leaves no trace in the state: when the buyer voids a receipt, the shipment can be
-    corrected as if nothing had come after it.
+    corrected as if nothing had come after it. Kept up to date while a group is judged.
     """
-    keys = [
-        (line.drug_id, line.code)
-        for line in old
-        if world.units[(line.drug_id, line.code)].last_bill != line.bill_id
-    ]
-    if not keys:
-        return {}
-    chains: dict[tuple[int, str], dict[int, tuple[int, bool]]] = {}
-    lasts = [world.units[key].last_bill for key in keys]
-    for r in await conn.fetch(store.CHAINS, [k[0] for k in keys], [k[1] for k in keys], lasts):
-        chain = chains.setdefault((r["drug_id"], r["code"]), {})
-        chain[r["bill_id"]] = (r["prev_bill"], r["reversal"])
 
-    def stands(chain: Mapping[int, tuple[int, bool]], bill: int) -> int:
-        while True:
-            before, reversal = chain.get(bill, (0, False))
-            if not reversal:
-                return bill
-            undone = stands(chain, before)
-            bill = chain.get(undone, (0, False))[0]
+    def __init__(self) -> None:
+        self.of: dict[tuple[int, str], dict[int, tuple[int, bool]]] = {}
+        """By unit: bill → (the bill before it, whether it took that one back)."""
 
-    return {key: stands(chains.get(key, {}), last) for key, last in zip(keys, lasts, strict=True)}
+    @classmethod
+    async def load(cls, conn: Connection, world: World, old: Sequence[OldLine]) -> Chains:
+        """Chains of the units of `old`."""
+        chains = cls()
+        keys = sorted({(line.drug_id, line.code) for line in old})
+        if not keys:
+            return chains
+        chains.of = {key: {} for key in keys}
+        lasts = [world.units[key].last_bill for key in keys]
+        for r in await conn.fetch(store.CHAINS, [k[0] for k in keys], [k[1] for k in keys], lasts):
+            chains.of[(r["drug_id"], r["code"])][r["bill_id"]] = (r["prev_bill"], r["reversal"])
+        return chains
+
+    def add(self, lines: Sequence[Line], bill_id: int, *, reversal: bool) -> None:
+        """What the group has just done to such units."""
+        if self.of:
+            for line in lines:
+                chain = self.of.get(line.unit.key)
+                if chain is not None:
+                    chain[bill_id] = (line.prev_bill, reversal)
+
+    def standing(self, unit: Unit) -> int:
+        """The bill that the unit's state stands on."""
+        chain = self.of.get(unit.key, {})
+
+        def stands(bill: int) -> int:
+            while True:
+                before, reversal = chain.get(bill, (0, False))
+                if not reversal:
+                    return bill
+                bill = chain.get(stands(before), (0, False))[0]
+
+        return stands(unit.last_bill)
 
 
-def moved_on(world: World, line: OldLine, stands: Standing) -> bool:
+def moved_on(world: World, line: OldLine, chains: Chains) -> bool:
     """Whether something happened to the unit after the line: a later bill, or a package taken out of it."""
     unit = world.units[(line.drug_id, line.code)]
-    last = stands.get(unit.key, unit.last_bill) if unit.last_bill == unit.was else unit.last_bill
-    return last != line.bill_id or sum(world.batches_in(unit).values()) != line.qty
+    return chains.standing(unit) != line.bill_id or sum(world.batches_in(unit).values()) != line.qty
 
 
 def left_alone(
-    world: World, one: Prepared, previous: Previous, old: Sequence[OldLine], stands: Standing
+    world: World,
+    one: Prepared,
+    previous: Previous,
+    old: Sequence[OldLine],
+    chains: Chains,
+    split_entries: Mapping[tuple[int, int, str], Sequence[splits.Entry]],
 ) -> list[OldLine]:
     """Lines that the correction says again just as they were and that have moved on since: they stay (R-X3).
 
@@ -284,10 +300,11 @@ def left_alone(
             line.code not in codes
             or line.post == "Q"
             or line.code in one.order.parts
+            or (line.bill_id, line.drug_id, line.code) in split_entries
             or "D" in (line.pre, line.post)
         ):
             continue
-        if not moved_on(world, line, stands):
+        if not moved_on(world, line, chains):
             continue
         since = world.root(world.units[(line.drug_id, line.code)]).since
         if movement.happened_at > previous.happened_at and since is not None and since < movement.happened_at:
@@ -303,7 +320,7 @@ def take_back(
     times: Mapping[int, datetime],
     undo: Undo,
     split_entries: Mapping[tuple[int, int, str], Sequence[splits.Entry]],
-    stands: Standing,
+    chains: Chains,
 ) -> tuple[list[Line], list[splits.SplitRow]]:
     """Reverse `old` in the world under `bill_id`; refused (`later_fact`) where a unit has moved on since.
 
@@ -311,7 +328,7 @@ def take_back(
     """
     later: list[Finding] = []
     for line in old:
-        if moved_on(world, line, stands):
+        if moved_on(world, line, chains):
             unit = world.units[(line.drug_id, line.code)]
             params = {"code": line.code, "bill": unit.last_bill}
             later.append(Finding("moved_on_since", params, line.code))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from yaosu.circulation.apply import apply_group
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.evidence import add_evidence
 from yaosu.circulation.load import load_limits, load_world
-from yaosu.circulation.model import CodeResult, Movement, MovementResult
+from yaosu.circulation.model import CodeResult, Movement, MovementResult, Preview
 from yaosu.circulation.prepare import parts_of, prep_units, prepare, scans_of
 from yaosu.db.engine import Connection, Pool
 from yaosu.errors import YaosuError
@@ -77,32 +77,6 @@ async def void(
         raise YaosuError("bill_is_void", {"bill_no": row["bill_no"]})
     movement = void_of(dict(row), reason, body)
     return await submit(pool, committer, registry, subject, movement)
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a correction or void would do, without doing it (R-X3)."""
-
-    result: MovementResult | None
-    """The answer it would get, with what is kept, taken back and added; None when it would be refused."""
-    error: YaosuError | None
-    """Why it would be refused, with the later facts in the way."""
-
-    @property
-    def added(self) -> list[CodeResult]:
-        """Codes that were not on the revision before, with their verdicts."""
-        if self.result is None:
-            return []
-        before = {k.code for k in self.result.kept} | set(self.result.taken_back)
-        return [r for r in self.result.results if r.code not in before]
-
-    @property
-    def removed(self) -> list[str]:
-        """Codes of the revision before that the new one no longer moves."""
-        if self.result is None:
-            return []
-        after = {r.code for r in self.result.results if r.accepted}
-        return [code for code in self.result.taken_back if code not in after]
 
 
 async def preview(

@@ -40,7 +40,8 @@ async def load(conn: Connection, keys: Sequence[Key]) -> dict[Key, Split]:
 
 async def entries_of(conn: Connection, old: Sequence[OldLine]) -> dict[tuple[int, int, str], list[Entry]]:
     """What the lines that may be taken back did to opened boxes, by (bill, product, code)."""
-    bills = sorted({line.bill_id for line in old if "D" in (line.pre, line.post)})
+    # a box may be opened and used up by one line, from I to S
+    bills = sorted({line.bill_id for line in old if line.qty == 1 and {line.pre, line.post} & {"D", "S"}})
     found: dict[tuple[int, int, str], list[Entry]] = {}
     if bills:
         for r in await conn.fetch(store.SPLIT_ENTRIES_OF, bills):

@@ -6,8 +6,7 @@ from typing import Any
 
 from asyncpg import Record
 
-from yaosu.circulation.model import Flag
-from yaosu.circulation.service import Preview
+from yaosu.circulation.model import Flag, Preview
 from yaosu.errors import message
 from yaosu.registry.resolver import Registry
 from yaosu.rules import states

@@ -117,8 +117,8 @@ class Line:
 
     @property
     def qty(self) -> int:
-        """Smallest packages in the unit."""
-        return self.unit.qty if len(self.contents) == 1 else sum(self.contents.values())
+        """Smallest packages in the unit when it moved; a later bill of the same group may have taken some out since."""
+        return sum(self.contents.values())
 
 
 def examine(world: World, order: Order, scans: Sequence[Scan]) -> list[Verdict]:
@@ -172,7 +172,7 @@ def examine(world: World, order: Order, scans: Sequence[Scan]) -> list[Verdict]:
             and unit.batch_id
             and (allow_expired or batches[unit.batch_id].expires_at > when)
             and (not stops or world.stop_of(unit, owner) is None)
-            and unit.status != "D"
+            and unit.status not in _PERHAPS_OPENED
         ):
             late = unit.since is not None and when < unit.since
             verdicts.append(
@@ -209,21 +209,27 @@ def _examine_row(world: World, order: Order, scan: Scan, unit: Unit) -> Verdict:
     root = world.root(unit)
     reason = _state_reason(order, root)
     receiving = order.type.kind == "receive"
+    if not reason and unit.qty == 0:
+        return Verdict(scan, "package_empty", "refused", {}, unit.last_bill)
     if not order.type.stopped:
         stop = world.stop_of(unit, order.owner)
-        # a suspension is the owner's word about its own goods; a recall concerns everybody who has the box in hand
-        if stop is not None and not (reason and stop.kind == "suspension"):
+        # a suspension is the owner's word about its own goods; a recall concerns everybody who has the box in hand,
+        # only a receipt of what is in the own books already says that first
+        beside = stop is not None and (
+            stop.kind == "suspension" or (receiving and root.holder == order.owner)
+        )
+        if stop is not None and not (reason and beside):
             verdict = _STOPPED[stop.kind]
-            return Verdict(
-                scan, verdict, "refused", stop.params, 0, quarantined=receiving and not reason, stop=stop
-            )
+            held = receiving and not reason
+            return Verdict(scan, verdict, "refused", stop.params, 0, quarantined=held, stop=stop)
     if reason:
         return Verdict(scan, reason, "refused", {"holder": root.holder or 0}, root.last_bill)
-    if unit.qty == 0:
-        return Verdict(scan, "package_empty", "refused", {}, unit.last_bill)
     case = world.held.get(root.key)
     if case is not None:
         return Verdict(scan, "exception_open", "refused", {"case": case}, root.last_bill)
+    if order.type.kind == "ship" and (split := world.split_of(unit)) is not None:
+        # what was opened does not go back into the chain, whatever is left of it
+        return Verdict(scan, "opened", "refused", {"left": split.left}, split.opened_bill)
     if order.parts or order.type.kind in _SPLITTING:
         refusal = _split_reason(world, order, scan, unit, root)
         if refusal is not None:
@@ -258,6 +264,7 @@ def _examine_row(world: World, order: Order, scan: Scan, unit: Unit) -> Verdict:
 
 
 _STOPPED = {"recall": "recalled", "lock": "locked", "suspension": "suspended"}
+_PERHAPS_OPENED = frozenset({"D", "Q", "N"})
 _SPLITTING = frozenset({"use", "give_back", "open", "split_loss"})
 """Kinds of bills that look at what is left of an opened box."""
 
@@ -383,7 +390,7 @@ def carry_out(world: World, order: Order, verdicts: Sequence[Verdict], bill_id: 
     kind = order.type
     owner, when = order.owner, order.happened_at
     post, post_dest = kind.post, (order.to if kind.post == "O" else None)
-    splitting = bool(order.parts) or kind.kind in ("open", "release")
+    splitting = bool(order.parts) or kind.kind in ("open", "release", "find")
     lines: list[Line] = []
     for verdict in verdicts:
         for unit in verdict.units:
@@ -403,7 +410,7 @@ def carry_out(world: World, order: Order, verdicts: Sequence[Verdict], bill_id: 
                     part = order.parts.get(unit.code, 0)
                     if part or kind.kind == "open":
                         after, opened = _split(world, order, unit, part, bill_id)
-                    elif kind.kind == "release" and (split := world.split_of(unit)) is not None:
+                    elif kind.kind in ("release", "find") and (split := world.split_of(unit)) is not None:
                         after = "D" if split.left else "S"
                 unit.status, unit.holder, unit.dest = after, owner, post_dest
                 unit.notice = bill_id if after == "O" else None

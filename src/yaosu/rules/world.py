@@ -146,6 +146,9 @@ class Split:
         return (self.left, self.out, self.lost, self.undone, self.touched)
 
 
+_NONE: Mapping[Stop, int] = {}
+
+
 @dataclass
 class World:
     """Units by key; `rows_of` lists the keys a scanned code stands for (several for a mixed container)."""
@@ -158,8 +161,8 @@ class World:
     """Stops by (product, batch)."""
     stop_codes: Mapping[tuple[int, str], Sequence[Stop]] = field(default_factory=dict)
     """Stops by code; what is inside is stopped too."""
-    stop_holding: Mapping[tuple[int, str], Sequence[Stop]] = field(default_factory=dict)
-    """Stops by packages that hold a stopped code somewhere inside."""
+    stop_holding: dict[tuple[int, str], dict[Stop, int]] = field(default_factory=dict)
+    """How many stopped codes are somewhere inside a package, by stop."""
     splits: dict[tuple[int, str], Split] = field(default_factory=dict)
     """Opened boxes among the units."""
     held: Mapping[tuple[int, str], str] = field(default_factory=dict)
@@ -207,8 +210,8 @@ class World:
 
     def stop_of(self, unit: Unit, owner: int) -> Stop | None:
         """The stop that forbids `owner` to move `unit`; None when there is none."""
-        for stop in self.stop_holding.get(unit.key, ()):
-            if stop.binds(owner):
+        for stop, count in self.stop_holding.get(unit.key, _NONE).items():
+            if count > 0 and stop.binds(owner):
                 return stop
         if self.stop_codes:
             around: Unit | None = unit
@@ -231,7 +234,16 @@ class World:
         left = unit.parent
         outer = self.root(unit)
         contents = self.batches_in(unit)
+        stopped: dict[Stop, int] = {}
+        if self.stop_holding:
+            stopped = dict(self.stop_holding.get(unit.key, _NONE))
+            for stop in self.stop_codes.get(unit.key, ()):
+                stopped[stop] = stopped.get(stop, 0) + 1
         for around in self.ancestors(unit):
+            for stop, count in stopped.items():
+                held_stops = self.stop_holding.get(around.key)
+                if held_stops is not None and stop in held_stops:
+                    held_stops[stop] -= count
             assert around.qty >= unit.qty, f"{around.code} holds {around.qty}, less than {unit.code}"
             around.qty -= unit.qty
             around.touched = True

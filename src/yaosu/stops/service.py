@@ -132,15 +132,18 @@ class Memory:
         self.products = frozenset(drug_id for drug_id, _ in codes)
         self.version = version
 
-    async def holding(self, conn: Connection, keys: Sequence[Key]) -> Mapping[Key, Sequence[Stop]]:
-        """Those of `keys` that hold a stopped code somewhere inside."""
+    async def holding(self, conn: Connection, keys: Sequence[Key]) -> dict[Key, dict[Stop, int]]:
+        """Those of `keys` that hold stopped codes somewhere inside, and how many."""
         concerned = [k for k in keys if k[0] in self.products]
         if not concerned:
             return {}
         rows = await conn.fetch(store.AROUND, sorted({k[0] for k in concerned}), [k[1] for k in concerned])
-        return {
-            (r["drug_id"], r["code"]): [self.by_id[r["stop_id"]]] for r in rows if r["stop_id"] in self.by_id
-        }
+        found: dict[Key, dict[Stop, int]] = {}
+        for r in rows:
+            stop = self.by_id.get(r["stop_id"])
+            if stop is not None:
+                found.setdefault((r["drug_id"], r["code"]), {})[stop] = r["count"]
+        return found
 
 
 async def version_of(conn: Connection) -> int:
@@ -183,6 +186,6 @@ async def of_units(conn: Connection, keys: Sequence[Key], owner: int | None = No
         key = (row["drug_id"], row["asked"])
         note(key, memory.codes.get((row["drug_id"], row["code"]), ()))
         if row["code"] == row["asked"]:
-            note(key, holding.get(key, ()))
+            note(key, list(holding.get(key, ())))
             note(key, memory.batches.get((row["drug_id"], row["batch_id"]), ()))
     return found

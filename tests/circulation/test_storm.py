@@ -1,0 +1,62 @@
+"""Random bills of every kind against the boxes-only model (issue 3; design §6): nothing is lost, doubled or invented.
+
+`YAOSU_TEST_STORM_STEPS` sets the steps of each test (four of them; together at least 100,000 by default) and
+`YAOSU_TEST_STORM_SEED` the first seed. A failure names its seed and the bill.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from circulation.helpers import make_market
+from circulation.storm import Storm
+from yaosu.db.engine import Connection
+
+STEPS = int(os.environ.get("YAOSU_TEST_STORM_STEPS", "25200"))
+SEED = int(os.environ.get("YAOSU_TEST_STORM_SEED", "20261121"))
+SEASON = 600
+"""Steps with the same goods."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
+async def test_no_storm_of_bills_loses_doubles_or_invents_anything(db: Connection, part: int) -> None:
+    market = await make_market(db)
+    steps = moved = refused = forbidden = 0
+    kinds: dict[str, int] = {}
+    season = 0
+    while steps < STEPS:
+        seed = SEED * 1000 + part * 100_000_000 + season
+        storm = Storm(market, random.Random(seed))
+        trial = db.transaction()
+        await trial.start()
+        try:
+            await storm.season(SEASON)
+        except AssertionError as error:
+            raise AssertionError(f"season with seed {seed}: {error}") from error
+        finally:
+            await trial.rollback()
+        season += 1
+        steps, moved = steps + storm.steps, moved + storm.moved
+        refused, forbidden = refused + storm.refused, forbidden + storm.forbidden
+        for kind, count in storm.kinds.items():
+            kinds[kind] = kinds.get(kind, 0) + count
+    print(steps, moved, refused, forbidden, kinds)
+    # a storm in which everything is refused, or a kind never comes up, would prove nothing
+    assert moved > steps * 0.3, (steps, moved, refused, forbidden)
+    for kind in (
+        "ship",
+        "receive",
+        "use",
+        "give_back",
+        "open",
+        "split_loss",
+        "uncoded",
+        "void",
+        "correction",
+    ):
+        assert kinds[kind] > steps * 0.002, kinds
+    assert forbidden > steps * 0.005, forbidden
