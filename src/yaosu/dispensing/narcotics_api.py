@@ -12,6 +12,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from yaosu.access.visibility import visible
+from yaosu.circulation.parts import batches_of
+from yaosu.circulation.schemas import CheckIn
+from yaosu.circulation.station import check_answer
 from yaosu.dispensing import narcotics_desk as desk
 from yaosu.dispensing import narcotics_service as service
 from yaosu.dispensing import narcotics_views as views
@@ -45,6 +48,7 @@ from yaosu.dispensing.narcotics_schemas import (
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.pages import CHINA
 from yaosu.edge.problem import language
+from yaosu.errors import message
 from yaosu.registry.parts import registry_of
 
 router = APIRouter(prefix="/narcotics", tags=["dispensing"])
@@ -73,7 +77,7 @@ def _page(items: list[dict[str, Any]], limit: int) -> dict[str, Any]:
 async def issue(request: Request, subject: CurrentSubject, body: IssueIn) -> Response:
     """Prepare an issue."""
     at = desk_of(request)
-    place = desk.place_for(at.registry, subject, body.place)
+    place = desk.place_for(at.registry, subject, body.where)
     act, results = await desk.issue(
         at, subject, place, body.to_org, body.codes, body.happened_at, body.bill_no
     )
@@ -89,7 +93,7 @@ async def issue(request: Request, subject: CurrentSubject, body: IssueIn) -> Res
 async def receive(request: Request, subject: CurrentSubject, body: ReceiveIn) -> Response:
     """Prepare a receipt."""
     at = desk_of(request)
-    place = desk.place_for(at.registry, subject, body.place)
+    place = desk.place_for(at.registry, subject, body.where)
     act, results = await desk.receive(
         at, subject, place, body.from_org, body.codes, body.notice, body.happened_at, body.bill_no
     )
@@ -181,6 +185,31 @@ async def dispense(request: Request, subject: CurrentSubject, body: DispenseIn) 
         desk_of(request), subject, body.prescription, body.codes, body.units, body.happened_at, body.bill_no
     )
     return act_answer(request, act, results)
+
+
+@router.post(
+    "/dispensings/check",
+    summary="Look at scans before dispensing",
+    description="Like `POST /movements/check`; an opened box passes with what is left in it. Changes nothing.",
+    responses=answered({"results": [], "tally": []}, "too_many_codes", "bill_type_unknown"),
+)
+async def check_dispensing(request: Request, conn: Conn, subject: CurrentSubject, body: CheckIn) -> Response:
+    """What the station asks scan by scan."""
+    subject.require(desk.WRITE)
+    registry, lang = registry_of(request), language(request)
+    found = await check_answer(conn, registry, batches_of(request), subject, body, lang)
+    opened = [r for r in found["results"] if r["verdict"] == "opened_name_parts"]
+    boxes = await store.boxes(conn, [(r["drug_id"], r["code"]) for r in opened])
+    for one in opened:
+        box = boxes[(one["drug_id"], one["code"])]
+        note = message("narcotics_box_opened")
+        params = {
+            "left": box["unit_left"],
+            "unit": views.product_view(registry, one["drug_id"], lang)["unit"],
+        }
+        told = {"message": note.text(lang, params), "next": note.next_step(lang, params)}
+        one.update(verdict="narcotics_box_opened", severity="ok", **told)
+    return as_json(found)
 
 
 @router.get(

@@ -39,6 +39,13 @@ class _Numbered(_In):
         description="The caller's number for this request: sending it again with the same content does nothing twice. "
         "The bill itself is numbered by the platform.",
     )
+    type: int | None = Field(default=None, description="The bill type, as scan stations send it; not needed.")
+    owner: IntId | None = Field(default=None, description="The same as `place`, as scan stations send it.")
+
+    @property
+    def where(self) -> int | None:
+        """The place it happens in."""
+        return self.place if self.place is not None else self.owner
 
 
 class IssueIn(_Numbered):
