@@ -20,6 +20,7 @@ from yaosu.circulation.model import Movement, MovementResult
 from yaosu.circulation.service import submit
 from yaosu.db.engine import Pool, open_pool
 from yaosu.errors import YaosuError
+from yaosu.stops import service as stops
 
 WHEN = datetime.now(UTC) - timedelta(hours=1)
 
@@ -163,6 +164,43 @@ async def test_shipping_a_case_and_selling_out_of_it_at_once_never_do_both(
         expected = 19 if sold.status == "accepted" else 20
         assert shipped.status == "accepted" and shipped.qty == expected
         await market.conserved()
+
+
+async def test_no_sale_commits_after_a_recall_was_published(
+    pool: Pool, market: Market, servers: list[tuple[Pool, Committer]]
+) -> None:
+    """R-E4, R-X7: over two servers, with sales in flight at the moment of publication."""
+    sold = "SELECT count(*) FROM unit WHERE batch_id = $1 AND status = 'S'"
+    for attempt in range(5):
+        goods = await stocked(market)
+        sales = [
+            asyncio.create_task(sell(servers, n, market, sale(market, f"RC{attempt}-{n}", [box])))
+            for n, box in enumerate(goods.boxes)
+        ]
+        await asyncio.sleep(0.002 * attempt)
+        async with pool.acquire() as conn:
+            async with conn.transaction():
+                stop = await stops.place(
+                    conn,
+                    kind="recall",
+                    ref=attempt,
+                    number=f"ZH-{attempt}",
+                    title="异物",
+                    level=1,
+                    placed_by=market.maker,
+                    reason="",
+                    batches=[(goods.drug_id, goods.batch_id)],
+                    codes=[],
+                )
+            at_publication = await conn.fetchval(sold, goods.batch_id)
+        results = await asyncio.gather(*sales)
+        assert await market.conn.fetchval(sold, goods.batch_id) == at_publication
+        accepted = sum(1 for r in results if r.status == "accepted")
+        assert accepted == at_publication
+        assert {r.results[0].verdict for r in results if r.status != "accepted"} <= {"recalled"}
+        hits = await stops.hits(market.conn, stop)
+        assert sum(h.count for h in hits) == len(goods.boxes) - accepted
+        await stops.lift(market.conn, stop, "演练结束")
 
 
 async def test_a_full_queue_says_so_and_keeps_nothing(market: Market, pool: Pool) -> None:
