@@ -116,6 +116,25 @@ async def test_sent_twice_under_one_number_it_enters_once(shop: Shop) -> None:
     assert (await shop.lot(shop.pharmacy, first.lot_ids[0])).left == 9
 
 
+async def test_one_invoice_proves_one_purchase(shop: Shop) -> None:
+    """The same paper cannot bring the same batch in twice, unless the first entry was void."""
+    first = await shop.open(shop.pharmacy, 5, "ONE-PAPER", invoice_no="PAPER-1")
+    with pytest.raises(YaosuError) as refused:
+        await shop.open(shop.pharmacy, 5, "ONE-PAPER", invoice_no="PAPER-1")
+    assert {f.code for f in refused.value.findings} == {"uncoded_invoice_used"}
+    await shop.open(shop.pharmacy, 5, "OTHER-BATCH", invoice_no="PAPER-1")
+    await circulation.void(
+        shop.pool,
+        shop.doors.committer,
+        shop.doors.registry,
+        shop.who(shop.pharmacy),
+        first.bill_id,
+        "录入错误",
+        b"{}",
+    )
+    assert (await shop.open(shop.pharmacy, 6, "ONE-PAPER", invoice_no="PAPER-1")).bill_id
+
+
 async def test_only_pictures_and_documents_are_proofs(shop: Shop) -> None:
     """The bytes decide, whatever the file is called."""
     who = shop.who(shop.pharmacy)

@@ -1,7 +1,7 @@
 """Bulk registration of historical stock from XLSX or CSV: all rows or none, an error per cell (R-D1).
 
-Rows of one invoice become one 无码入库. Bill numbers are made from the file's bytes and the invoice, so that the same
-file sent twice enters nothing twice.
+Rows of one invoice become one 无码入库. Bill numbers are made from what the rows of an invoice say, so that the same
+file sent twice, or saved again in between, enters nothing twice.
 """
 
 from __future__ import annotations
@@ -88,16 +88,14 @@ async def import_file(
         if not kept:
             raise YaosuError("uncoded_proof_empty")
         parsed, found = _parse(doors.registry, rows, kept)
-        openings = _openings(doors.registry, parsed, kept, data)
+        openings = _openings(doors.registry, parsed, kept)
         found += await _checked(conn, doors.registry, subject, parsed, openings)
         if found or not openings:
             if not found:
                 raise YaosuError("import_empty")
             raise YaosuError("uncoded_import_bad", {"count": len(found)}, found[:ERRORS_SHOWN_MAX])
         done = {
-            one.bill_no
-            for one in openings
-            if await conn.fetchval(store.FIRST_AT, subject.org, one.bill_no)
+            one.bill_no for one in openings if await conn.fetchval(store.FIRST_AT, subject.org, one.bill_no)
         }
     return [await open_account(doors, subject, one) for one in openings if one.bill_no not in done]
 
@@ -207,18 +205,17 @@ def product_of(registry: Registry, text: str) -> int | Finding:
     return Finding("uncoded_product_unknown", {"value": text[:40]})
 
 
-def _openings(
-    registry: Registry, rows: Sequence[Row], proofs: Mapping[str, int], data: bytes
-) -> list[Opening]:
+def _openings(registry: Registry, rows: Sequence[Row], proofs: Mapping[str, int]) -> list[Opening]:
     groups: dict[tuple[str, date, str, str], list[Item]] = {}
     for row in rows:
         groups.setdefault(row.invoice, []).append(row.item)
-    digest = hashlib.sha256(data).hexdigest()
     only = next(iter(proofs.values()))
     made = []
     for key, items in groups.items():
         number, bought, supplier, proof = key
-        mark = hashlib.sha256(f"{digest}|{number}|{bought}|{supplier}|{proof}".encode()).hexdigest()[:16]
+        # by what it says and not by its bytes: a file saved again is the same stock
+        lines = sorted(f"{i.drug_id}|{i.batch_no}|{i.qty}|{i.expires_on}" for i in items)
+        mark = hashlib.sha256("\n".join([number, str(bought), supplier, *lines]).encode()).hexdigest()[:16]
         made.append(
             Opening(
                 invoice_no=number,

@@ -138,6 +138,13 @@ async def check(conn: Connection, registry: Registry, subject: Subject, one: Ope
     found = findings(registry, subject.org, one, await known_batches(conn, one.items))
     if not await conn.fetchval(store.PROOF_IS_OURS, one.proof_id, subject.org):
         found.insert(0, Finding("uncoded_proof_missing", {}, "proof_id"))
+    supplier = _supplier_name(registry, one)
+    for n, item in enumerate(one.items):
+        key = (subject.org, one.invoice_no, supplier, item.drug_id, item.batch_no, one.bill_no)
+        used = await conn.fetchval(store.INVOICE_USED, *key)
+        if used is not None:
+            params = {"invoice_no": one.invoice_no, "batch_no": item.batch_no, "bill_no": used}
+            found.append(Finding("uncoded_invoice_used", params, f"items.{n}.batch_no"))
     return found
 
 

@@ -128,7 +128,7 @@ async def _lot_page(
         "lot": shown(request, lot, draws=True),
         "requests": [request_view(registry, r) for r in asked],
         "verifications": await counts.listed(conn, subject, lot.org, lot_id),
-        "may": own and subject.can("bill.write") and lot.left > 0,
+        "may_act": own and subject.can("bill.write") and lot.left > 0,
         "may_sell": card is not None and card.type in (3, 4) and blocked is None,
         "blocked": blocked.as_json(lang)
         if blocked is not None and card is not None and card.type in (3, 4)

@@ -94,6 +94,14 @@ ON CONFLICT (org, sha256) DO UPDATE SET name = uncoded_proof.name RETURNING id""
 PROOF = "SELECT p.org, p.media, p.name, p.body FROM uncoded_proof p WHERE p.id = $1 AND /*visible:org p.org*/"
 PROOF_IS_OURS = "SELECT EXISTS (SELECT 1 FROM uncoded_proof WHERE id = $1 AND org = $2)"
 
+# Whether another bill in force already entered that product and batch on the same invoice: one paper, one purchase.
+# ungated: bound to the subject's own organisation ($1)
+INVOICE_USED = """
+SELECT b.bill_no FROM uncoded_lot l JOIN batch t ON t.drug_id = l.drug_id AND t.id = l.batch_id
+JOIN bill b ON b.owner = l.org AND b.bill_no = l.bill_no AND b.status = 'A'
+WHERE l.org = $1 AND l.invoice_no = $2 AND l.supplier_name = $3 AND l.drug_id = $4 AND t.batch_no = $5
+    AND l.bill_no <> $6 LIMIT 1"""
+
 # Sent again after a lost answer, it says the same.
 PUT_LOT = """
 INSERT INTO uncoded_lot (org, drug_id, batch_id, bill_no, zone, supplier, supplier_name, invoice_no, invoice_date,

@@ -7,20 +7,21 @@ from asyncpg import Record
 from yaosu.access.visibility import Sight, traced_read
 from yaosu.db.engine import Connection
 
+# The mark of visibility has names of its own inside; q is free.
 _FIELDS = """
-SELECT r.id, r.org, r.supplier, r.lot_id, r.qty, r.reason, r.state, r.answer, r.ship_bill_no, r.done_qty, r.asked_at,
-    r.answered_at, r.closed_at, l.drug_id, l.batch_id, l.invoice_no, l.invoice_date, l.bill_no, t.batch_no
-FROM uncoded_request r JOIN uncoded_lot l ON l.id = r.lot_id
+SELECT q.id, q.org, q.supplier, q.lot_id, q.qty, q.reason, q.state, q.answer, q.ship_bill_no, q.done_qty, q.asked_at,
+    q.answered_at, q.closed_at, l.drug_id, l.batch_id, l.invoice_no, l.invoice_date, l.bill_no, t.batch_no
+FROM uncoded_request q JOIN uncoded_lot l ON l.id = q.lot_id
 JOIN batch t ON t.drug_id = l.drug_id AND t.id = l.batch_id"""
 
 # Requests an organisation made or was asked, newest first.
 LIST = (
     _FIELDS
     + """
-WHERE ($1::int IS NULL OR r.org = $1) AND ($2::int IS NULL OR r.supplier = $2) AND ($3::int IS NULL OR r.lot_id = $3)
-    AND ($4::int IS NULL OR r.id < $4) AND /*visible:parties r.org r.supplier*/ ORDER BY r.id DESC LIMIT $5"""
+WHERE ($1::int IS NULL OR q.org = $1) AND ($2::int IS NULL OR q.supplier = $2) AND ($3::int IS NULL OR q.lot_id = $3)
+    AND ($4::int IS NULL OR q.id < $4) AND /*visible:parties q.org q.supplier*/ ORDER BY q.id DESC LIMIT $5"""
 )
-ONE = _FIELDS + " WHERE r.id = $1 AND /*visible:parties r.org r.supplier*/"
+ONE = _FIELDS + " WHERE q.id = $1 AND /*visible:parties q.org q.supplier*/"
 
 ASK = """
 INSERT INTO uncoded_request (org, supplier, lot_id, qty, reason, asked_by) VALUES ($1, $2, $3, $4, $5, $6)
