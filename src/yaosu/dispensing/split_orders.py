@@ -110,6 +110,7 @@ async def resume(desk: Desk, row: Record, body: bytes) -> Recorded:
 async def record(desk: Desk, plan: Plan, body: bytes) -> Recorded:
     """Write the order down, submit its bill, confirm it. Refused as a whole when its number is taken meanwhile."""
     async with desk.pool.acquire() as conn, conn.transaction():
+        await conn.execute(store.LAZY)
         order_id = await store.write_plan(conn, plan, desk.subject.account_id)
     if order_id is None:
         row = await earlier(desk, plan.org, plan.number, plan.content_hash)
@@ -132,19 +133,27 @@ async def settle(desk: Desk, order_id: int, plan: Plan, body: bytes) -> Recorded
         await undo(desk.pool, order_id, plan.pool_id)
         return Recorded(None, (), result)
     async with desk.pool.acquire() as conn, conn.transaction():
-        await finish(conn, order_id, result.bill_id, plan.pool_id)
-        row = await conn.fetchrow(store.ORDER_BY_NUMBER, plan.org, plan.number)
+        await conn.execute(store.LAZY)
+        row = await finish(conn, order_id, result.bill_id, plan.pool_id)
+        if row is None:
+            row = await conn.fetchrow(store.ORDER_BY_NUMBER, plan.org, plan.number)
         shares = await conn.fetch(store.SHARES, order_id)
     return Recorded(row, shares, result)
 
 
-async def finish(conn: Connection, order_id: int, bill_id: int, pool_id: int | None) -> None:
+async def finish(conn: Connection, order_id: int, bill_id: int, pool_id: int | None) -> Record | None:
     """Confirm an order once: what it had promised itself in a pool is given back, empty boxes leave the pool,
-    boxes whose parts came back are in it again."""
-    if await conn.execute(store.FINISH, order_id, bill_id) == "UPDATE 1" and pool_id is not None:
-        await conn.execute(pools.RELEASE, order_id, pool_id)
-        await conn.execute(pools.USED_UP, order_id, pool_id)
+    boxes whose parts came back are in it again. None when it was confirmed before.
+    """
+    row = await conn.fetchrow(store.FINISH, order_id, bill_id)
+    if row is None or pool_id is None:
+        return row
+    if row["kind"] == "return":
         await conn.execute(pools.PUT_BACK, order_id)
+    else:
+        await conn.execute(pools.RELEASE, order_id, pool_id)
+        await conn.execute(pools.SETTLE, order_id, pool_id)
+    return row
 
 
 async def undo(pool: Pool, order_id: int, pool_id: int | None) -> None:

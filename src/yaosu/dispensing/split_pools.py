@@ -34,6 +34,8 @@ KINDS = ("ward", "machine", "counter")
 TRIES = 8
 """How often a draw is planned anew when boxes turn out to be refused or units are promised to others."""
 WAIT_S = 0.03
+FIRST = 40
+"""Boxes of a product looked at first; all of them only when these do not do."""
 LOADED_MAX = 2_000
 """Boxes put in by one call."""
 SHOWN_MAX = 2_000
@@ -242,11 +244,11 @@ async def _plan(
     when = happened_at or datetime.now(UTC)
     pool_id: int = head["id"]
     async with desk.pool.acquire() as conn, conn.transaction():
+        await conn.execute(split.LAZY)
         await conn.execute(store.LOCK, pool_id)
-        drug_ids = list({w.drug_id for w in wants})
-        rows = await conn.fetch(store.CANDIDATES, pool_id, drug_ids)
-        boxes = [Box(r["drug_id"], r["code"], r["until"], r["opened"], r["free"], r["total"]) for r in rows]
-        shares, short = choose(wants, boxes, when)
+        shares, short = choose(wants, await _candidates(conn, pool_id, wants, when, FIRST), when)
+        if short:
+            shares, short = choose(wants, await _candidates(conn, pool_id, wants, when, None), when)
         refused = [
             Refused(n, "pool_short", {"have": have, "asked": wants[n].units}) for n, have in short.items()
         ]
@@ -262,6 +264,15 @@ async def _plan(
         )
         promised = bool(short) and bool(await conn.fetchval(store.PROMISED, pool_id, order_id))
     return plan, order_id, promised
+
+
+async def _candidates(
+    conn: Connection, pool_id: int, wants: Sequence[Want], when: datetime, each: int | None
+) -> list[Box]:
+    """The next `each` boxes of every product wanted (None: all) in the order of drawing."""
+    drug_ids = list({w.drug_id for w in wants})
+    rows = await conn.fetch(store.CANDIDATES, pool_id, drug_ids, when, each)
+    return [Box(r["drug_id"], r["code"], r["until"], r["opened"], r["free"], r["total"]) for r in rows]
 
 
 def _sums(plan: Plan) -> list[tuple[int, str, int]]:
@@ -282,9 +293,12 @@ async def _block(desk: Desk, pool_id: int, result: MovementResult) -> None:
 
 async def _warn(desk: Desk, head: Record, drug_ids: set[int]) -> None:
     """Tell the owner once a day which of these products fell below the level for refilling."""
+    watched = [r["drug_id"] for r in await desk.pool.fetch(store.WATCHED, head["id"], sorted(drug_ids))]
+    if not watched:
+        return
     async with desk.pool.acquire() as conn, conn.transaction():
         today = datetime.now(CHINA).date()
-        for row in await store.levels(conn, visible(desk.subject), head["id"], sorted(drug_ids)):
+        for row in await store.levels(conn, visible(desk.subject), head["id"], watched):
             if row["refill_below"] is None or row["units"] >= row["refill_below"]:
                 continue
             product = desk.registry.product(row["drug_id"])

@@ -90,6 +90,10 @@ WHERE u.drug_id = ANY($1::int[]) AND u.code = ANY($2::text[]) AND u.status = 'D'
 
 # -- orders ------------------------------------------------------------------------------------------------------
 
+# An order needs no flush of its own: its plan stands in the log before its bill, whose commit flushes both, and a
+# confirmation that is lost is made again.
+LAZY = "SET LOCAL synchronous_commit = off"
+
 # Write an order down before its bill. Nothing comes back when the number is taken.
 INSERT_ORDER = """
 INSERT INTO split_order (org, kind, state, pool_id, bill_type, account_id, happened_at, number, content_hash, refused)
@@ -117,7 +121,9 @@ FROM split_share s JOIN unit u ON u.drug_id = s.drug_id AND u.code = s.code
     LEFT JOIN split_pack p ON p.drug_id = s.drug_id AND p.code = s.code
 WHERE s.order_id = $1 ORDER BY s.n, s.code"""
 
-FINISH = "UPDATE split_order SET state = 'done', bill_id = $2, finished_at = now() WHERE id = $1 AND state = 'planned'"
+FINISH = """
+UPDATE split_order SET state = 'done', bill_id = $2, finished_at = now() WHERE id = $1 AND state = 'planned'
+RETURNING *"""
 
 FORGET_SHARES = "DELETE FROM split_share WHERE order_id = $1"
 FORGET = "DELETE FROM split_order WHERE id = $1 AND state = 'planned' RETURNING id"

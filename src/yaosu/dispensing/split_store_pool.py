@@ -67,14 +67,19 @@ FROM split_order o WHERE o.pool_id = $1 AND o.state = 'done' AND /*visible:org o
 # ungated: write path: the pool was read through POOL by the same caller
 LOCK = "SELECT * FROM pool WHERE id = $1 FOR UPDATE"
 
-# Boxes of some products that a draw may choose from.
+# The next boxes of some products in the order of drawing, at most so many of each.
 # ungated: write path: boxes of a pool that the caller was let in to
 CANDIDATES = f"""
 SELECT x.drug_id, x.code, x.total, p.unit_left IS NOT NULL OR x.reserved > 0 AS opened, {_FREE} AS free,
     {UNTIL} AS until
-FROM pool_box x JOIN batch t ON t.drug_id = x.drug_id AND t.id = x.batch_id
-    LEFT JOIN split_pack p ON p.drug_id = x.drug_id AND p.code = x.code
-WHERE x.pool_id = $1 AND x.drug_id = ANY($2::int[]) AND x.left_at IS NULL AND x.blocked = ''"""  # noqa: S608 - constants
+FROM unnest($2::int[]) AS d (drug_id) CROSS JOIN LATERAL (
+        SELECT * FROM pool_box b WHERE b.pool_id = $1 AND b.drug_id = d.drug_id AND b.left_at IS NULL
+            AND b.blocked = '' AND b.until > $3 ORDER BY b.until, b.closed, b.id LIMIT $4) x
+    JOIN batch t ON t.drug_id = x.drug_id AND t.id = x.batch_id
+    LEFT JOIN split_pack p ON p.drug_id = x.drug_id AND p.code = x.code"""  # noqa: S608 - constants
+
+# Products of a pool that are watched for refilling.
+WATCHED = "SELECT drug_id FROM pool_level WHERE pool_id = $1 AND drug_id = ANY($2::int[])"
 
 RESERVE = """
 UPDATE pool_box x SET reserved = x.reserved + s.units
@@ -89,28 +94,32 @@ SELECT EXISTS (SELECT 1 FROM split_order o WHERE o.pool_id = $1 AND o.state = 'p
 
 # Opened boxes whose parts came back go into the pool again, unless they are in one.
 # ungated: write path: boxes of the caller's own order
-PUT_BACK = """
-INSERT INTO pool_box (pool_id, drug_id, batch_id, total, loaded_by, code)
-SELECT DISTINCT o.pool_id, p.drug_id, p.batch_id, p.total, o.account_id, p.code
+PUT_BACK = f"""
+INSERT INTO pool_box (pool_id, drug_id, batch_id, total, loaded_by, code, closed, until)
+SELECT DISTINCT o.pool_id, p.drug_id, p.batch_id, p.total, o.account_id, p.code, false, {UNTIL}
 FROM split_order o JOIN split_share s ON s.order_id = o.id
     JOIN split_pack p ON p.drug_id = s.drug_id AND p.code = s.code
+    JOIN batch t ON t.drug_id = p.drug_id AND t.id = p.batch_id
 WHERE o.id = $1 AND o.kind = 'return' AND p.unit_left > 0
-ON CONFLICT (drug_id, code) WHERE left_at IS NULL DO NOTHING"""
+ON CONFLICT (drug_id, code) WHERE left_at IS NULL DO NOTHING"""  # noqa: S608 - constants
 
-# Give back what an order had promised itself. Boxes that are used up leave the pool.
+# Give back what an order had promised itself.
 RELEASE = """
 UPDATE pool_box x SET reserved = x.reserved - s.units
 FROM (SELECT drug_id, code, sum(units)::int AS units FROM split_share WHERE order_id = $1 GROUP BY 1, 2) s
 WHERE x.pool_id = $2 AND x.drug_id = s.drug_id AND x.code = s.code AND x.left_at IS NULL
     AND EXISTS (SELECT 1 FROM split_order o WHERE o.id = $1 AND o.kind = 'dispense')"""
 
+# After its bill: boxes it opened are open, boxes it used up leave the pool.
 # ungated: write path: boxes of the order's own pool
-USED_UP = """
-UPDATE pool_box x SET left_at = now(), left_why = 'drawn'
+SETTLE = """
+UPDATE pool_box x SET closed = x.closed AND p.code IS NULL, until = least(x.until, p.use_before),
+    left_at = CASE WHEN f.gone AND x.reserved = 0 THEN now() END,
+    left_why = CASE WHEN f.gone AND x.reserved = 0 THEN 'drawn' ELSE '' END
 FROM (SELECT drug_id, code, bool_or(whole) AS whole FROM split_share WHERE order_id = $1 GROUP BY 1, 2) s
     LEFT JOIN split_pack p ON p.drug_id = s.drug_id AND p.code = s.code
-WHERE x.pool_id = $2 AND x.drug_id = s.drug_id AND x.code = s.code AND x.left_at IS NULL AND x.reserved = 0
-    AND (s.whole OR p.unit_left = 0)"""
+    CROSS JOIN LATERAL (SELECT s.whole OR p.unit_left = 0) AS f (gone)
+WHERE x.pool_id = $2 AND x.drug_id = s.drug_id AND x.code = s.code AND x.left_at IS NULL"""
 
 # Boxes the write path refused are left out of draws until somebody looks.
 BLOCK = """
@@ -131,11 +140,14 @@ WITH RECURSIVE down AS (
 SELECT drug_id, code, top, batch_id FROM down WHERE level = 1"""
 
 # Put boxes into a pool; a box that is in one already is left where it is.
-LOAD = """
-INSERT INTO pool_box (pool_id, drug_id, batch_id, total, loaded_by, code)
-SELECT $1, b.drug_id, b.batch_id, b.total, $2, b.code
+# ungated: write path: facts of boxes that were found in the caller's own stock
+LOAD = f"""
+INSERT INTO pool_box (pool_id, drug_id, batch_id, total, loaded_by, code, closed, until)
+SELECT $1, b.drug_id, b.batch_id, b.total, $2, b.code, p.code IS NULL, {UNTIL}
 FROM unnest($3::int[], $4::int[], $5::int[], $6::text[]) AS b (drug_id, batch_id, total, code)
-ON CONFLICT (drug_id, code) WHERE left_at IS NULL DO NOTHING RETURNING drug_id, code"""
+    JOIN batch t ON t.drug_id = b.drug_id AND t.id = b.batch_id
+    LEFT JOIN split_pack p ON p.drug_id = b.drug_id AND p.code = b.code
+ON CONFLICT (drug_id, code) WHERE left_at IS NULL DO NOTHING RETURNING drug_id, code"""  # noqa: S608
 
 # Which boxes are in which pool.
 # ungated: write path: pools of the caller's own boxes

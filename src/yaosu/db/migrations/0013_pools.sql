@@ -70,6 +70,8 @@ CREATE TABLE pool_box (
     total int NOT NULL CHECK (total > 0),
     reserved int NOT NULL DEFAULT 0 CHECK (reserved >= 0),
     loaded_by int,
+    closed boolean NOT NULL,            -- not opened yet, as far as the pool knows; with `until` the order of drawing
+    until timestamptz NOT NULL,         -- first moment at which it may no longer be dispensed
     loaded_at timestamptz NOT NULL DEFAULT now(),
     left_at timestamptz,
     left_why text NOT NULL DEFAULT '' CHECK (left_why IN ('', 'drawn', 'taken', 'counted', 'closed')),
@@ -78,7 +80,7 @@ CREATE TABLE pool_box (
     PRIMARY KEY (drug_id, id)
 );
 CREATE UNIQUE INDEX pool_box_in ON pool_box (drug_id, code) WHERE left_at IS NULL;
-CREATE INDEX pool_box_pool ON pool_box (pool_id, drug_id) WHERE left_at IS NULL;
+CREATE INDEX pool_box_pool ON pool_box (pool_id, drug_id, until, closed, id) WHERE left_at IS NULL;
 
 -- The split ledger newest first, finished boxes included.
 CREATE INDEX split_pack_opened ON split_pack (org, opened_at);
