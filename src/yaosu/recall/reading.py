@@ -56,6 +56,7 @@ async def order(conn: Connection, registry: Registry, subject: Subject, order_id
         "times": None,
         "reports": [],
         "by_region": [],
+        "unnamed": 0,
         "task": None,
     }
     if not found.was_published:
