@@ -30,3 +30,8 @@ HEADER_WORDS: dict[str, tuple[str, str]] = {
     "count_no": ("盘点单号", "Count"),
     "purchase_bill": ("原采购单号", "Original purchase"),
 }
+
+
+def header_labels(lang: str) -> dict[str, str]:
+    """Names of the fields in the reader's language."""
+    return {key: zh if lang == "zh" else en for key, (zh, en) in HEADER_WORDS.items()}

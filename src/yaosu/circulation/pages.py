@@ -5,7 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from yaosu.circulation import (
+    pages_acting,
     pages_bills,
+    pages_corrections,
     pages_delegations,
     pages_movements,
     pages_quarantine,
@@ -14,5 +16,14 @@ from yaosu.circulation import (
 )
 
 router = APIRouter()
-for part in (pages_scan, pages_movements, pages_receive, pages_quarantine, pages_bills, pages_delegations):
+for part in (
+    pages_scan,
+    pages_movements,
+    pages_receive,
+    pages_quarantine,
+    pages_bills,
+    pages_corrections,
+    pages_delegations,
+    pages_acting,
+):
     router.include_router(part.router)

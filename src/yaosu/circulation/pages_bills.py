@@ -8,19 +8,17 @@ from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-import orjson
 import segno
 from asyncpg import Record
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Query, Request
 from markupsafe import Markup
 from starlette.responses import Response
 
 from yaosu.access.visibility import note_reads, record_read, visible
-from yaosu.circulation import service, store_pages, views
+from yaosu.circulation import store_pages, views
 from yaosu.circulation import store_read as store
 from yaosu.circulation.cache import CHINA
-from yaosu.circulation.header_words import HEADER_WORDS
-from yaosu.circulation.model import CODES_MAX
+from yaosu.circulation.header_words import header_labels
 from yaosu.circulation.pages_common import (
     PAGE,
     BillId,
@@ -30,14 +28,10 @@ from yaosu.circulation.pages_common import (
     choices,
     missing,
     show,
-    station_key,
 )
-from yaosu.circulation.parts import committer_of
 from yaosu.db.engine import Connection
 from yaosu.edge.deps import Conn, CurrentSubject
-from yaosu.edge.pages import see_other
 from yaosu.edge.problem import language
-from yaosu.edge.state import state
 from yaosu.errors import YaosuError
 from yaosu.registry.parts import registry_of
 from yaosu.rules.bill_types import bill_types, submittable
@@ -174,7 +168,7 @@ async def export(
     return Response("\ufeff" + out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-async def _head(request: Request, conn: Connection, subject: Subject, bill_id: int) -> Record:
+async def head_of(request: Request, conn: Connection, subject: Subject, bill_id: int) -> Record:
     subject.require("bill.read")
     row = await store.bill(conn, visible(subject), bill_id)
     if row is None:
@@ -183,7 +177,7 @@ async def _head(request: Request, conn: Connection, subject: Subject, bill_id: i
     return row
 
 
-def _actions(subject: Subject, row: Record) -> dict[str, bool]:
+def actions_of(subject: Subject, row: Record) -> dict[str, bool]:
     """What the subject may do with this bill."""
     party = subject.org_id is not None and subject.org_id in (row["owner"], row["submitter"])
     live = row["status"] == "A" and row["type"] in submittable()
@@ -246,7 +240,7 @@ async def _bill_page(
     after: str | None = None,
     error: YaosuError | None = None,
 ) -> Response:
-    row = await _head(request, conn, subject, bill_id)
+    row = await head_of(request, conn, subject, bill_id)
     sight, registry, lang = visible(subject), registry_of(request), language(request)
     lines = await store.bill_lines(conn, sight, bill_id, after, CODES_SHOWN) or []
     notes = await store.bill_notes(conn, sight, bill_id, -1, NOTES_SHOWN) or []
@@ -264,8 +258,8 @@ async def _bill_page(
         "checks": await store_pages.checks_of_bill(conn, sight, bill_id),
         "account": account,
         "shipment": row["type"] in submittable() and submittable()[row["type"]].kind == "ship",
-        "labels": _header_labels(lang),
-        **_actions(subject, row),
+        "labels": header_labels(lang),
+        **actions_of(subject, row),
     }
     return show(request, "bill.html", context, error)
 
@@ -283,10 +277,6 @@ async def _evidence(
     return found
 
 
-def _header_labels(lang: str) -> dict[str, str]:
-    return {key: zh if lang == "zh" else en for key, (zh, en) in HEADER_WORDS.items()}
-
-
 @router.get("/bills/{bill_id}")
 async def bill(
     request: Request,
@@ -299,68 +289,10 @@ async def bill(
     return await _bill_page(request, conn, subject, bill_id, after)
 
 
-@router.post("/bills/{bill_id}/void")
-async def void(
-    request: Request,
-    conn: Conn,
-    subject: CurrentSubject,
-    bill_id: BillId,
-    reason: Annotated[str, Form(max_length=500, pattern=r"^[^\x00]*$")] = "",
-) -> Response:
-    """Take a bill back (R-X3). The submission kept is the reason, not the browser's form."""
-    await _head(request, conn, subject, bill_id)
-    try:
-        if len(reason.strip()) < 2:
-            told = "请填写作废原因" if language(request) == "zh" else "say why"
-            raise YaosuError("field_invalid", {"field": "reason", "reason": told})
-        body = orjson.dumps({"void": bill_id, "reason": reason.strip()})
-        pool, committer = state(request).pool, committer_of(request)
-        result = await service.void(
-            pool, committer, registry_of(request), subject, bill_id, reason.strip(), body
-        )
-    except YaosuError as error:
-        if error.http in (403, 404):
-            raise
-        return await _bill_page(request, conn, subject, bill_id, error=error)
-    return see_other(f"/bills/{result.bill_id or bill_id}")
-
-
-@router.get("/bills/{bill_id}/correct")
-async def correct(request: Request, conn: Conn, subject: CurrentSubject, bill_id: BillId) -> Response:
-    """The scan station with what was sent, to be changed and sent as the next revision (R-X3)."""
-    row = await _head(request, conn, subject, bill_id)
-    subject.require("bill.correct")
-    if not _actions(subject, row)["may_correct"]:
-        raise missing(request, "可更正的单据", "Bill to correct")
-    sight, registry, lang = visible(subject), registry_of(request), language(request)
-    lines = await store.bill_lines(conn, sight, bill_id, None, CODES_MAX) or []
-    notes = await store.bill_notes(conn, sight, bill_id, -1, CODES_MAX) or []
-    seen = {r["code"] for r in lines}
-    refused = [r["code"] or r["raw"] for r in notes if r["severity"] == "R" and r["code"] not in seen]
-    view = views.bill_view(registry, row, lang)
-    rows = await store.revisions(conn, sight, row["owner"], row["bill_no"])
-    notice = ""
-    if row["notice_bill"]:
-        head = await store.bill(conn, sight, row["notice_bill"])
-        notice = head["bill_no"] if head is not None else ""
-    revision = max(r["revision"] for r in rows) + 1
-    context = {
-        "bill": view,
-        "kind": submittable()[row["type"]],
-        "revision": revision,
-        "notice": notice,
-        "codes": [r["code"] for r in lines] + refused,
-        "happened": row["happened_at"].astimezone(CHINA).strftime("%Y-%m-%dT%H:%M:%S"),
-        "labels": _header_labels(lang),
-        "key": station_key(subject, "correct", bill_id, revision),
-    }
-    return show(request, "correct.html", context)
-
-
 @router.get("/bills/{bill_id}/note")
 async def delivery_note(request: Request, conn: Conn, subject: CurrentSubject, bill_id: BillId) -> Response:
     """随货同行单 of a shipment, with a QR code of its number for the receiver's scanner."""
-    row = await _head(request, conn, subject, bill_id)
+    row = await head_of(request, conn, subject, bill_id)
     if row["type"] not in submittable() or submittable()[row["type"]].kind != "ship":
         raise missing(request, "随货同行单", "Delivery note")
     sight, registry, lang = visible(subject), registry_of(request), language(request)

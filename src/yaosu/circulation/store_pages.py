@@ -26,7 +26,8 @@ WHERE b.owner = $1 AND b.bill_no >= $2 AND b.bill_no < $3 AND length(b.bill_no) 
 
 # Principals that let an organisation submit for them now (R-B8).
 PRINCIPALS = """
-SELECT DISTINCT principal FROM delegation WHERE agent = $1 AND revoked_at IS NULL AND valid_from <= now()
+SELECT DISTINCT principal FROM delegation WHERE agent = $1 AND accepted_at IS NOT NULL AND revoked_at IS NULL
+    AND valid_from <= now()
     AND (valid_until IS NULL OR valid_until > now()) ORDER BY principal LIMIT 200"""
 
 # The receipt checks that a bill made.
@@ -38,6 +39,13 @@ WHERE c.receipt_bill = $1 AND /*visible:parties c.buyer c.seller*/ ORDER BY c.id
 CHECKS_OF_NOTICE = """
 SELECT c.id, c.outcome, c.made_at, c.receipt_bill, b.bill_no FROM receipt_check c JOIN bill b ON b.id = c.receipt_bill
 WHERE c.notice_bill = $1 AND /*visible:parties c.buyer c.seller*/ ORDER BY c.id"""
+
+# Whether a bill says more than a list of codes can: parts of boxes, or goods without codes.
+# ungated: whether a bill that the same page read through its mark has such goods
+HAS_PARTS = """
+SELECT EXISTS (SELECT 1 FROM split_entry s WHERE s.bill_id = $1)
+    OR EXISTS (SELECT 1 FROM entry e WHERE e.bill_id = $1 AND e.drug_id = ANY($2::int[])
+        AND (e.from_status IN ('U', 'W') OR e.to_status IN ('U', 'W')))"""
 
 # Products an organisation has in stock, for the choice of what to count.
 # ungated: products on the asking organisation's own account ($1)

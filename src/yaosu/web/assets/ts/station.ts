@@ -11,6 +11,7 @@ import { StationView, type Answer, type Line, type Mark, type TallyLine } from "
 import { english, t } from "./text";
 import { part, toast } from "./dom";
 import { keepForm, movementBody, withRejects } from "./movement";
+import { confirmed } from "./preview";
 import { GS, Wedge, type Via } from "./wedge";
 
 interface ServerTally extends TallyLine {
@@ -262,6 +263,8 @@ export class Station {
           break;
         }
         this.view.notice("check", "");
+        // what a product asks of the sale beside its code: who buys, on what prescription
+        this.root.dispatchEvent(new CustomEvent("station:checked", { bubbles: true, detail: answer.value }));
         if (!this.judged(group, answer.value)) break;
       }
     } finally {
@@ -335,7 +338,8 @@ export class Station {
     return this.journal.head.bill_no;
   }
 
-  private submit(): void {
+  /** With `data-preview-url` the effects are shown first, and sent once they are confirmed. */
+  private submit(agreed = false): void {
     this.wedge.finish();
     if (this.halted || this.journal.head.outbox || !this.root.dataset["submitUrl"]) return;
     const lines = this.toSend();
@@ -346,9 +350,17 @@ export class Station {
     if (!this.form.reportValidity()) return;
     const bill_no = this.number();
     const body = movementBody(this.form);
+    const whole = { ...body, bill_no, codes: withRejects(lines.map((line) => line.raw), body) };
+    const preview = this.root.dataset["previewUrl"];
+    if (preview && !agreed) {
+      void confirmed(preview, whole).then((yes) => {
+        if (yes) this.submit(true);
+      });
+      return;
+    }
     this.journal.head.outbox = {
       bill_no,
-      body: JSON.stringify({ ...body, bill_no, codes: withRejects(lines.map((line) => line.raw), body) }),
+      body: JSON.stringify(whole),
       rows: lines.map((line) => line.n),
     };
     this.journal.saveHead();
