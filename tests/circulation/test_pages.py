@@ -312,9 +312,14 @@ async def test_a_delegation_is_given_shown_to_both_and_withdrawn(place: Place) -
     page = (await place.get("/delegations")).text
     number = re.search(r"/delegations/(\d+)/withdraw", page)
     assert number is not None
+    stranger = await place.enter("hospital")
+    assert (await place.post(f"/delegations/{number.group(1)}/accept", stranger)).status_code == 404
     agent = await place.enter("other")
+    # it holds from the agent's acceptance
+    assert 'name="owner"' not in (await place.get("/ship")).text
+    assert (await place.post(f"/delegations/{number.group(1)}/accept", agent)).status_code == 303
     assert 'name="owner"' in (await place.get("/ship")).text
-    assert (await place.post(f"/delegations/{number.group(1)}/withdraw", agent)).status_code == 404
+    assert (await place.post(f"/delegations/{number.group(1)}/accept", agent)).status_code == 409
     token = await place.enter("wholesaler")
     assert (await place.post(f"/delegations/{number.group(1)}/withdraw", token)).status_code == 303
     assert "已撤回" in (await place.get("/delegations")).text

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from yaosu.access.openapi import problems
 from yaosu.access.visibility import note_reads, visible
-from yaosu.circulation import api_counts, api_partners, service, tasks, views
+from yaosu.circulation import api_acting, api_counts, api_partners, service, tasks, views
 from yaosu.circulation import store_read as store
 from yaosu.circulation.api_common import BillId, Cursor, Limit, OrgQuery, answered, as_json, not_found, zoned
 from yaosu.circulation.parts import batches_of, committer_of
@@ -32,6 +32,7 @@ first = APIRouter(tags=["circulation"])
 router = APIRouter(tags=["circulation"])
 router.include_router(api_partners.router)
 router.include_router(api_counts.router)
+router.include_router(api_acting.router)
 
 _RESULT_EXAMPLE = {
     "bill_id": 4711,

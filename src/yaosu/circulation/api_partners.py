@@ -1,20 +1,18 @@
-"""Notices, receipt checks, quarantine, today's duties and delegations over the API."""
+"""Notices, receipt checks, quarantine and today's duties over the API."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from yaosu.access.visibility import visible
-from yaosu.circulation import delegations, service, views
+from yaosu.circulation import service, views
 from yaosu.circulation import store_read as store
 from yaosu.circulation.api_common import BillId, Cursor, Limit, answered, as_json, not_found
 from yaosu.circulation.schemas import (
     AnswerIn,
-    DelegationIn,
     DismissIn,
-    org_id,
 )
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.problem import language
@@ -197,35 +195,3 @@ async def duties(subject: CurrentSubject, conn: Conn) -> Response:
     """Counts of what waits for the caller's organisation."""
     subject.require("bill.read")
     return as_json(await store.duties(conn, visible(subject)))
-
-
-@router.get(
-    "/delegations",
-    summary="Who may submit for whom",
-    responses=answered({"items": []}),
-)
-async def list_delegations(request: Request, subject: CurrentSubject, conn: Conn) -> Response:
-    """Delegations given and held (R-B8)."""
-    subject.require("bill.read")
-    return as_json({"items": await delegations.listed(conn, registry_of(request), subject)})
-
-
-@router.post("/delegations", summary="Let another organisation submit for you", responses=answered({"id": 1}))
-async def delegate(request: Request, body: DelegationIn, subject: CurrentSubject, conn: Conn) -> Response:
-    """Give a delegation, e.g. to a logistics firm (R-B8)."""
-    agent = org_id(registry_of(request), "agent", body.agent) or 0
-    made = await delegations.give(conn, registry_of(request), subject, agent, body.valid_until)
-    return as_json({"id": made})
-
-
-@router.delete(
-    "/delegations/{delegation_id}",
-    summary="Withdraw a delegation",
-    responses=answered({"id": 1}, "not_found"),
-)
-async def withdraw(
-    delegation_id: Annotated[int, Path(ge=1, le=2**31 - 1)], subject: CurrentSubject, conn: Conn
-) -> Response:
-    """Withdraw it with immediate effect."""
-    await delegations.withdraw(conn, subject, delegation_id)
-    return as_json({"id": delegation_id})

@@ -16,26 +16,39 @@ from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.pages import see_other
 from yaosu.edge.problem import language
 from yaosu.errors import YaosuError
+from yaosu.registry.acting import acted_for
 from yaosu.registry.parts import registry_of
 from yaosu.subject import Subject
 
 router = APIRouter()
+Numbers = Annotated[list[int] | None, Form(max_length=delegations.DRUGS_MAX)]
+Day = Annotated[str, Form(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
 
 
 async def _page(
     request: Request, conn: Connection, subject: Subject, error: YaosuError | None = None
 ) -> Response:
     subject.require("bill.read")
-    items = await delegations.listed(conn, registry_of(request), subject)
-    now = datetime.now(UTC)
-    for one in items:
-        until = one["valid_until"]
-        one["state"] = "withdrawn" if one["revoked_at"] else "ended" if until and until <= now else "in_force"
+    registry, lang = registry_of(request), language(request)
+    items = await delegations.listed(conn, registry, subject)
+    order = {"in_force": 1, "offered": 2}
+    items.sort(key=lambda one: (not one["waits_for_us"], order.get(one["state"], 3), -one["id"]))
+    mine = set(delegations.us(registry, subject))
+    kinds = [(i.code, i.zh if lang == "zh" else i.en) for i in registry.lists.get(delegations.LIST)]
     context = {
-        "given": [one for one in items if one["principal"]["id"] == subject.org],
-        "held": [one for one in items if one["agent"]["id"] == subject.org],
-        "may_give": subject.can("grant.manage"),
+        "given": [one for one in items if one["principal"]["id"] in mine],
+        "held": [one for one in items if one["agent"]["id"] in mine],
+        "may_give": subject.can(delegations.SCOPE),
         "partners": await partners_of(request, conn, subject),
+        "kinds": kinds,
+        "kind_names": dict(kinds),
+        "places": [(card.id, card.name) for card in registry.places_of(subject.org)],
+        "products": [
+            (p.id, " ".join(filter(None, (p.generic_name, p.strength, p.package_size))))
+            for p in sorted(registry.products().values(), key=lambda p: p.generic_name)
+            if p.active
+        ][:500],
+        "acted_for": acted_for(registry, subject.org),
     }
     return show(request, "delegations.html", context, error)
 
@@ -47,18 +60,31 @@ async def listed(request: Request, conn: Conn, subject: CurrentSubject) -> Respo
 
 
 @router.post("/delegations")
-async def give(
+async def offer(
     request: Request,
     conn: Conn,
     subject: CurrentSubject,
     agent: Annotated[str, Form(pattern=r"^\d{0,9}$")] = "",
-    valid_until: Annotated[str, Form(pattern=r"^(\d{4}-\d{2}-\d{2})?$")] = "",
+    side: Annotated[str, Form(pattern="^(principal|agent)$")] = "principal",
+    valid_until: Day = "",
+    kind: Annotated[list[str] | None, Form(max_length=20)] = None,
+    drug: Numbers = None,
+    place: Numbers = None,
+    may_read: Annotated[bool, Form()] = False,
 ) -> Response:
-    """Let another organisation submit for us, until the end of a day or until withdrawn."""
-    subject.require("grant.manage")
+    """Propose that another organisation submits for us, or that we submit for it; nothing chosen means everything."""
+    subject.require(delegations.SCOPE)
+    other = int(agent or 0)
+    parties = (subject.org, other) if side == "principal" else (other, subject.org)
     try:
-        until = _end_of(valid_until, language(request))
-        await delegations.give(conn, registry_of(request), subject, int(agent or 0), until)
+        scope = delegations.Scope(
+            kinds=tuple(kind) if kind else None,
+            drug_ids=tuple(drug) if drug else None,
+            places=tuple(place) if place else None,
+            may_read=may_read,
+            valid_until=_end_of(valid_until, language(request)),
+        )
+        await delegations.offer(conn, registry_of(request), subject, *parties, scope)
     except YaosuError as error:
         if error.http == 403:
             raise
@@ -79,10 +105,23 @@ def _end_of(text: str, lang: str) -> datetime | None:
     return until
 
 
-@router.post("/delegations/{delegation_id}/withdraw")
-async def withdraw(
-    conn: Conn, subject: CurrentSubject, delegation_id: Annotated[int, Path(ge=1, le=2**31 - 1)]
+@router.post("/delegations/{delegation_id}/{act}")
+async def act(
+    request: Request,
+    conn: Conn,
+    subject: CurrentSubject,
+    delegation_id: Annotated[int, Path(ge=1, le=2**31 - 1)],
+    act: Annotated[str, Path(pattern="^(accept|decline|withdraw)$")],
 ) -> Response:
-    """End a delegation at once."""
-    await delegations.withdraw(conn, subject, delegation_id)
+    """Accept, decline, or end at once."""
+    registry = registry_of(request)
+    try:
+        if act == "withdraw":
+            await delegations.withdraw(conn, registry, subject, delegation_id)
+        else:
+            await delegations.answer(conn, registry, subject, delegation_id, accept=act == "accept")
+    except YaosuError as error:
+        if error.http != 409:
+            raise
+        return await _page(request, conn, subject, error)
     return see_other("/delegations")

@@ -18,6 +18,7 @@ from yaosu.circulation.pages_common import (
     RECEIPT_OF,
     BillId,
     Cursor,
+    OrgId,
     choices,
     missing,
     next_number,
@@ -82,6 +83,7 @@ async def receive_unannounced(
     conn: Conn,
     subject: CurrentSubject,
     type: Annotated[int, Query(ge=1, le=999)] = 102,
+    owner: OrgId = None,
 ) -> Response:
     """A receipt that names no notice: possible, flagged, and goods nobody announced go to quarantine (R-B4)."""
     own = worker(subject)
@@ -93,7 +95,8 @@ async def receive_unannounced(
         "partners": await partners_of(request, conn, subject),
         "owners": await owners_of(request, conn, subject),
         "own": own,
-        "bill_no": await next_number(conn, own, "RK"),
+        "owner": owner or own,
+        "bill_no": await next_number(conn, owner or own, "RK"),
         "now": now_field(),
         "key": station_key(subject, "receive", "new"),
     }

@@ -115,7 +115,9 @@ def _items(request: Request, name: str) -> list[tuple[str, str]]:
 
 
 @router.get("/sell")
-async def sell(request: Request, conn: Conn, subject: CurrentSubject, type: TypeQuery = None) -> Response:
+async def sell(
+    request: Request, conn: Conn, subject: CurrentSubject, type: TypeQuery = None, owner: OrgId = None
+) -> Response:
     """销售/使用: the fastest page; scan, verdict, F9 (R-C1, R-C3)."""
     own = worker(subject)
     if type_of(subject) not in (3, 4):
@@ -127,7 +129,9 @@ async def sell(request: Request, conn: Conn, subject: CurrentSubject, type: Type
         "types": [(t.code, t.label(language(request))) for t in types],
         "owners": await owners_of(request, conn, subject),
         "own": own,
+        "owner": owner or own,
         "key": station_key(subject, "sell"),
+        "kinds": _items(request, "id_kind_person"),
         **await _last(request, conn, subject),
     }
     return show(request, "sell.html", context)

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import orjson
 
+from yaosu.circulation import delegations, direct
 from yaosu.circulation import store_read as reads
 from yaosu.circulation.cache import CHINA
 from yaosu.circulation.model import CODES_MAX, Movement, Prepared
@@ -18,6 +19,7 @@ from yaosu.db.engine import Reads
 from yaosu.errors import Finding, YaosuError
 from yaosu.people.rules import SaleRule, sale_rules
 from yaosu.registry import split_rules, uncoded_rules
+from yaosu.registry.acting import acts_for
 from yaosu.registry.model import Resolution
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import BillType, submittable
@@ -118,7 +120,7 @@ async def prepare(
     kind = submittable().get(movement.type)
     if kind is None:
         raise YaosuError("bill_type_unknown", {"type": movement.type})
-    owner = await _may_submit(conn, registry, subject, movement.owner)
+    owner = await _may_submit(conn, registry, subject, movement)
     findings = _header_findings(registry, movement, kind, owner)
     findings += _quantity_findings(registry, movement, kind, owner)
     if not movement.codes and not movement.void and not kind.by_quantity:
@@ -164,16 +166,18 @@ async def prepare(
     )
 
 
-async def _may_submit(conn: Reads, registry: Registry, subject: Subject, owner_id: int) -> int:
-    """The owner's organisation type; refused (`not_your_bill`) unless the subject may submit for it (R-B7, B8)."""
+async def _may_submit(conn: Reads, registry: Registry, subject: Subject, movement: Movement) -> int:
+    """The owner's organisation type; refused (`not_your_bill`, `delegation_not_of_…`) unless the subject acts for it by
+    what it is (R-A7, R-B7) or by a delegation that covers the bill (R-B8).
+    """
     subject.require("bill.write")
-    owner = registry.org(owner_id)
+    owner = registry.org(movement.owner)
     if owner is None:
-        raise YaosuError("invalid_request", {"count": 1}, [_unknown("owner", owner_id)])
-    if owner_id != subject.org_id and subject.kind != "system" and owner.parent_id != subject.org_id:
-        allowed = await conn.fetchval(reads.DELEGATED, owner_id, subject.org_id)
-        if not allowed:
-            raise YaosuError("not_your_bill", {"name": owner.name})
+        raise YaosuError("invalid_request", {"count": 1}, [_unknown("owner", movement.owner)])
+    if subject.kind != "system" and not acts_for(registry, subject.org_id, movement.owner):
+        refused = await delegations.refusal(conn, registry, subject.org_id, movement)
+        if refused is not None:
+            raise YaosuError(refused.code, refused.params)
     return owner.type
 
 
@@ -214,6 +218,7 @@ def _header_findings(
             found.append(Finding("party_abolished", {"field": field, "name": org.name}, field))
     if kind.kind == "ship" and movement.to_org == movement.owner and kind.code != 203:
         found.append(Finding("party_self", {}, "to_org"))
+    found += direct.findings(registry, movement, kind)
     found += _time_findings(movement)
     return found
 

@@ -242,14 +242,3 @@ class DismissIn(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"disposition": "已退回供货方，随货同行单 0931"}]}
     )
     disposition: Annotated[CleanText, Field(min_length=2, max_length=500)]
-
-
-class DelegationIn(BaseModel):
-    """Who may submit bills in the caller's name."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"agent": 12, "valid_until": "2027-12-31T23:59:59+08:00"}]},
-    )
-    agent: Annotated[int, Field(ge=1, le=INT_MAX)]
-    valid_until: AwareDatetime | None = None

@@ -11,11 +11,6 @@ from asyncpg import Record
 from yaosu.access.visibility import Sight, traced_read
 from yaosu.db.engine import Connection
 
-# Whether the second organisation may act for the first at this moment (R-B8).
-DELEGATED = """
-SELECT EXISTS (SELECT 1 FROM delegation WHERE principal = $1 AND agent = $2 AND revoked_at IS NULL
-    AND valid_from <= now() AND (valid_until IS NULL OR valid_until > now()))"""
-
 # The shipment that a receipt names by the seller's bill number; newest first when a number was used twice.
 NOTICE_BY_NUMBER = """
 SELECT n.bill_id FROM notice n JOIN bill b ON b.id = n.bill_id

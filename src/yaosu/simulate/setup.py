@@ -224,4 +224,7 @@ class Setup:
         given = self.cast.calendar["delegation"]
         held = await self.api.get(given["principal"], "/delegations")
         if not held["items"]:
-            await self.api.post(given["principal"], "/delegations", {"agent": self.ids[given["agent"]]})
+            made = await self.api.post(
+                given["principal"], "/delegations", {"agent": self.ids[given["agent"]], "may_read": True}
+            )
+            await self.api.post(given["agent"], f"/delegations/{made['id']}/accept", {})
