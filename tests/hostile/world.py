@@ -221,6 +221,27 @@ def fill(world: World) -> None:
         },
     )
     ids["job_id"] = [job["job"]]
+    recall = post(
+        "maker",
+        "/recalls",
+        {
+            "drug_id": market.drug_id,
+            "level": 2,
+            "title": f"{SECRET}召回",
+            "reason": SECRET,
+            "contact": SECRET,
+            "batches": [goods.batch_no],
+        },
+    )
+    ids["order_id"] = [recall["id"]]
+    # a code that no bill of these tests names
+    stopped = {
+        "drug_id": market.drug_id,
+        "codes": goods.boxes[-1:],
+        "reason": "quality",
+        "reason_text": SECRET,
+    }
+    ids["lock_id"] = [post("wholesaler", "/locks", {"kind": "suspension", **stopped})["id"]]
     with psycopg.connect(world.database) as conn:
         for name, table, column in (
             ("check_id", "receipt_check", "id"),

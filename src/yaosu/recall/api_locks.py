@@ -86,18 +86,18 @@ async def place(request: Request, subject: CurrentSubject, body: LockIn, conn: C
 
 
 @router.get(
-    "/locks/{order_id}",
+    "/locks/{lock_id}",
     summary="One lock or suspension",
     description="What is stopped, by whom, why, and its release.",
     responses=answered(examples.LOCK, "not_found"),
 )
-async def one(request: Request, conn: Conn, subject: CurrentSubject, order_id: OrderId) -> Response:
+async def one(request: Request, conn: Conn, subject: CurrentSubject, lock_id: OrderId) -> Response:
     """One of them."""
-    return await _shown(request, conn, subject, order_id)
+    return await _shown(request, conn, subject, lock_id)
 
 
 @router.post(
-    "/locks/{order_id}/release",
+    "/locks/{lock_id}/release",
     summary="Release goods",
     description="By whoever placed it, or a superior office for an office's lock; holders are told the reason.",
     responses=answered(
@@ -105,8 +105,8 @@ async def one(request: Request, conn: Conn, subject: CurrentSubject, order_id: O
     ),
 )
 async def release(
-    request: Request, subject: CurrentSubject, order_id: OrderId, body: ReasonIn, conn: Conn
+    request: Request, subject: CurrentSubject, lock_id: OrderId, body: ReasonIn, conn: Conn
 ) -> Response:
     """Let goods move again."""
-    await locks.release(conn, registry_of(request), subject, order_id, body.reason)
-    return await _shown(request, conn, subject, order_id)
+    await locks.release(conn, registry_of(request), subject, lock_id, body.reason)
+    return await _shown(request, conn, subject, lock_id)

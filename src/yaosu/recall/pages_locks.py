@@ -159,22 +159,22 @@ async def _page(
     return show(request, "lock.html", {"lock": view, "may_release": may and own}, error)
 
 
-@router.get("/locks/{order_id}")
-async def one(request: Request, conn: Conn, subject: CurrentSubject, order_id: OrderId) -> Response:
+@router.get("/locks/{lock_id}")
+async def one(request: Request, conn: Conn, subject: CurrentSubject, lock_id: OrderId) -> Response:
     """One of them."""
-    return await _page(request, conn, subject, order_id)
+    return await _page(request, conn, subject, lock_id)
 
 
-@router.post("/locks/{order_id}/release")
+@router.post("/locks/{lock_id}/release")
 async def release(
-    request: Request, conn: Conn, subject: CurrentSubject, order_id: OrderId, reason: Lines = ""
+    request: Request, conn: Conn, subject: CurrentSubject, lock_id: OrderId, reason: Lines = ""
 ) -> Response:
     """Let goods move again."""
     try:
         async with conn.transaction():
-            await locks.release(conn, registry_of(request), subject, order_id, reason)
+            await locks.release(conn, registry_of(request), subject, lock_id, reason)
     except YaosuError as error:
         if error.http == 404:
             raise
-        return await _page(request, conn, subject, order_id, error)
-    return see_other(f"/locks/{order_id}")
+        return await _page(request, conn, subject, lock_id, error)
+    return see_other(f"/locks/{lock_id}")
