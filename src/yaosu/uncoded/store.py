@@ -66,6 +66,7 @@ LOT_KEY = (
 LOCK_LOT = "SELECT id FROM uncoded_lot WHERE id = $1 FOR UPDATE"
 
 # Goods promised to bills that are being written right now; after some minutes nobody waits for them any more.
+# ungated: bound to a lot that the caller has read through its mark ($1); tells whether a bill number is taken
 PENDING = """
 SELECT d.bill_no, d.qty FROM uncoded_draw d
 WHERE d.lot_id = $1 AND d.made_at > now() - interval '5 minutes' AND d.bill_no <> $2
@@ -83,6 +84,7 @@ INSERT INTO uncoded_draw (org, bill_no, lot_id, qty) VALUES ($1, $2, $3, $4)
 ON CONFLICT (org, bill_no) DO UPDATE SET lot_id = EXCLUDED.lot_id, qty = EXCLUDED.qty, made_at = now()"""
 
 # A promise whose bill was refused.
+# ungated: bound to the lot's own organisation ($1); deletes, returns nothing
 DROP_DRAW = """
 DELETE FROM uncoded_draw d WHERE d.org = $1 AND d.bill_no = $2
     AND NOT EXISTS (SELECT 1 FROM bill b WHERE b.owner = d.org AND b.bill_no = d.bill_no)"""

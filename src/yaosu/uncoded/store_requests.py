@@ -8,6 +8,7 @@ from yaosu.access.visibility import Sight, traced_read
 from yaosu.db.engine import Connection
 
 # The mark of visibility has names of its own inside; q is free.
+# ungated: columns only, LIST and ONE carry the mark
 _FIELDS = """
 SELECT q.id, q.org, q.supplier, q.lot_id, q.qty, q.reason, q.state, q.answer, q.ship_bill_no, q.done_qty, q.asked_at,
     q.answered_at, q.closed_at, l.drug_id, l.batch_id, l.invoice_no, l.invoice_date, l.bill_no, t.batch_no
