@@ -15,8 +15,8 @@ Reason = Annotated[
     CleanText, Field(min_length=1, max_length=200, description="What for; goes into the audit record.")
 ]
 
-DOCUMENT = {"kind": "1", "number": "11010519491231002X"}
-PERSON = {**DOCUMENT, "name": "张三", "phone": "13800000000"}
+DOCUMENT: dict[str, Any] = {"kind": "1", "number": "11010519491231002X"}
+PERSON: dict[str, Any] = {**DOCUMENT, "name": "张三", "phone": "13800000000"}
 MASKED: dict[str, Any] = {
     "person_id": 4711,
     "kind": "1",

@@ -69,9 +69,15 @@ class PersonBox {
       this.clear();
       window.setTimeout(() => this.number.focus(), 0);
     });
+    document.addEventListener("station:checked", (event) => {
+      const { demands } = (event as CustomEvent<{ demands?: unknown[] }>).detail;
+      if ((demands?.length ?? 0) > 0 && !this.id.value) this.unfold();
+    });
     document.addEventListener("station:submitted", (event) => {
       if ((event as CustomEvent<{ status?: string }>).detail.status === "refused") return;
       this.clear();
+      const fold = this.root.closest("details");
+      if (fold) fold.open = false;
       for (const field of document.querySelectorAll<HTMLInputElement>("input[data-once]")) field.value = "";
     });
   }
@@ -82,10 +88,17 @@ class PersonBox {
     event.preventDefault();
     event.stopImmediatePropagation();
     this.clear();
+    this.unfold();
     this.kind.value = "1";
     this.number.value = at.value.trim().toUpperCase();
     at.value = "";
     void this.entered();
+  }
+
+  /** On the common till the box is folded away until a product asks for it. */
+  private unfold(): void {
+    const fold = this.root.closest("details");
+    if (fold) fold.open = true;
   }
 
   private later(): void {
