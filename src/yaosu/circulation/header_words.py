@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from yaosu.registry.lists import CodeLists
+from yaosu.rules.bill_types import bill_types
+
 HEADER_WORDS: dict[str, tuple[str, str]] = {
-    "reason": ("原因代码", "Reason code"),
-    "reason_text": ("原因说明", "Reason"),
+    "reason": ("原因", "Reason"),
+    "reason_text": ("原因说明", "Reason in words"),
     "void_reason": ("作废原因", "Reason for voiding"),
     "correct_reason": ("更正原因", "Reason for correcting"),
     "executer_name": ("执行人", "Executed by"),
@@ -35,3 +38,27 @@ HEADER_WORDS: dict[str, tuple[str, str]] = {
 def header_labels(lang: str) -> dict[str, str]:
     """Names of the fields in the reader's language."""
     return {key: zh if lang == "zh" else en for key, (zh, en) in HEADER_WORDS.items()}
+
+
+REASON_LISTS = {
+    116: "return_reason",
+    202: "return_reason",
+    218: "return_reason",
+    237: "return_reason",
+    215: "loss_reason",
+    216: "loss_reason",
+    220: "loss_reason",
+}
+"""Lists the pages take reasons from, for bill types that do not name one themselves."""
+
+
+def reason_list(type_code: int) -> str:
+    """The code list of a bill type's reason; '' when reasons are free."""
+    kind = bill_types().get(type_code)
+    return (kind.reasons if kind is not None else "") or REASON_LISTS.get(type_code, "")
+
+
+def reason_label(lists: CodeLists, type_code: int, value: object, lang: str) -> object:
+    """The reason's name where it is one of the list, else as it was given."""
+    name = reason_list(type_code)
+    return lists.text(name, str(value), lang) if name and value else value

@@ -18,7 +18,7 @@ from yaosu.access.visibility import note_reads, record_read, visible
 from yaosu.circulation import store_pages, views
 from yaosu.circulation import store_read as store
 from yaosu.circulation.cache import CHINA
-from yaosu.circulation.header_words import header_labels
+from yaosu.circulation.header_words import header_labels, reason_label
 from yaosu.circulation.pages_common import (
     PAGE,
     BillId,
@@ -248,8 +248,12 @@ async def _bill_page(
     account = None
     if row["account_id"] and subject.org_id == row["submitter"]:
         account = await conn.fetchval(store_pages.ACCOUNT_NAME, row["account_id"])
+    view = views.bill_view(registry, row, lang)
+    if "reason" in view["header"]:
+        reason = reason_label(registry.lists, row["type"], view["header"]["reason"], lang)
+        view["header"] = {**view["header"], "reason": reason}
     context = {
-        "bill": views.bill_view(registry, row, lang),
+        "bill": view,
         "codes": [views.line_view(registry, r, lang) for r in lines],
         "next": f"/bills/{bill_id}?after={lines[-1]['code']}#codes" if len(lines) == CODES_SHOWN else "",
         "after": after,

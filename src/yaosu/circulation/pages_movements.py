@@ -18,6 +18,7 @@ from yaosu.circulation import counts, store_count, store_pages, views, views_cou
 from yaosu.circulation import store_read as store
 from yaosu.circulation.api_counts import whole
 from yaosu.circulation.cache import CHINA
+from yaosu.circulation.header_words import reason_list
 from yaosu.circulation.pages_common import (
     PAGE,
     Cursor,
@@ -58,8 +59,6 @@ class Move:
     slug: str
     type: int
     prefix: str
-    reasons: str = ""
-    """Code list of the reason, when the bill type has none of its own."""
     partner: bool = False
     from_quarantine: bool = True
     """Whether goods in quarantine may leave by it."""
@@ -68,12 +67,12 @@ class Move:
 MOVES: Mapping[str, Move] = {
     one.slug: one
     for one in (
-        Move("purchase-return", 202, "TH", "return_reason", partner=True),
-        Move("loss", 220, "BS", "loss_reason"),
-        Move("damage", 215, "SH", "loss_reason"),
+        Move("purchase-return", 202, "TH", partner=True),
+        Move("loss", 220, "BS"),
+        Move("damage", 215, "SH"),
         Move("destroy", 205, "XH"),
         Move("sample", 206, "CJ", from_quarantine=False),
-        Move("scrap", 216, "BF", "loss_reason"),
+        Move("scrap", 216, "BF"),
     )
 }
 
@@ -127,7 +126,7 @@ async def movement(
     lang, registry = language(request), registry_of(request)
     waiting = await _waiting(conn, subject, ids) if move.from_quarantine else []
     last = await store.bills(conn, visible(subject), types=[move.type], owner=own, limit=LAST)
-    reasons = registry.lists.get(kind.reasons or move.reasons) if kind.reasons or move.reasons else []
+    reasons = registry.lists.get(reason_list(move.type)) if reason_list(move.type) else []
     context = {
         "move": move,
         "kind": kind,

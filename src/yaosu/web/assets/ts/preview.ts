@@ -70,7 +70,7 @@ function effects(shown: Preview): HTMLElement[] {
   const added = shown.added.filter((one) => one.severity !== "refused");
   const again = shown.taken_back.length - shown.removed.length;
   if (shown.kept.length > 0) {
-    parts.push(section(t("已继续流转，保持不变", "Moved on since: left as they are"), shown.kept.length, shown.kept.map((one) => h("li", {}, codeText(one.code), " ", h("a", { href: `/bills/${one.later_bill}`, target: "_blank", rel: "noopener" }, t("后续单据", "later bill"))))));
+    parts.push(section(t("已继续流转，保持不变", "Moved on since: left as they are"), shown.kept.length, shown.kept.map((one) => h("li", {}, codeText(one.code), " ", h("a", { href: `/trace?code=${encodeURIComponent(one.code)}`, target: "_blank", rel: "noopener" }, t("流转", "history"))))));
   }
   if (added.length > 0) parts.push(section(t("新增", "Added"), added.length, added.map((one) => h("li", {}, codeText(one.code), one.severity === "warn" && h("small", {}, ` ${one.message}`)))));
   if (shown.removed.length > 0) parts.push(section(t("从本单移除，恢复到登记前的状态", "Removed: back to what they were before"), shown.removed.length, shown.removed.map((code) => h("li", {}, codeText(code)))));
