@@ -217,6 +217,33 @@ async def test_a_page_opens_for_those_who_may(place: Place, who: str, path: str,
     assert (await place.client.get(path, headers=HTML)).status_code == status
 
 
+@pytest.mark.parametrize("code", ["\\ud800", "\\u0000", "x" * 4097, ""])
+async def test_hostile_text_gets_a_clear_error_and_never_a_failure(place: Place, code: str) -> None:
+    token = await place.enter("hospital")
+    header = {"x-csrf-token": token, "content-type": "application/json"}
+    made = await place.client.post(
+        f"{V1}/pools", json={"name": f"池{len(code)}{code[1:3]}", "kind": "ward"}, headers=header
+    )
+    pool_id = made.json()["id"]
+    one = f'{{"code": "{code}", "units": 1}}'
+    calls = {
+        f"{V1}/split/look": f'{{"codes": ["{code}"]}}',
+        f"{V1}/split": f'{{"number": "H", "lines": [{{"code": "{code}", "units": 1}}]}}',
+        f"{V1}/split/returns": f'{{"number": "H", "lines": [{{"code": "{code}", "units": 1}}]}}',
+        f"{V1}/split/losses": f'{{"number": "H", "reason": "破损", "lines": [{{"code": "{code}", "units": 1}}]}}',
+        f"{V1}/pools/{pool_id}/load": f'{{"number": "H", "codes": ["{code}"]}}',
+        f"{V1}/pools/{pool_id}/unload": f'{{"codes": ["{code}"]}}',
+        f"{V1}/pools/{pool_id}/count": f'{{"number": "H", "reason": "清点", "counts": [{one}]}}',
+        f"/pools/{pool_id}/check": f'{{"codes": ["{code}"]}}',
+        f"/pools/{pool_id}/load": f'{{"bill_no": "{code or 1}", "codes": ["{code}"]}}',
+    }
+    for path, body in calls.items():
+        answer = await place.client.post(path, content=body.encode(), headers=header)
+        assert answer.status_code in (200, 400, 422), (path, answer.status_code, answer.text[:300])
+        if answer.status_code != 200:
+            assert answer.json()["code"] and answer.json()["message"]
+
+
 async def test_a_stranger_is_asked_to_sign_in(place: Place) -> None:
     place.client.cookies.clear()
     for path in ("/split/boxes", "/pools", "/split/box?code=x"):

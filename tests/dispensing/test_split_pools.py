@@ -182,6 +182,23 @@ async def test_a_recalled_box_is_left_out_and_the_draw_takes_another(ward: Ward)
     assert [s["code"] for s in done.shares] == [bad.boxes[0]]
 
 
+async def test_a_missing_person_is_the_callers_matter_and_no_box_is_held_back_for_it(ward: Ward) -> None:
+    made = await a_pool(ward, (await ward.boxes()).boxes[:1])
+    drug = ward.market.drug_id
+    await ward.pool.execute("UPDATE product SET flags = '{narcotic}' WHERE id = $1", drug)
+    async with ward.pool.acquire() as conn:
+        await ward.market.registry.refresh(conn, full=True)
+        with pytest.raises(YaosuError) as refused:
+            await pools.draw(ward.desk, made, number(), [Want(drug, 3, "ZY-1")], b"{}")
+        await conn.execute("UPDATE product SET flags = '{}' WHERE id = $1", drug)
+        await ward.market.registry.refresh(conn, full=True)
+    assert refused.value.code == "split_lines_refused"
+    assert [f.where for f in refused.value.findings] == ["lines[0]"]
+    assert await ward.pool.fetchval("SELECT blocked FROM pool_box WHERE pool_id = $1", made) == ""
+    await quiet(ward, made)
+    assert await level(ward, made) == PER_BOX
+
+
 async def test_a_station_that_used_a_box_of_the_pool_does_not_confuse_the_draw(ward: Ward) -> None:
     box = (await ward.boxes()).boxes[0]
     made = await a_pool(ward, [box])

@@ -41,6 +41,24 @@ LOADED_MAX = 2_000
 SHOWN_MAX = 2_000
 
 
+_OF_THE_BOX = frozenset(
+    {
+        *("recalled", "locked", "suspended", "exception_open", "expired", "in_quarantine", "never_issued"),
+        *(
+            "held_elsewhere",
+            "in_transit_elsewhere",
+            "sold_elsewhere",
+            "opened_elsewhere",
+            "not_shipped_to_you",
+        ),
+        *("already_shipped", "already_sold", "not_received_yet", "not_stocked_in", "not_activated"),
+        *("cancelled", "destroyed", "disabled", "package_empty", "opened_name_parts", "prefix_unknown"),
+        *("registered_elsewhere", "split_not_possible", "split_not_enough", "split_opened_too_long"),
+    }
+)
+"""Refusals that concern a box, so that another box may do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What became of one scanned package. `verdict` pool_box_loaded when its boxes are in the pool now."""
@@ -225,6 +243,9 @@ async def draw(
             await _warn(desk, head, {s.drug_id for s in plan.shares})
             return done
         assert done.result is not None
+        if any(not r.accepted and r.verdict not in _OF_THE_BOX for r in done.result.results):
+            # not the boxes but the request: a person or a prescription is missing, a limit is reached
+            raise service.lines_refused(service.of_result(plan.shares, done.result))
         await _block(desk, pool_id, done.result)
     raise YaosuError("too_busy")
 
@@ -287,7 +308,7 @@ async def _block(desk: Desk, pool_id: int, result: MovementResult) -> None:
     """Leave refused boxes out of further draws; units that somebody else took are simply counted anew."""
     async with desk.pool.acquire() as conn, conn.transaction():
         for one in result.results:
-            if not one.accepted and one.verdict != "split_not_enough":
+            if not one.accepted and one.verdict not in ("split_not_enough", "opened_name_parts"):
                 await conn.execute(store.BLOCK, pool_id, one.drug_id, one.code, one.verdict)
 
 
