@@ -92,7 +92,8 @@ class Stop:
 class Model:
     """Boxes, packages, opened boxes, quantities, stops and bills."""
 
-    def __init__(self, goods: Goods, owner: int) -> None:
+    def __init__(self, goods: Goods, owner: int, hospital: int) -> None:
+        self.hospital = hospital
         self.batch_no = goods.batch_no
         self.state: dict[str, State] = dict.fromkeys(goods.boxes, ("I", owner, None))
         self.inside: dict[str, set[str]] = {box: {box} for box in goods.boxes}
@@ -332,6 +333,9 @@ class Model:
                 fates.append("refused")
                 continue
             fate = self.fate(kind, m, code)
+            if kind.code == 203 and m.owner == self.hospital:
+                # no group of hospitals lists the product (R-C5)
+                fate = "refused"
             if fate == "moved" and kind.supplement:
                 qty = len(self.inside[code])
                 if qty > left:
@@ -392,7 +396,7 @@ class Storm:
         """Fresh goods, `bills` random steps, then everything is compared."""
         market = self.market
         goods = await activate(market, cases=6, per_case=4, pallets=2)
-        self.model = Model(goods, market.maker)
+        self.model = Model(goods, market.maker, market.hospital)
         self.everything = [*goods.pallets, *goods.cases, *goods.boxes]
         self.goods = goods
         done = 0

@@ -20,6 +20,7 @@ from yaosu.errors import Finding, YaosuError
 from yaosu.people.rules import SaleRule, sale_rules
 from yaosu.registry import split_rules, uncoded_rules
 from yaosu.registry.acting import acts_for
+from yaosu.registry.groups import transfer_findings
 from yaosu.registry.model import Resolution
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import BillType, submittable
@@ -30,6 +31,8 @@ CLOCK_SKEW = timedelta(minutes=10)
 """A device may be this much ahead of us."""
 EARLIEST = datetime(2008, 1, 1, tzinfo=UTC)
 """Before electronic codes on medicine there was nothing to record (standards §9)."""
+TRANSFER = 203
+"""调拨出库, judged by groups where a hospital transfers."""
 QTY_MAX = 100_000_000
 """Smallest packages in one line without codes."""
 RAW_KEPT_MAX = 200
@@ -131,6 +134,7 @@ async def prepare(
     parts = parts_of(movement, kind, scans)
     if kind.categories:
         scans = [_in_category(registry, kind, s) for s in scans]
+    scans = await transferable(conn, registry, movement, scans)
     notice = await _notice(conn, movement) if movement.notice else 0
     rejects = frozenset(c.text for c in (parse(r) for r in movement.rejects) if isinstance(c, TraceCode))
     order = Order(
@@ -323,6 +327,26 @@ def _sale_rules(
     day = movement.happened_at.astimezone(CHINA).date()
     rules = sale_rules(registry, sorted(flagged), card.region, owner_type, day)
     return {drug_id: rule for drug_id, rule in rules.items() if rule.governs(kind.code)}
+
+
+async def transferable(conn: Reads, registry: Registry, movement: Movement, scans: list[Scan]) -> list[Scan]:
+    """Scans of a transfer to another hospital, refused where no group of hospitals lists the product (R-C5)."""
+    if movement.type != TRANSFER or movement.to_org is None or movement.void:
+        return scans
+    drug_ids = sorted({s.drug_id for s in scans if s.drug_id and not s.problem})
+    if not drug_ids:
+        return scans
+    found = await transfer_findings(
+        conn, registry, movement.owner, movement.to_org, drug_ids, movement.happened_at
+    )
+    if not found:
+        return scans
+    return [
+        Scan(s.n, s.raw, s.code, s.drug_id, found[s.drug_id].code, found[s.drug_id].params)
+        if s.drug_id in found and not s.problem
+        else s
+        for s in scans
+    ]
 
 
 def _in_category(registry: Registry, kind: BillType, scan: Scan) -> Scan:

@@ -18,7 +18,7 @@ from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.evidence import add_evidence
 from yaosu.circulation.load import load_limits, load_world
 from yaosu.circulation.model import CodeResult, Movement, MovementResult, Preview
-from yaosu.circulation.prepare import parts_of, prep_units, prepare, scans_of
+from yaosu.circulation.prepare import parts_of, prep_units, prepare, scans_of, transferable
 from yaosu.db.engine import Connection, Pool
 from yaosu.errors import YaosuError
 from yaosu.registry.resolver import Registry
@@ -142,6 +142,7 @@ async def check(
     if movement.notice:
         rows = await conn.fetch(reads.NOTICE_BY_NUMBER, movement.owner, movement.notice, movement.from_org)
         notice = rows[0]["bill_id"] if rows else 0
+    scans = await transferable(conn, registry, movement, scans)
     parts = parts_of(movement, kind, scans)
     world = await load_world(conn, keys, containers, batches, lock=False)
     sold = kind.kind == "give_back"
