@@ -6,7 +6,7 @@ import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -94,7 +94,7 @@ class Ward:
             "doctor": "医师甲",
             "diagnosis": "急性疼痛",
             "dose": Dose(Decimal(1), 1, 1),
-            "prescribed_on": date.today(),
+            "prescribed_on": datetime.now(UTC).date(),
             **more,
         }
         made = await service.register_prescription(

@@ -216,7 +216,7 @@ async def test_dispensing_is_traced_to_the_person_and_the_identity_stands_nowher
         rows = [
             str(dict(r))
             for table in ("narcotic_prescription", "narcotic_act", "narcotic_dispensing", "audit", "bill")
-            for r in await conn.fetch(f"SELECT * FROM {table}")  # noqa: S608 - constants
+            for r in await conn.fetch(f"SELECT * FROM {table}")
         ]
         shown = await service.shown(ward.desk, conn, ward.of("药师甲"), [rx.patient, rx.agent])
     assert (bought["person"], bought["agent"], bought["prescription_no"]) == (rx.patient, rx.agent, rx.number)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import openpyxl
+import orjson
 import pytest_asyncio
 from fastapi import FastAPI
+from typer.testing import CliRunner
 
 from access.helpers import key_headers, make_account, make_org
 from dispensing.narcotics_helpers import PASSWORD, Ward, make_ward
 from people.helpers import given
 from yaosu.db.engine import Pool
+from yaosu.dispensing import narcotics_commands as commands
 
 HTML = {"accept": "text/html"}
 PAGES = (
@@ -262,3 +267,30 @@ async def test_a_key_may_read_the_books_and_not_act(desk: Desk) -> None:
     body = {"place": ward.hospital, "to_org": ward.ward, "codes": ward.goods.boxes[5:6]}
     answer = await desk.client.post("/api/v1/narcotics/issues", json=body, headers=auth)
     assert (answer.status_code, answer.json()["code"]) == (403, "narcotics_person_only")
+
+
+async def test_the_command_line_prints_the_books_and_writes_the_register(desk: Desk, tmp_path: Path) -> None:
+    ward = desk.ward
+    app: FastAPI = desk.client._transport.app  # type: ignore[attr-defined]
+    env = {"YAOSU_DATABASE_URL": app.state.yaosu.address, "YAOSU_DATA": str(app.state.yaosu.settings.data)}
+
+    def run(*args: str) -> Any:
+        return CliRunner().invoke(commands.app, [*args, "--org", str(ward.hospital)], env=env)
+
+    stock = await asyncio.to_thread(run, "stock", "--json")
+    assert stock.exit_code == 0, stock.output
+    held = {(f["place"]["id"], f["units"]) for f in orjson.loads(stock.output)}
+    assert held == {(ward.hospital, 180), (ward.pharmacy, 18)}
+    drug = str(ward.goods.drug_id)
+    for name in ("book.pdf", "book.xlsx"):
+        made = await asyncio.to_thread(
+            run, "register", "--drug", drug, "--place", str(ward.pharmacy), "--out", str(tmp_path / name)
+        )
+        assert made.exit_code == 0, made.output
+        assert (tmp_path / name).stat().st_size > 1000
+    printed = await asyncio.to_thread(run, "register", "--drug", drug, "--whole")
+    assert "期末 198" in printed.output
+    assert (await asyncio.to_thread(run, "due", "--json")).output.strip() == "[]"
+    assert (await asyncio.to_thread(run, "counts", "--differences", "--json")).output.strip() == "[]"
+    wrong = await asyncio.to_thread(run, "register", "--drug", "999999")
+    assert wrong.exit_code == 1 and "没有标识为麻醉药品" in wrong.output

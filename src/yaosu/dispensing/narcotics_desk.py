@@ -18,7 +18,7 @@ from yaosu.access import audit, confirm
 from yaosu.access import store as access_store
 from yaosu.access.visibility import visible
 from yaosu.circulation import service as circulation
-from yaosu.circulation.cache import BatchCache
+from yaosu.circulation.cache import CHINA, BatchCache
 from yaosu.circulation.model import CodeResult, Movement, MovementResult
 from yaosu.db.engine import Connection, Pool
 from yaosu.dispensing import narcotics_care as care
@@ -343,7 +343,7 @@ async def _settle(desk: Desk, hospital: int, number: int) -> Act:
                 await care.carry_out(conn, act)
                 await conn.execute(store.CLOSE_ACT, number, "done", None, None, None)
         return await _act(desk, hospital, number)
-    bill_no = f"MJ-{act.happened_at:%Y%m%d}-{act.id:06d}"
+    bill_no = f"MJ-{act.happened_at.astimezone(CHINA):%Y%m%d}-{act.id:06d}"
     async with desk.pool.acquire() as conn, conn.transaction():
         state = await conn.fetchval(store.LOCK_ACT, number)
         if state == "waiting":

@@ -124,7 +124,9 @@ async def issue(request: Request, conn: Conn, subject: CurrentSubject, place: Pl
     subject.require(desk.WRITE)
     card = here(request, subject, place)
     registry = registry_of(request)
-    others = [views.place_view(registry, one.id) for one in registry.family_of(card.id) if one.id != card.id]
+    family = registry.family_of(card.id)
+    # places first: goods go onward more often than back to the hospital's own account
+    others = [views.place_view(registry, one.id) for one in (*family[1:], family[0]) if one.id != card.id]
     context = {
         "to": [(one["id"], one["name"]) for one in others],
         "key": station_key(subject, "issue", card.id),
