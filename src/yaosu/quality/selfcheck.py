@@ -6,6 +6,7 @@ Until it is signed, evidence is computed each time it is shown. Signing keeps it
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
@@ -123,7 +124,7 @@ async def fill(
     conn: Connection,
     subject: Subject,
     number: int,
-    answers: dict[str, tuple[str, date | None, str]],
+    answers: Mapping[str, tuple[str, date | None, str]],
     checked_on: date | None = None,
     filler: str = "",
     contact: str = "",
