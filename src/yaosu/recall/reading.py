@@ -184,7 +184,7 @@ async def public_one(conn: Connection, registry: Registry, number: str, lang: st
     """One public recall by its number; `not_found` for every other."""
     row = await conn.fetchrow(store.PUBLIC_ONE, number)
     if row is None:
-        raise YaosuError("not_found", {"what": number})
+        raise YaosuError("not_found", {"what": "召回公告" if lang == "zh" else "Recall"})
     found = store.order_of(row)
     goods = (await store.goods(conn, [found.id], CODES_MAX))[found.id]
     return views.public_view(registry, found, goods, lang)
