@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registry.helpers import make_org, make_product
@@ -167,6 +167,11 @@ async def test_the_operator_moves_a_date_without_a_new_release(db: Connection) -
     assert _buy(registry, tablets, YUNNAN, date(2026, 6, 1), date(2026, 7, 1)) is not None
 
 
+# the first look at the lists reads their files
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@patient
 @given(st.dates(date(2020, 1, 1), date(2030, 1, 1)), st.sampled_from([SHANDONG, XINJIANG, YUNNAN]))
 def test_once_blocked_a_purchase_stays_blocked(day: date, region: str) -> None:
     """A date passes once: what may not be bought on a day may not be bought on any later day."""
@@ -179,6 +184,7 @@ def test_once_blocked_a_purchase_stays_blocked(day: date, region: str) -> None:
         assert blocked(day + timedelta(days=1)) and blocked(day + timedelta(days=400))
 
 
+@patient
 @given(st.sampled_from(["decoction", "granule", "oxygen"]), st.dates(date(2026, 3, 2), date(2030, 1, 1)))
 def test_never_coded_goods_are_exempt_from_coding_everywhere(flag: str, day: date) -> None:
     known = lists.delivered()

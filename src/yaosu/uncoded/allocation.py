@@ -41,16 +41,19 @@ def allocate(entered: Sequence[Entered], draws: Sequence[Draw]) -> tuple[Given, 
         if rest:
             unnamed.append((draw, rest))
     short = 0
+    first = 0
     for draw, wanted in unnamed:
         rest = wanted
-        for lot in lots:
-            taken = min(rest, left[lot.key])
+        while rest and first < len(lots):
+            key = lots[first].key
+            taken = min(rest, left[key])
             if taken:
-                left[lot.key] -= taken
-                given[lot.key].append((draw, taken))
+                left[key] -= taken
+                given[key].append((draw, taken))
                 rest -= taken
-            if not rest:
-                break
+            if not left[key]:
+                # used up; nothing ever comes back, so nobody looks at it again
+                first += 1
         short += rest
     for parts in given.values():
         parts.sort(key=lambda p: (p[0].at, p[0].bill_id))
