@@ -253,8 +253,10 @@ async def test_a_person_of_whom_no_sale_came_is_forgotten_the_next_day(db: Conne
     person = await service.identify(db, KEEPER, seller, given())
     kept = await service.identify(db, KEEPER, seller, given())
     await gate.record(db, 1, [purchase(seller.org, 1, kept)])
+    patient = await service.identify(db, KEEPER, seller, given())
+    await service.keep(db, (patient, None))
     await db.execute("UPDATE people.person SET last_at = now() - interval '25 hours'")
     settings = Settings(data=None, database_url="", host="", port=0, public_url="")  # type: ignore[arg-type]
     await clock.tick(db, settings)
     await clock.tick(db, settings)
-    assert set(await service.shown(db, KEEPER, seller, [person, kept])) == {kept}
+    assert set(await service.shown(db, KEEPER, seller, [person, kept, patient])) == {kept, patient}

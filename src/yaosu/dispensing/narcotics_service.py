@@ -101,6 +101,8 @@ async def register_prescription(desk: Desk, subject: Subject, place: OrgCard, dr
         )  # fmt: skip
         if number is None:
             raise YaosuError("rx_number_taken", {"number": draft.number.strip()})
+        # whom a prescription names is not forgotten while nobody has come for it
+        await people.keep(conn, (patient, agent))
         owed = await store.patient_due(conn, visible(subject), patient, product.id)
         await audit.record(conn, subject, "narcotics.prescription", ("prescription", number), org_id=place.id)
         made = (await store.prescriptions(conn, visible(subject), number, limit=1))[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -18,7 +17,7 @@ from yaosu.dispensing import realname_store as store
 from yaosu.dispensing.realname_store import Wanted
 from yaosu.edge.pages import CHINA
 from yaosu.errors import Finding, YaosuError
-from yaosu.people import documents, envelope, gate
+from yaosu.people import envelope, gate, headers
 from yaosu.people import service as people
 from yaosu.people.keeper import Keeper
 from yaosu.people.model import Given, Purchase
@@ -31,24 +30,6 @@ EXPORT_MAX = 5_000
 LOOK_BACK_DAYS = 90
 """Repeated buying is looked for in this many days."""
 REPEATED_MAX = 200
-
-_PERSONAL = re.compile(
-    r"customer|buyer|patient|person_?name|id_?(card|no|num)|card_?no|phone|mobile|tel$|姓名|身份证|电话|手机",
-    re.IGNORECASE,
-)
-_OURS = frozenset({"agent_person", "second_person"})
-
-
-def header_findings(header: Mapping[str, object]) -> list[Finding]:
-    """Fields of a header that hold a person's data: the header is kept open, persons are not (design §6)."""
-    found = []
-    for name, value in header.items():
-        if name in _OURS or value in (None, ""):
-            continue
-        number = documents.normal(str(value))
-        if _PERSONAL.search(name) or documents.age(number, datetime.now(CHINA).date()) is not None:
-            found.append(Finding("personal_in_header", {"field": name}, f"header.{name}"))
-    return found
 
 
 async def sell(
@@ -66,7 +47,7 @@ async def sell(
     The submission as received is kept encrypted. Repeating the same number and content gives the same answer.
     Returns the result and the person's number. Refused (`invalid_request`) for a document that cannot be right.
     """
-    findings = header_findings(movement.header)
+    findings = headers.findings(movement.header)
     if findings:
         raise YaosuError("invalid_request", {"count": len(findings)}, findings)
     if person is None and agent is None:

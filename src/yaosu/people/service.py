@@ -99,6 +99,11 @@ def _bound(person: int, org: int) -> bytes:
     return f"given {person} {org}".encode()
 
 
+async def keep(conn: Connection, persons: Iterable[int | None]) -> None:
+    """Keep persons whom a paper of its own names (a prescription), though no sale has come of it yet."""
+    await conn.execute(store.KEEP, sorted({p for p in persons if p is not None}))
+
+
 async def find(
     conn: Connection, keeper: Keeper, kind: str, number: str, code_lists: CodeLists | None = None
 ) -> int | None:
@@ -224,7 +229,9 @@ async def erase_due(conn: Connection, registry: Registry, now: datetime) -> int:
 def _kept(registry: Registry, row: asyncpg.Record, today: date) -> bool:
     """Whether this purchase still needs its person."""
     if row["drug_id"] is None:
-        return False
+        # named by a paper of another room, e.g. a prescription nobody came for
+        years = rules.kept_years(registry, None)[1]
+        return _years_later(row["last_at"].date(), years) >= today
     after_expiry, after_sale = rules.kept_years(registry, registry.product(row["drug_id"]))
     until = _years_later(row["happened_at"].date(), after_sale)
     if row["expires_on"] is not None:

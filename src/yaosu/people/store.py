@@ -65,14 +65,17 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"""
 
 LAST_AT = "UPDATE people.person SET used = true, last_at = greatest(last_at, $2) WHERE id = ANY($1)"
 
+# A paper of its own names the persons: no longer somebody of whom nothing came.
+KEEP = "UPDATE people.person SET used = true WHERE id = ANY($1) AND erased_at IS NULL"
+
 TAKE_BACK = """
 UPDATE people.purchase SET taken_back_at = now() WHERE bill_id = ANY($1) AND taken_back_at IS NULL"""
 
 # Persons whose last purchase is so old that retention may have ended, with what decides it.
 # ungated: read by the clock only, which answers nobody
 DUE = """
-SELECT p.id, u.drug_id, u.happened_at, b.expires_on
-FROM (SELECT id FROM people.person WHERE erased_at IS NULL AND last_at < $1 AND id > $2 ORDER BY id LIMIT $3) p
+SELECT p.id, p.last_at, u.drug_id, u.happened_at, b.expires_on
+FROM (SELECT id, last_at FROM people.person WHERE erased_at IS NULL AND last_at < $1 AND id > $2 ORDER BY id LIMIT $3) p
 LEFT JOIN people.purchase u ON u.person = p.id OR u.agent = p.id
 LEFT JOIN batch b ON b.drug_id = u.drug_id AND b.id = u.batch_id
 ORDER BY p.id"""

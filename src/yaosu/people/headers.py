@@ -1,0 +1,29 @@
+"""A bill's header is kept and shown as it is, so it is no place for persons (design §6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from yaosu.edge.pages import CHINA
+from yaosu.errors import Finding
+from yaosu.people import documents
+
+_PERSONAL = re.compile(
+    r"customer|buyer|patient|person_?name|id_?(card|no|num)|card_?no|phone|mobile|tel$|姓名|身份证|电话|手机",
+    re.IGNORECASE,
+)
+_OURS = frozenset({"agent_person", "second_person"})
+
+
+def findings(header: Mapping[str, object]) -> list[Finding]:
+    """Fields of a header that hold a person's data: the header is kept open, persons are not (design §6)."""
+    found = []
+    for name, value in header.items():
+        if name in _OURS or value in (None, ""):
+            continue
+        number = documents.normal(str(value))
+        if _PERSONAL.search(name) or documents.age(number, datetime.now(CHINA).date()) is not None:
+            found.append(Finding("personal_in_header", {"field": name}, f"header.{name}"))
+    return found
