@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+from typer.testing import CliRunner
 
 from access.helpers import key_headers
 from circulation.helpers import activate
 from circulation.test_pages import HTML, Place, place
+from yaosu.circulation.commands import app
 
 __all__ = ["place"]
 
@@ -244,3 +249,24 @@ async def test_the_counting_station_speaks_of_the_shelf(place: Place) -> None:
     )
     said = [(r["verdict"], r["severity"]) for r in answer.json()["results"]]
     assert said == [("already_sold", "refused"), ("count_found", "warn"), ("count_matched", "ok")]
+
+
+async def test_a_shelf_is_counted_from_the_command_line(place: Place, database: str, tmp_path: Path) -> None:
+    market = place.market
+    boxes = await _stocked(place, "hospital", 1)
+    goods = _goods[boxes[0]]
+    file = tmp_path / "shelf.txt"
+    file.write_text("\n".join(boxes[:7]), "utf-8")
+
+    async def run(*more: str) -> tuple[int, Any]:
+        args = ["count", str(file), "--org", str(market.hospital), "--no", "PD-CLI"]
+        args += ["--drug", str(market.drug_id), "--batch", goods.batch_no, *more]
+        env = {"YAOSU_DATABASE_URL": database, "YAOSU_DATA": str(tmp_path)}
+        result = await asyncio.to_thread(CliRunner().invoke, app, args, env=env)
+        return result.exit_code, orjson.loads(result.stdout)
+
+    code, looked = await run()
+    assert (code, looked["state"], looked["comparison"]["short"]) == (0, "open", 3)
+    code, booked = await run("--confirm", "货架破损")
+    assert (code, booked["state"], booked["short"]) == (0, "posted", 3)
+    assert (await market.status(boxes[8]))[0] == "N"
