@@ -318,3 +318,16 @@ async def test_consumers_are_told_of_a_public_recall_and_only_of_the_stop_otherw
     hidden = await asked(closed_goods.boxes[0])
     assert (hidden.finding.code, hidden.recall) == ("public_stopped", "")
     assert "留样" not in hidden.finding.text("zh")
+
+
+async def test_a_holder_can_see_that_the_recall_disclosed_its_stock_and_a_drill_discloses_nothing(
+    db: Connection,
+) -> None:
+    market = await make_market(db)
+    goods, other = await activate(market), await activate(market)
+    await market.pass_on(market.maker, market.pharmacy, goods.cases[:1])
+    await market.pass_on(market.maker, market.pharmacy, other.cases[:1])
+    await published(market, db, draft_of(other, simulated=True))
+    order = await published(market, db, draft_of(goods))
+    reads = await db.fetch("SELECT org_id, what FROM read_record WHERE owner_org = $1", market.pharmacy)
+    assert [tuple(r) for r in reads] == [(market.maker, f"recall {order.number}")]

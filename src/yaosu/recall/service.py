@@ -343,6 +343,12 @@ async def publish(conn: Connection, registry: Registry, subject: Subject, order_
     )
     await tell_many(conn, orgs, kind, params, f"/recalls/{order_id}/task", f"recall:{order_id}")
     await conn.execute(store_task.TOLD, order_id)
+    if not order.simulated:
+        what = f"recall {order.number}"
+        runners = [order.issuer, order.owner]
+        await conn.execute(
+            store_task.DISCLOSED, order_id, subject.kind, audit.subject_id(subject), what, runners
+        )
     await audit.record(
         conn,
         subject,

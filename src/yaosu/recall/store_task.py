@@ -36,6 +36,11 @@ ORDER BY (t.org = $3::int) DESC, t.id"""  # noqa: S608 -- only constants are put
 
 LOCKED = f"SELECT {_TASK}, true AS named FROM recall_task t WHERE t.order_id = $1 AND t.org = $2 FOR UPDATE"  # noqa: S608
 
+# A published recall tells who runs it what each holder has: the holder can see that (R-B10). A drill does not.
+DISCLOSED = """
+INSERT INTO read_record (subject_kind, subject_id, org_id, what, owner_org)
+SELECT $2, $3, r, $4, t.org FROM recall_task t, (SELECT DISTINCT unnest($5::int[]) AS r) x
+WHERE t.order_id = $1 AND t.org <> x.r"""
 TOLD = "UPDATE recall_task SET told_at = clock_timestamp() WHERE order_id = $1 AND told_at IS NULL"
 READ = """
 UPDATE recall_task SET read_by = $2, read_at = clock_timestamp() WHERE id = $1 AND read_at IS NULL RETURNING read_at"""

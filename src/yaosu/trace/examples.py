@@ -157,6 +157,7 @@ PUBLIC: dict[str, Any] = {
     "status": "S",
     "message": "该药品已售出。若不是您本人购买，请谨慎使用并咨询售药机构。",
     "tone": "warn",
+    "recall": None,
     "notices": [],
     "queries": {"count": 1, "first_at": "2026-10-01 09:30"},
     "groups": [{"title": "基本信息", "items": [{"label": "药品通用名称", "value": "阿莫西林胶囊"}]}],
