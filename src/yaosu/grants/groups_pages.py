@@ -30,15 +30,15 @@ async def _list_page(
     request: Request, conn: Connection, subject: Subject, error: YaosuError | None = None
 ) -> Response:
     registry, lang = registry_of(request), language(request)
-    found = await groups.listed(conn, subject)
+    listed_ = await groups.listed(conn, subject)
     context = {
-        "groups": [
+        "found": [
             (
                 group_json(registry, g, lang),
                 next((m.state for m in g.members if m.org == subject.org), ""),
                 sum(m.state == "member" for m in g.members),
             )
-            for g in found
+            for g in listed_
         ],
         "may": subject.can(groups.SCOPE) and subject.org_type == str(int(OrgType.MEDICAL)),
         "kinds": [(i.code, i.zh if lang == "zh" else i.en) for i in registry.lists.get("care_group_kind")],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from yaosu.grants import grants_pages, groups_pages
+from yaosu.grants.grants_pages import router as grants_router
+from yaosu.grants.groups_pages import router as groups_router
 
 router = APIRouter()
-for _part in (grants_pages, groups_pages):
-    router.include_router(_part.router)
+router.include_router(grants_router)
+router.include_router(groups_router)

@@ -20,7 +20,8 @@ from yaosu.db.embedded import database_address
 from yaosu.db.engine import Pool, open_pool
 from yaosu.errors import YaosuError
 from yaosu.notify import webhooks
-from yaosu.notify.outbox import Delivery
+from yaosu.notify.model import Webhook
+from yaosu.notify.outbox import Delivery, Outcome
 from yaosu.settings import Settings, master_secret
 from yaosu.subject import SYSTEM, Subject
 
@@ -62,7 +63,7 @@ def _subject(org: int) -> Subject:
 def list_(org: OrgOption, data: DataOption = None) -> None:
     """Subscriptions of an organisation 列出订阅."""
 
-    async def work(pool: Pool, chosen: Settings) -> list[webhooks.Webhook]:
+    async def work(pool: Pool, chosen: Settings) -> list[Webhook]:
         async with pool.acquire() as conn:
             return await webhooks.listed(conn, _subject(org))
 
@@ -101,7 +102,7 @@ def add(
 def test(org: OrgOption, webhook: HookArgument, data: DataOption = None) -> None:
     """Send a test delivery now and print the answer 发送测试. Exit code 1 when it was not received."""
 
-    async def work(pool: Pool, chosen: Settings) -> webhooks.Outcome:
+    async def work(pool: Pool, chosen: Settings) -> Outcome:
         async with pool.acquire() as conn:
             await webhooks.get(conn, _subject(org), webhook)
         master = master_secret(chosen.data)

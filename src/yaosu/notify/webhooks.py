@@ -117,7 +117,7 @@ async def remove(conn: Connection, subject: Subject, webhook_id: int) -> None:
 async def test(conn: Connection, subject: Subject, webhook_id: int) -> dict[str, Any]:
     """Send a delivery of kind `webhook_test`; what comes of it stands in the deliveries a moment later."""
     await get(conn, subject, webhook_id)
-    body = {"ref": "", "link": "/webhooks", "params": {}, "message": None}
+    body: dict[str, Any] = {"ref": "", "link": "/webhooks", "params": {}, "message": None}
     number, event = await outbox.enqueue(conn, subject.org, "webhook", webhook_id, TEST_KIND, body)
     return {"delivery": number, "event": str(event)}
 

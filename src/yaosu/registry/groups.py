@@ -143,7 +143,16 @@ async def _loaded(conn: Connection, ids: Sequence[int]) -> list[Group]:
         drugs.setdefault(row["group_id"], []).append(Listed(*list(row.values())[1:]))
     rows = {row["id"]: row for row in await conn.fetch(store.GROUPS, list(ids))}
     return [
-        Group(*rows[i].values(), members=tuple(members.get(i, ())), drugs=tuple(drugs.get(i, ())))
+        Group(
+            i,
+            rows[i]["name"],
+            rows[i]["kind"],
+            rows[i]["lead_org"],
+            rows[i]["created_at"],
+            rows[i]["ended_at"],
+            tuple(members.get(i, ())),
+            tuple(drugs.get(i, ())),
+        )
         for i in ids
     ]
 

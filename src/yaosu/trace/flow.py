@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from yaosu.access.visibility import FIELDS, Granted, granted, note_reads, visible
+from yaosu.access.visibility import FIELDS, Granted, Sight, granted, note_reads, visible
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.registry.acting import acted_for
@@ -98,7 +98,7 @@ async def flow(
 
 async def _follow(
     conn: Connection,
-    sight: store.Sight,
+    sight: Sight,
     drug_id: int,
     us: list[int],
     batches: list[int] | None,
