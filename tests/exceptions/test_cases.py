@@ -433,3 +433,27 @@ def test_a_large_photograph_is_made_smaller_and_a_bomb_is_not_decoded() -> None:
     with pytest.raises(YaosuError) as caught:
         redrawn(out.getvalue())
     assert caught.value.code == "photo_too_large"
+
+
+async def test_a_check_closes_with_its_last_mismatch_and_settled_ones_are_not_opened_again(
+    desk: Desk,
+) -> None:
+    market, registry = desk.market, desk.market.registry
+    boxes, strange = desk.goods.boxes[3:6], f"{desk.market.prefixes[0]}9999999991234"
+    sent = await market.ship(market.wholesaler, market.pharmacy, boxes[:2])
+    await market.ship(market.wholesaler, market.pharmacy, boxes[2:])
+    got = await market.move(
+        102, market.pharmacy, [*boxes, strange], from_org=market.wholesaler, notice=sent.bill_no
+    )
+    check_id = next(int(str(c["id"])) for c in got.checks if c["outcome"] == "mismatch")
+    state = "SELECT state FROM receipt_check WHERE id = $1"
+    (over,) = await desk.open("pharmacy", check_id, kinds=["over"])
+    await service.withdraw(desk.conn, registry, desk.of("pharmacy"), over, "按另一单收货")
+    assert await desk.conn.fetchval(state, check_id) == "open"
+    (unknown,) = await desk.open("pharmacy", check_id)
+    assert (await desk.case("pharmacy", unknown))["kind"] in ("not_activated", "unknown")
+    await service.withdraw(desk.conn, registry, desk.of("pharmacy"), unknown, "误扫其他条码")
+    assert await desk.conn.fetchval(state, check_id) == "closed"
+    await desk.refused("exception_nothing_open", desk.open("pharmacy", check_id))
+    (again,) = await desk.open("pharmacy", check_id, kinds=["over"])
+    assert again not in (over, unknown)

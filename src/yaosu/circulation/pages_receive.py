@@ -266,13 +266,20 @@ async def _check_page(
         codes.append({**one, "message": entry.text(lang, params), "next": entry.next_step(lang, params)})
     cases = await store_pages.cases_of_check(conn, visible(subject), check_id)
     kinds = registry.lists
+    # what is counted and not yet in a case
+    odd = {
+        item.code
+        for item in kinds.get("exception_kind")
+        for count in _texts(item.attrs.get("counts"))
+        if check["counts"].get(count)
+    } - {r["kind"] for r in cases}
     context = {
         "check": check,
         "cases": [{**dict(r), "kind_name": kinds.text("exception_kind", r["kind"], lang)} for r in cases],
-        "may_open_case": subject.can("exception.handle")
+        "may_open_case": bool(odd)
+        and subject.can("exception.handle")
         and subject.org_id is not None
         and row["seller"] is not None
-        and row["outcome"] in ("mismatch", "refused", "part")
         and {row["buyer"], row["seller"]} & {subject.org_id, *registry.stores(subject.org_id)} != set(),
         "lines": lines,
         "codes": codes,
@@ -283,6 +290,11 @@ async def _check_page(
         and row["outcome"] in ("mismatch", "refused"),
     }
     return show(request, "check.html", context, error)
+
+
+def _texts(value: object) -> list[str]:
+    """A column of a code list that holds several values."""
+    return [str(one) for one in value] if isinstance(value, list) else []
 
 
 def _batch_ids(details: dict[str, Any]) -> list[int]:

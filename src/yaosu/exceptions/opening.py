@@ -32,7 +32,8 @@ async def open_check(
 ) -> list[int]:
     """One case for each kind of mismatch that a receipt check counts, or for those of `kinds`; their numbers.
 
-    By buyer or seller of the delivery. A kind that already has an open case of this check gives that one's number.
+    By buyer or seller of the delivery. A kind that already has an open case of this check gives that one's number;
+    one that was settled is opened anew only when `kinds` names it.
     Refused: `not_found`, `exception_nothing_open` where nothing mismatches, `exception_no_seller`.
     """
     subject.require(record.SCOPE)
@@ -45,7 +46,12 @@ async def open_check(
     wanted = set(kinds)
     for kind in wanted:
         kind_item(registry.lists, kind)
-    chosen = {kind: pieces for kind, pieces in found.items() if not wanted or kind in wanted}
+    settled = {r["kind"] for r in await conn.fetch(store.CASES_OF_CHECK, check_id) if r["state"] != "open"}
+    chosen = {
+        kind: pieces
+        for kind, pieces in found.items()
+        if kind in wanted or (not wanted and kind not in settled)
+    }
     if not chosen:
         raise YaosuError("exception_nothing_open")
     made = []
@@ -64,10 +70,14 @@ async def open_check(
     return made
 
 
-async def kinds_of_check(conn: Connection, registry: Registry, row: Record) -> dict[str, int]:
-    """Kinds of case that a receipt check calls for, with how many packages or scans."""
-    found = await _mismatches(conn, registry, row)
-    return {kind: sum(p.qty or 1 for p in pieces) for kind, pieces in found.items()}
+async def close_check(conn: Connection, registry: Registry, check_id: int) -> None:
+    """Close a receipt check of which every mismatch has been settled in a case, or has arrived since."""
+    row = await conn.fetchrow(store.CHECK_OF_CASE, check_id)
+    cases = await conn.fetch(store.CASES_OF_CHECK, check_id)
+    if row is None or any(r["state"] == "open" for r in cases):
+        return
+    if set(await _mismatches(conn, registry, row)) <= {r["kind"] for r in cases}:
+        await conn.execute(store.CLOSE_CHECK, check_id)
 
 
 async def _mismatches(conn: Connection, registry: Registry, row: Record) -> dict[str, list[Piece]]:

@@ -15,7 +15,7 @@ from yaosu.access import audit
 from yaosu.circulation import holds
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
-from yaosu.exceptions import record, store
+from yaosu.exceptions import opening, record, store
 from yaosu.exceptions.model import Offer, kind_item, resolution_item, texts
 from yaosu.exceptions.photos import PHOTOS_MAX, redrawn
 from yaosu.registry.resolver import Registry
@@ -165,7 +165,7 @@ async def answer(
     more = {"resolution": item.zh, "resolution_en": item.en}
     await record.tell(conn, registry, row, roles, f"notice_exception_{what}", entry, acting, more)
     if accept:
-        await _close(conn, row, "closed", proposal["kind"], acting, subject)
+        await _close(conn, registry, row, "closed", proposal["kind"], acting, subject)
 
 
 async def _require(conn: Connection, registry: Registry, row: Record, proposal: Record) -> None:
@@ -206,11 +206,12 @@ async def withdraw(conn: Connection, registry: Registry, subject: Subject, case_
     if len(reason.strip()) < 2:
         raise _field(subject, "reason", "请填写撤回原因", "say why")
     await record.tell(conn, registry, row, roles, "notice_exception_withdrawn", "withdrawn", acting)
-    await _close(conn, row, "withdrawn", "", acting, subject, reason.strip())
+    await _close(conn, registry, row, "withdrawn", "", acting, subject, reason.strip())
 
 
 async def _close(
     conn: Connection,
+    registry: Registry,
     row: Record,
     state: Literal["closed", "withdrawn"],
     resolution: str,
@@ -222,7 +223,7 @@ async def _close(
     await holds.release(conn, row["id"])
     await record.enter(conn, row["id"], org, subject.account_id, state, text, {"resolution": resolution})
     if row["check_id"] is not None:
-        await conn.execute(store.CLOSE_CHECK, row["check_id"])
+        await opening.close_check(conn, registry, row["check_id"])
     details = {"resolution": resolution}
     await audit.record(conn, subject, f"exception.{state}", ("exception", row["id"]), details)
 

@@ -144,10 +144,15 @@ CLOSE = """
 UPDATE exception_case SET state = $2, resolution = $3, closed_at = now(), next_at = NULL
 WHERE id = $1 AND state = 'open' RETURNING id"""
 
-# The receipt check is done with once no case of it is open.
-CLOSE_CHECK = """
-UPDATE receipt_check SET state = 'closed' WHERE id = $1 AND NOT EXISTS (
-    SELECT 1 FROM exception_case c WHERE c.check_id = $1 AND c.state = 'open')"""
+# A receipt check as far as its cases go.
+# ungated: a check that a case of one of its parties came from
+CHECK_OF_CASE = """
+SELECT k.id, k.receipt_bill, k.notice_bill, k.buyer, k.details FROM receipt_check k WHERE k.id = $1"""
+
+CASES_OF_CHECK = "SELECT kind, state FROM exception_case WHERE check_id = $1"
+
+# The receipt check is done with once every mismatch of it was settled.
+CLOSE_CHECK = "UPDATE receipt_check SET state = 'closed' WHERE id = $1"
 
 PROPOSE = """
 INSERT INTO exception_proposal (case_id, org, kind, text, bill_id, amount, credit_no)
