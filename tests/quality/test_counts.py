@@ -52,6 +52,8 @@ async def test_a_missing_box_of_an_opened_case_is_named_with_the_bill_that_last_
     (missing,) = found["details"]
     assert (missing["kind"], missing["code"]) == ("missing", goods.boxes_of(1)[9])
     assert missing["reason"] == "quality_missing_scan"
+    receipt = await db.fetchval("SELECT bill_no FROM bill WHERE owner = $1 AND type = 102", market.wholesaler)
+    assert missing["params"] == {"bill_no": receipt}
 
 
 async def test_a_whole_case_that_is_missing_is_one_line(db: Connection) -> None:

@@ -7,7 +7,7 @@ bills would explain a difference. A count moves nothing: surplus and shortage ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from asyncpg import Record
@@ -121,7 +121,12 @@ async def by_codes(
             row["drug_id"], row["code"], row["batch_id"], row["qty"], row["last_bill"], row["parent"]
         )
         inside.setdefault(row["parent"], []).append(piece)
-    missing = [piece for root in shelf for piece in missing_of(root, inside, names)]
+    # what is inside a package moved with it: its last bill is the later of its own and the package's
+    missing = [
+        replace(piece, last_bill=max(piece.last_bill, root.last_bill))
+        for root in shelf
+        for piece in missing_of(root, inside, names)
+    ]
     explained = await _explain_missing(conn, subject, org, missing)
     result = await _result(conn, registry, org, drug_id, batch_no, over, explained, len(scanned) - len(tops))
     return await _keep(conn, subject, "codes", drug_id, batch_no, result)

@@ -252,4 +252,4 @@ def read_quantities(text: str) -> list[Quantity]:
 async def count(request: Request, count_id: RecordId, conn: Conn, subject: CurrentSubject) -> Response:
     """One stock count with every difference."""
     row = await counts.get(conn, subject, count_id)
-    return show(request, subject, "count.html", {"count": views.count(row, language(request))})
+    return show(request, subject, "count.html", {"stock": views.count(row, language(request))})

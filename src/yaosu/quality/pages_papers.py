@@ -171,8 +171,7 @@ async def _document(
         "shown": dict(wanted),
         "states": states,
         "blocks": [
-            (isinstance(b, Heading), getattr(b, "level", 0), b.text)
-            for b in documents.blocks(wanted["content"])
+            (b.level if isinstance(b, Heading) else 0, b.text) for b in documents.blocks(wanted["content"])
         ],
         "people": people,
         "approved": approved["version"] if approved else None,
