@@ -64,7 +64,8 @@ def act_answer(request: Request, act: Act, results: Iterable[CodeResult] = ()) -
     """An act as the API and the scan station read it: `waiting` until others have confirmed."""
     lang = language(request)
     view = views.act_view(registry_of(request), act, lang)
-    told = [r.as_json(lang) for r in results]
+    # an opened box was looked at without its part; the act names the part, so nothing of it is refused
+    told = [r.as_json(lang) for r in results if r.accepted]
     view |= {
         # the station shows a number and a link; the bill itself comes with the last confirmation
         "bill_no": act.bill_no or f"#{act.id}",
