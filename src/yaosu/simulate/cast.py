@@ -17,6 +17,9 @@ from yaosu.codes.identifiers.uscc import organisation_check_character, uscc_chec
 ORGANISATION_BASE = 99_000_000
 """Organisation numbers from here on are given to nobody."""
 
+NAMED_BUYERS = frozenset({"ephedrine", "narcotic"})
+"""Product flags whose sale rules demand a person: such goods leave the ordinary trade only in scenes."""
+
 
 @dataclass(frozen=True, slots=True)
 class DemoOrg:
@@ -88,6 +91,11 @@ class DemoProduct:
     def name(self) -> str:
         """Generic name."""
         return str(self.fields["generic_name"])
+
+    @property
+    def named_buyers(self) -> bool:
+        """Whether it only goes to somebody who shows a document: ephedrine compounds, narcotics (R-C2, R-C4)."""
+        return not NAMED_BUYERS.isdisjoint(self.fields.get("flags", ()))
 
     @property
     def scheme(self) -> str:

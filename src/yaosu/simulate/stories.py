@@ -53,9 +53,11 @@ class Stories:
         return found
 
     def _most(self, org: str, family: str = "") -> DemoProduct:
-        """The product that `org` has most of, of one code family if named; vaccines are not for sale."""
+        """The product that `org` has most of, of one code family if named; one that anybody may buy."""
         products = [
-            p for p in self.planner.cast.products.values() if p.use != 322 and family in ("", p.codes)
+            p
+            for p in self.planner.cast.products.values()
+            if p.use != 322 and not p.named_buyers and family in ("", p.codes)
         ]
         return max(products, key=lambda p: self.planner.stock.boxes(org, p.key, self.planner.day(-60)))
 

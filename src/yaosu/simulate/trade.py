@@ -168,7 +168,7 @@ class Trade:
         return whole + (self.planner.rng.random() < per_day * factor - whole)
 
     def _wanted(self, kind: str) -> DemoProduct:
-        products = list(self.planner.cast.products.values())
+        products = [p for p in self.planner.cast.products.values() if not p.named_buyers]
         return self.planner.rng.choices(products, [p.weight[kind] for p in products])[0]
 
     def _sell(self, ago: int, weekday: int) -> None:
