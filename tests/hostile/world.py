@@ -221,6 +221,9 @@ def fill(world: World) -> None:
         },
     )
     ids["job_id"] = [job["job"]]
+    # the example of GB 11643 itself, so nobody's number
+    buyer = {"kind": "1", "number": "11010519491231002X", "name": f"{SECRET}王五"}
+    ids["person_id"] = [post("wholesaler", "/people", buyer)["person_id"]]
     recall = post(
         "maker",
         "/recalls",
