@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from asyncpg import Record
 
@@ -19,6 +20,7 @@ from yaosu.quality import store_measures as store
 from yaosu.registry.model import Item
 from yaosu.registry.resolver import Registry
 
+CHINA = ZoneInfo("Asia/Shanghai")
 Link = dict[str, str]
 
 
@@ -76,8 +78,10 @@ def _qty(rows: list[Record]) -> int:
 
 
 def _day(row: Record) -> str:
+    """A record as its link names it: the bill's number, else its own, and the day."""
     at: datetime = row["at"]
-    return at.date().isoformat()
+    name = row.get("bill_no") or f"#{row['id']}"
+    return f"{name} · {at.astimezone(CHINA).date().isoformat()}"
 
 
 async def _unfiled(q: Question) -> Measured:

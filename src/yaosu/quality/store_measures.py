@@ -61,13 +61,17 @@ ORDER BY b.recorded_at - b.happened_at DESC"""
 
 # ungated: notices addressed to the organisation ($1).
 NOTICES = """
-SELECT n.bill_id AS id, n.shipped_at AS at, (n.expected - n.received - n.quarantined - n.refused)::bigint AS qty
-FROM notice n WHERE n.to_org = $1 AND n.state IN ('open', 'part') AND n.shipped_at < $2 ORDER BY n.shipped_at"""
+SELECT n.bill_id AS id, b.bill_no, n.shipped_at AS at,
+    (n.expected - n.received - n.quarantined - n.refused)::bigint AS qty
+FROM notice n JOIN bill b ON b.owner = n.from_org AND b.id = n.bill_id
+WHERE n.to_org = $1 AND n.state IN ('open', 'part') AND n.shipped_at < $2 ORDER BY n.shipped_at"""
 
 # ungated: notices the organisation sent ($1).
 TRANSIT = """
-SELECT n.bill_id AS id, n.shipped_at AS at, (n.expected - n.received - n.quarantined - n.refused)::bigint AS qty
-FROM notice n WHERE n.from_org = $1 AND n.state IN ('open', 'part') AND n.shipped_at < $2 ORDER BY n.shipped_at"""
+SELECT n.bill_id AS id, b.bill_no, n.shipped_at AS at,
+    (n.expected - n.received - n.quarantined - n.refused)::bigint AS qty
+FROM notice n JOIN bill b ON b.owner = n.from_org AND b.id = n.bill_id
+WHERE n.from_org = $1 AND n.state IN ('open', 'part') AND n.shipped_at < $2 ORDER BY n.shipped_at"""
 
 # ungated: receipt checks in which the organisation is the seller ($1).
 ANSWERS = """
