@@ -297,6 +297,29 @@ async def test_uncoded_goods_are_reported_with_a_form(street: Street) -> None:
     assert (await street.client.get(made.headers["location"], headers=HTML)).status_code == 200
 
 
+async def test_the_seller_opens_a_case_for_its_own_shipment_from_the_bills_page(street: Street) -> None:
+    sent = await street.market.ship(street.market.wholesaler, street.market.pharmacy, street.some(2))
+    token = await street.enter("wholesaler")
+    link = f"/exceptions/new?bill={sent.bill_id}"
+    assert f'href="{link}"' in (await street.client.get(f"/bills/{sent.bill_id}", headers=HTML)).text
+    assert sent.bill_no in (await street.client.get(link, headers=HTML)).text
+    form = {
+        "_csrf": token,
+        "kind": "damaged",
+        "bill_id": str(sent.bill_id),
+        "drug_id": str(street.market.drug_id),
+        "qty": "1",
+        "note": "承运方报告一盒受潮",
+    }
+    made = await street.client.post("/exceptions/new", data=form, headers=HTML)
+    assert made.status_code == 303, made.text
+    await street.enter("pharmacy")
+    page = (await street.client.get(made.headers["location"], headers=HTML)).text
+    assert "承运方报告一盒受潮" in page
+    await street.enter("other")
+    assert (await street.client.get(link, headers=HTML)).status_code == 404
+
+
 async def test_a_form_without_its_token_does_nothing(street: Street) -> None:
     case_id = await street.open()
     await street.enter("pharmacy")

@@ -263,6 +263,11 @@ async def _bill_page(
         "account": account,
         "shipment": row["type"] in submittable() and submittable()[row["type"]].kind == "ship",
         "labels": header_labels(lang),
+        # either side of a delivery may open a case for it (R-B4, R-B5)
+        "may_case": subject.can("exception.handle")
+        and row["type"] in submittable()
+        and submittable()[row["type"]].kind in ("ship", "receive")
+        and subject.org_id in (row["owner"], row["from_org"], row["to_org"]),
         **actions_of(subject, row),
     }
     return show(request, "bill.html", context, error)
