@@ -151,3 +151,20 @@ async def test_the_regions_inspector_sees_all_shops_and_another_shop_nothing(
     assert (await neighbour.get(f"/real-name/people/{person}")).status_code == 404
     await inspector.aclose()
     await neighbour.aclose()
+
+
+async def test_odd_input_gets_a_clear_refusal(counter: httpx.AsyncClient) -> None:
+    csrf = await token(counter, "/real-name")
+    assert (await counter.get("/real-name", params={"product": "a\x01b"})).status_code == 422
+    assert (await counter.get("/real-name", params={"after": "1.1"})).status_code == 422
+    page = (await counter.get("/real-name")).text
+    found = re.search(r'href="(/real-name/people/\d+)"', page)
+    assert found is not None
+    for reason, status in (("检查\x00检查检查", 400), ("检查\x01检查检查", 422), ("x" * 250, 422)):
+        answer = await counter.post(found.group(1), data={"_csrf": csrf, "reason": reason})
+        assert answer.status_code == status
+    answer = await counter.post("/real-name/person", data={"_csrf": csrf, "kind": "77", "number": "\x02"})
+    assert answer.status_code in (200, 422)
+    assert "代码表" in answer.text or "控制字符" in answer.text
+    answer = await counter.post("/real-name/file", data={"_csrf": csrf, "format": "exe"})
+    assert answer.status_code == 422

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Path, Query, Request
+from pydantic import ValidationError
 from starlette.responses import Response
 
 from yaosu.circulation.pages_common import (
@@ -26,11 +27,11 @@ from yaosu.dispensing.realname_api import NO_STORE, file_of, wanted_of
 from yaosu.dispensing.realname_schemas import RegisterFileIn, RegisterIn
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.pages import CHINA, render
-from yaosu.edge.problem import language
+from yaosu.edge.problem import field_findings, language
 from yaosu.errors import YaosuError
 from yaosu.people import service as people
 from yaosu.people.parts import keeper_of
-from yaosu.people.schemas import DocumentIn, masked_view, open_view
+from yaosu.people.schemas import masked_view, open_view
 from yaosu.registry.parts import registry_of
 from yaosu.subject import Subject
 
@@ -39,6 +40,8 @@ router = APIRouter()
 PAGE = 50
 NAMED_TYPES = (321, 323)
 """Sales and uses to a person at the counter."""
+
+Asked = TypeVar("Asked", bound=RegisterIn)
 
 Text = Annotated[str, Query(max_length=100, pattern=r"^[^\x00]*$")]
 Day = Annotated[str, Query(max_length=10, pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
@@ -51,6 +54,15 @@ def _day(text: str) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         return None
+
+
+def _asked(model: type[Asked], **values: Any) -> Asked:
+    """The filters as the API takes them; refused (`invalid_request`) like there."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        found = field_findings(error.errors(), "zh")
+        raise YaosuError("invalid_request", {"count": len(found)}, found) from None
 
 
 def _kinds(request: Request) -> list[tuple[str, str]]:
@@ -167,7 +179,8 @@ async def register(
         "bill_no": bill_no,
         "org": org,
     }
-    wanted = RegisterIn(
+    wanted = _asked(
+        RegisterIn,
         since=_day(asked["since"]), until=_day(until), product=product[:64], batch_no=batch_no[:64],
         bill_no=bill_no[:64], org=org,
     )  # fmt: skip
@@ -186,7 +199,7 @@ async def of_document(
     rows: list[dict[str, Any]] = []
     problem = None
     try:
-        asked = RegisterIn(document=DocumentIn(kind=kind[:4], number=number[:100]))
+        asked = _asked(RegisterIn, document={"kind": kind[:4], "number": number[:100]})
         rows, _ = await _rows(request, conn, subject, asked)
     except YaosuError as error:
         problem = error.as_json(language(request))
@@ -210,7 +223,8 @@ async def export(
     reason: Field = "",
 ) -> Response:
     """The register as PDF or XLSX; in full only with right and reason."""
-    asked = RegisterFileIn(
+    asked = _asked(
+        RegisterFileIn,
         format=format, since=_day(since), until=_day(until), product=product[:64], batch_no=batch_no[:64],
         bill_no=bill_no[:64], org=int(org) if org.isascii() and org.isdigit() and len(org) < 10 else None,
     )  # fmt: skip
@@ -234,8 +248,8 @@ async def printout(
     """The register on paper, masked."""
     subject.require("person.read")
     registry, keeper, lang = registry_of(request), keeper_of(request), language(request)
-    asked = RegisterIn(
-        since=_day(since), until=_day(until), product=product[:64], batch_no=batch_no[:64],
+    asked = _asked(
+        RegisterIn, since=_day(since), until=_day(until), product=product[:64], batch_no=batch_no[:64],
         bill_no=bill_no[:64], org=org,
     )  # fmt: skip
     wanted = await wanted_of(conn, registry, keeper, asked)

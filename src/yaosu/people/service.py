@@ -147,7 +147,7 @@ def _open(keeper: Keeper, row: asyncpg.Record) -> Open:
 def checked_reason(reason: str) -> str:
     """The reason for seeing somebody in full; refused when empty or itself holding a number."""
     text = " ".join(reason.split())
-    if not REASON_MIN <= len(text) <= REASON_MAX:
+    if not REASON_MIN <= len(text) <= REASON_MAX or not text.isprintable():
         raise YaosuError("invalid_request", {"count": 1}, [Finding("reason_needed", {}, "reason")])
     if documents.holds_number(text):
         raise YaosuError("invalid_request", {"count": 1}, [Finding("reason_has_number", {}, "reason")])
