@@ -19,6 +19,7 @@ from yaosu.db.engine import Connection, Pool
 from yaosu.errors import YaosuError
 from yaosu.grants import service
 from yaosu.notify import service as notify
+from yaosu.registry.places import create_place
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -220,6 +221,29 @@ async def test_the_owner_sees_who_read_its_data_when_and_what(market: Market) ->
     assert len(await service.reads(market.conn, market.registry, wholesaler)) == 1
     assert await service.reads(market.conn, market.registry, market.subject(market.pharmacy)) == []
     assert await service.reads(market.conn, market.registry, wholesaler, reader=market.other) == []
+
+
+async def test_a_grant_covers_the_grantors_warehouses_and_moves_inside_a_firm_are_no_flow(
+    market: Market,
+) -> None:
+    house = (await create_place(market.conn, market.subject(market.wholesaler), "一号库", 2901)).id
+    await market.registry.refresh(market.conn)
+    goods = await activate(market)
+    await market.pass_on(market.maker, market.wholesaler, goods.cases)
+    await market.move(203, market.wholesaler, goods.cases, to_org=house)
+    await market.move(104, house, goods.cases, from_org=market.wholesaler, by=market.wholesaler)
+    await market.move(201, house, goods.cases[:1], to_org=market.hospital, by=market.wholesaler)
+    assert hidden(await seen(market, market.maker)) == {market.wholesaler: ("no_grant", 20)}
+    await agreed(market, market.wholesaler, market.maker, terms("flow", "parties", "bills"))
+    view = await seen(market, market.maker)
+    assert lines(view) == [
+        (market.maker, market.wholesaler, 20),
+        (market.wholesaler, market.hospital, 10),
+    ]
+    assert hidden(view) == {market.hospital: ("no_grant", 10)}
+    assert await _bills_seen(market, market.maker, house) == 2
+    (read,) = await service.reads(market.conn, market.registry, market.subject(market.wholesaler))
+    assert read.owner == market.wholesaler
 
 
 async def test_a_correction_and_a_void_are_taken_out_of_the_flow(market: Market) -> None:

@@ -25,9 +25,8 @@ Marks: `bill b` (alias of table bill) · `parties n.from_org n.to_org` (any of t
 
 A grant names fields. A mark is opened by a grant only when the grant has every field that its rows carry, so that a
 field which was not granted cannot leave by any way: `flow` for goods held, with `parties` and `bills` for bills, with
-`codes` where a code is tied to them (and `parties`,
-since goods on their way name the customer). What a grant of fewer fields opens is the flow view (`trace.flow`), which asks
-`granted` which fields it may show.
+`codes` where a code is tied to them (and `parties`, since goods on their way name the customer). What a grant of fewer
+fields opens is the flow view (`trace.flow`), which asks `granted` which fields it may show.
 """
 
 from __future__ import annotations
@@ -63,8 +62,10 @@ _US = (
 )
 # Products that the reader answers for, as MAH or manufacturer: what a grant of "all products" covers. Made once.
 _PRODUCTS = f"ARRAY(SELECT p.id FROM product p WHERE p.mah_id = ANY({_US}) OR p.manufacturer_id = ANY({_US}))"  # noqa: S608
+# An organisation's grant covers the places inside it.
+_HOME = "(SELECT CASE WHEN w.place THEN w.parent_id ELSE w.id END FROM org w WHERE w.id = {c})"
 _GRANT = (
-    f"EXISTS (SELECT 1 FROM data_grant g WHERE g.grantee_org = ANY({_US}) AND g.grantor_org = {{c}} "  # noqa: S608
+    f"EXISTS (SELECT 1 FROM data_grant g WHERE g.grantee_org = ANY({_US}) AND g.grantor_org IN ({{c}}, {_HOME}) "  # noqa: S608
     "AND g.accepted_at IS NOT NULL AND g.withdrawn_at IS NULL AND (g.until IS NULL OR g.until > now()) "
     "AND g.fields @> '{fields}' AND {drugs} <> '{{}}' "
     f"AND {{drugs}} <@ coalesce(g.drug_ids, {_PRODUCTS}))"
@@ -220,12 +221,14 @@ async def record_read(conn: Connection, subject: Subject, what: str, owner: int 
 # Written only where the reader is let in by somebody else's leave: a grant, or a delegation with reading.
 READ_BY_LEAVE = f"""
 INSERT INTO read_record (subject_kind, subject_id, org_id, what, owner_org)
-SELECT DISTINCT r.kind, r.sid, r.org, r.what, r.owner
-FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::int[]) AS r(kind, sid, org, what, owner)
+SELECT DISTINCT r.kind, r.sid, r.org, r.what, r.home
+FROM (SELECT u.*, CASE WHEN w.place THEN w.parent_id ELSE w.id END AS home
+    FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::int[]) AS u(kind, sid, org, what, owner)
+    JOIN org w ON w.id = u.owner) r
 WHERE r.owner <> ALL ({_US}) AND (
-    EXISTS (SELECT 1 FROM data_grant g WHERE g.grantee_org = ANY ({_US}) AND g.grantor_org = r.owner
+    EXISTS (SELECT 1 FROM data_grant g WHERE g.grantee_org = ANY ({_US}) AND g.grantor_org = r.home
         AND g.accepted_at IS NOT NULL AND g.withdrawn_at IS NULL AND (g.until IS NULL OR g.until > now()))
-    OR EXISTS (SELECT 1 FROM delegation d WHERE d.agent = r.org AND d.principal = r.owner AND d.may_read
+    OR EXISTS (SELECT 1 FROM delegation d WHERE d.agent = r.org AND d.principal = r.home AND d.may_read
         AND d.accepted_at IS NOT NULL AND d.revoked_at IS NULL AND (d.valid_until IS NULL OR d.valid_until > now())))
 RETURNING id""".replace("$SEE", "r.org")  # noqa: S608 - constants
 

@@ -138,16 +138,20 @@ async def _put(
     }
     await audit.record(conn, subject, "grant.offer", ("grant", made), details, org_id=sides[0])
     if not accepted:
-        await _tell(conn, registry, made, "notice_grant_offered", *sides, what=what_text(registry, terms))
+        await _tell(conn, registry, made, "notice_grant_offered", *sides, **what_texts(registry, terms))
     return made
 
 
-def what_text(registry: Registry, terms: Terms) -> str:
-    """The products of a grant in a few words."""
+def what_texts(registry: Registry, terms: Terms) -> dict[str, str]:
+    """The products of a grant in a few words, in both languages."""
     if terms.drug_ids is None:
-        return "全部产品 all products"
+        return {"what_zh": "全部产品", "what_en": "all products"}
     names = [p.generic_name for p in map(registry.product, terms.drug_ids) if p is not None]
-    return "、".join(names[:3]) + (f" 等{len(names)}个品种" if len(names) > 3 else "")
+    shown, more = "、".join(names[:3]), len(names) > 3
+    return {
+        "what_zh": shown + (f" 等{len(names)}个品种" if more else ""),
+        "what_en": shown + (f" and {len(names) - 3} more" if more else ""),
+    }
 
 
 async def _tell(
@@ -209,8 +213,7 @@ async def change(
     made = await _put(conn, registry, subject, parties, sides, terms, old.id, accepted=at_once)
     if at_once:
         await conn.execute(store.WITHDRAW, old.id)
-        what = what_text(registry, terms)
-        await _tell(conn, registry, made, "notice_grant_narrowed", *sides, what=what)
+        await _tell(conn, registry, made, "notice_grant_narrowed", *sides, **what_texts(registry, terms))
     return made, at_once
 
 

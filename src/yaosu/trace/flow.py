@@ -7,6 +7,7 @@ ask for a grant; where customers' names were not granted, it says that too.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -74,17 +75,26 @@ async def flow(
     if registry.product(drug_id) is None:
         raise YaosuError("not_found", {"what": "药品" if subject.lang == "zh" else "Product"})
     sight = visible(subject)
-    us = [subject.org, *(card.id for card in acted_for(registry, subject.org))]
+    us = [subject.org, *(c.id for c in acted_for(registry, subject.org) if not c.place)]
     batches = await store.batch_ids(conn, drug_id, batch_no) if batch_no else None
     leave = await granted(conn, sight, drug_id)
     found = Flow()
-    received = await _follow(conn, sight, drug_id, us, batches, leave, period[1], found)
+    received = await _follow(conn, registry, sight, drug_id, us, batches, leave, period[1], found)
     _explain(found, us, leave, received, await store.invited(conn, us, list(received)))
     shown = [org for org in found.fields if shipper is None or org == shipper]
     parties = [org for org in shown if "parties" in found.fields[org]]
     bills = [org for org in shown if "bills" in found.fields[org]]
     rows = await store.flow(
-        conn, sight, drug_id, shown, batches, parties, bills, period, region, ROWS_MAX + 1
+        conn,
+        sight,
+        drug_id,
+        _accounts(registry, shown),
+        batches,
+        parties,
+        bills,
+        period,
+        region,
+        ROWS_MAX + 1,
     )
     found.complete = len(rows) <= ROWS_MAX
     found.rows = rows[:ROWS_MAX]
@@ -96,8 +106,14 @@ async def flow(
     return found
 
 
+def _accounts(registry: Registry, orgs: Iterable[int]) -> list[int]:
+    """Organisations with the places inside them, which hold goods under accounts of their own."""
+    return [account for org in orgs for account in (org, *(card.id for card in registry.places_of(org)))]
+
+
 async def _follow(
     conn: Connection,
+    registry: Registry,
     sight: Sight,
     drug_id: int,
     us: list[int],
@@ -116,7 +132,9 @@ async def _follow(
         open_ = [org for org in front if "parties" in found.fields[org]]
         if not open_:
             break
-        step = await store.customers(conn, sight, drug_id, open_, batches, until, ORGS_MAX)
+        step = await store.customers(
+            conn, sight, drug_id, _accounts(registry, open_), batches, open_, until, ORGS_MAX
+        )
         for org, qty in step.items():
             received[org] = received.get(org, 0) + qty
         front = [org for org in step if org in leave and org not in found.fields]

@@ -17,23 +17,26 @@ REVERSAL = 8
 BILLS_SHOWN = 20
 
 # Goods sent (to O), taken back by a correction (O to stock by a reversal), used up (to S) and taken back from use.
+# A warehouse or ward counts as the organisation it belongs to; what moves inside one organisation is no flow.
 _MOVED = f"""
-SELECT e.from_org AS shipper, e.batch_id, b.type, b.id, b.bill_no, b.happened_at,
-    CASE WHEN e.to_status = 'O' AND e.from_org = ANY ($4::int[]) THEN b.to_org
-        WHEN e.from_status = 'O' AND e.from_org = ANY ($4::int[]) THEN b.to_org END AS receiver,
-    (e.to_status = 'S' OR e.from_status = 'S') AS used,
-    CASE WHEN e.to_status IN ('O', 'S') THEN e.qty ELSE -e.qty END AS qty
-FROM entry e JOIN bill b ON b.id = e.bill_id
-WHERE e.drug_id = $1 AND e.from_org = ANY ($2::int[]) AND /*visible:holder e.from_org e.drug_id*/
-    AND ($3::int[] IS NULL OR e.batch_id = ANY ($3))
-    AND ((b.flags & {REVERSAL} = 0 AND (e.to_status = 'S' OR (e.to_status = 'O' AND e.from_status <> 'O')
-            OR (e.from_status = 'S' AND e.to_status <> 'S')))
-        OR (b.flags & {REVERSAL} <> 0 AND ('S' IN (e.from_status, e.to_status)
-            OR (e.from_status = 'O' AND e.to_org = e.from_org))))"""  # noqa: S608 - constants
+SELECT m.shipper, m.batch_id, m.type, m.id, m.bill_no, m.happened_at, m.used, m.qty,
+    CASE WHEN NOT m.used AND m.shipper = ANY ($4::int[]) THEN m.customer END AS receiver
+FROM (SELECT CASE WHEN s.place THEN s.parent_id ELSE s.id END AS shipper,
+        CASE WHEN c.place THEN c.parent_id ELSE c.id END AS customer, e.batch_id, b.type, b.id, b.bill_no,
+        b.happened_at, ('S' IN (e.from_status, e.to_status)) AS used,
+        CASE WHEN e.to_status IN ('O', 'S') THEN e.qty ELSE -e.qty END AS qty
+    FROM entry e JOIN bill b ON b.id = e.bill_id JOIN org s ON s.id = e.from_org LEFT JOIN org c ON c.id = b.to_org
+    WHERE e.drug_id = $1 AND e.from_org = ANY ($2::int[]) AND /*visible:holder e.from_org e.drug_id*/
+        AND ($3::int[] IS NULL OR e.batch_id = ANY ($3))
+        AND ((b.flags & {REVERSAL} = 0 AND (e.to_status = 'S' OR (e.to_status = 'O' AND e.from_status <> 'O')
+                OR (e.from_status = 'S' AND e.to_status <> 'S')))
+            OR (b.flags & {REVERSAL} <> 0 AND ('S' IN (e.from_status, e.to_status)
+                OR (e.from_status = 'O' AND e.to_org = e.from_org))))) m
+WHERE (m.used OR m.customer IS DISTINCT FROM m.shipper)"""  # noqa: S608 - constants
 
 # One line per shipper, customer (where it may be known), batch, kind of bill and day.
 FLOW = f"""
-WITH moved AS ({_MOVED} AND b.happened_at >= $6 AND b.happened_at < $7)
+WITH moved AS ({_MOVED} AND m.happened_at >= $6 AND m.happened_at < $7)
 SELECT m.shipper, m.receiver, m.used, m.batch_id, t.batch_no, m.type,
     (m.happened_at AT TIME ZONE 'Asia/Shanghai')::date AS day, sum(m.qty)::bigint AS qty,
     CASE WHEN m.shipper = ANY ($5::int[])
@@ -47,7 +50,7 @@ ORDER BY day DESC, m.shipper, m.receiver NULLS LAST, m.batch_id, m.type LIMIT $9
 
 # To whom goods went at all until then: where the next look goes. Names only where they may be known.
 CUSTOMERS = f"""
-SELECT m.receiver, sum(m.qty)::bigint AS qty FROM ({_MOVED} AND b.happened_at < $5) m
+SELECT m.receiver, sum(m.qty)::bigint AS qty FROM ({_MOVED} AND m.happened_at < $5) m
 WHERE m.receiver IS NOT NULL AND NOT m.used GROUP BY m.receiver HAVING sum(m.qty) > 0
 ORDER BY qty DESC LIMIT $6"""  # noqa: S608 - constants
 
@@ -85,7 +88,7 @@ async def flow(
     conn: Connection,
     sight: Sight,
     drug_id: int,
-    shippers: Sequence[int],
+    accounts: Sequence[int],
     batches: Sequence[int] | None,
     with_parties: Sequence[int],
     with_bills: Sequence[int],
@@ -93,9 +96,12 @@ async def flow(
     region: str,
     limit: int,
 ) -> list[FlowRow]:
-    """Lines of the shippers, newest day first. `region`: leading digits; lines without a known customer fall out."""
+    """Lines of these accounts (organisations and their places), newest day first.
+
+    `region`: leading digits of the customer's; lines without a known customer fall out.
+    """
     sql, args = sight.apply(
-        FLOW, drug_id, list(shippers), list(batches) if batches is not None else None, list(with_parties),
+        FLOW, drug_id, list(accounts), list(batches) if batches is not None else None, list(with_parties),
         list(with_bills), *period, region, limit,
     )  # fmt: skip
     return [FlowRow(*row.values()) for row in await conn.fetch(sql, *args)]
@@ -106,8 +112,9 @@ async def customers(
     conn: Connection,
     sight: Sight,
     drug_id: int,
-    shippers: Sequence[int],
+    accounts: Sequence[int],
     batches: Sequence[int] | None,
+    shippers: Sequence[int],
     until: datetime,
     limit: int,
 ) -> dict[int, int]:
@@ -115,7 +122,7 @@ async def customers(
     sql, args = sight.apply(
         CUSTOMERS,
         drug_id,
-        list(shippers),
+        list(accounts),
         list(batches) if batches is not None else None,
         list(shippers),
         until,
