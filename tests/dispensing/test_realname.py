@@ -267,3 +267,19 @@ async def test_nothing_personal_is_readable_in_database_log_or_errors(
 async def test_strangers_and_the_anonymous_get_nothing(street: Street, client: httpx.AsyncClient) -> None:
     for path in ("/dispensing/sales", "/dispensing/register/search", "/dispensing/register/file", "/people"):
         assert (await client.post(f"/api/v1{path}", json={})).status_code == 401
+
+
+async def test_a_correction_gives_back_what_was_not_bought(street: Street) -> None:
+    who = person()
+    body = street.there.sale(2, person=who)
+    assert (await street.there.post("/dispensing/sales", body))["status"] == "accepted"
+    fewer = {**body, "revision": 2, "codes": body["codes"][:1]}
+    corrected = await street.there.post("/dispensing/sales", fewer)
+    assert (corrected["status"], corrected["revision"]) == ("accepted", 2)
+    found = await street.there.post("/dispensing/register/search", {"bill_no": body["bill_no"]})
+    assert sorted((r["qty"], r["taken_back"]) for r in found["items"]) == [(1, False), (2, True)]
+    assert (await street.there.post("/dispensing/sales", street.there.sale(1, person=who)))["status"] == (
+        "accepted"
+    )
+    refused = await street.there.post("/dispensing/sales", street.there.sale(1, person=who))
+    assert refused["results"][0]["verdict"] == "limit_per_person"
