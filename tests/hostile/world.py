@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 
 import httpx
 import psycopg
+from PIL import Image
 
 from access.helpers import PASSWORD, make_account, make_key
 from circulation.helpers import Goods, Market, activate, make_market
@@ -160,6 +162,12 @@ def _operator() -> frozenset[str]:
     return grantable(None)
 
 
+def _picture() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(out, "PNG")
+    return out.getvalue()
+
+
 def fill(world: World) -> None:
     """Private records of the market's parties, made through the API, with `SECRET` in every text they take."""
     goods, market = world.goods, world.market
@@ -245,6 +253,21 @@ def fill(world: World) -> None:
         "reason_text": SECRET,
     }
     ids["lock_id"] = [post("wholesaler", "/locks", {"kind": "suspension", **stopped})["id"]]
+    broken = {"drug_id": market.drug_id, "qty": 1}
+    case = {"kind": "damaged", "bill_id": shipped["bill_id"], "goods": [broken], "note": SECRET}
+    ids["case_id"] = post("wholesaler", "/exceptions", case)["cases"]
+    credit = {"kind": "credited", "text": SECRET, "amount": "1.00", "credit_no": SECRET}
+    offered = post("maker", f"/exceptions/{ids['case_id'][0]}/proposals", credit)
+    ids["proposal_id"] = [offered["proposals"][0]["id"]]
+    with world.client("wholesaler") as client:
+        shown = client.post(
+            f"/api/v1/exceptions/{ids['case_id'][0]}/photos?title={SECRET}",
+            content=_picture(),
+            headers={"content-type": "image/png"},
+        )
+    ids["photo_id"] = [shown.json()["photos"][0]["id"]]
+    shelf = {"bill_no": f"{SECRET}-PD", "codes": goods.cases[1:3], "drug_id": market.drug_id}
+    ids["count_id"] = [post("wholesaler", "/counts", shelf)["id"]]
     with psycopg.connect(world.database) as conn:
         for name, table, column in (
             ("check_id", "receipt_check", "id"),
