@@ -52,6 +52,11 @@ async def _post(browser: httpx.AsyncClient, page: str, path: str, **form: str) -
     return await browser.post(path, data={**form, "_csrf": token})
 
 
+def trace_drug(trade: Trade) -> int:
+    """The product of the recalled goods."""
+    return trade.goods.drug_id
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def trade(pool: Pool, client: httpx.AsyncClient) -> Trade:
     """Goods at the pharmacy, on the way to the hospital and with the maker."""
@@ -222,6 +227,14 @@ async def test_pages_of_the_maker_and_of_a_holder(
     ):
         assert (await shop.get(path)).status_code == 200, path
     assert (await shop.get("/recalls/new")).status_code == 403
+    where = f"/trace/batch?drug={trace_drug(trade)}&batch={trade.goods.batch_no}"
+    assert f"/recalls/new?drug={trace_drug(trade)}" in (await maker.get(where)).text
+    # what no form of ours sends is refused, never a failure
+    odd = {"order_id": "9" * 30, "return_to": "²", "regions": "²²²²²²", "drug_id": "١٢"}
+    for name, value in odd.items():
+        form = {"drug_id": "1", "title": "a", "reason": "b", "contact": "c", "batches": "d", name: value}
+        answer = await _post(maker, "/recalls/new", "/recalls", **form)
+        assert 400 <= answer.status_code < 500, (name, answer.status_code)
     # a form with a mistake comes back with what was typed and what is wrong
     wrong = await _post(
         maker,

@@ -85,7 +85,7 @@ async def _form(
     subject.require(service.MANAGE)
     registry, lang = registry_of(request), language(request)
     zh = lang == "zh"
-    goal = registry.org(int(values["return_to"])) if str(values.get("return_to") or "").isdigit() else None
+    goal = registry.org(int(values["return_to"])) if str(values.get("return_to") or "").isdecimal() else None
     context = {
         "v": values,
         "order": order,
@@ -104,7 +104,7 @@ async def new(
     request: Request,
     conn: Conn,
     subject: CurrentSubject,
-    drug: Annotated[str, Query(pattern=r"^\d{0,9}$")] = "",
+    drug: Annotated[str, Query(pattern=r"^[0-9]{0,9}$")] = "",
     batch: Annotated[str, Query(max_length=64, pattern=r"^[^\x00]*$")] = "",
 ) -> Response:
     """The order form; product and batch may come with the address."""
@@ -158,7 +158,7 @@ async def save(
     request: Request,
     conn: Conn,
     subject: CurrentSubject,
-    drug_id: Annotated[str, Form(max_length=10, pattern=r"^\d*$")] = "",
+    drug_id: Annotated[str, Form(max_length=9, pattern=r"^[0-9]*$")] = "",
     level: Annotated[str, Form(pattern=r"^[123]$")] = "1",
     kind: Annotated[Literal["active", "ordered"], Form()] = "active",
     title: Line = "",
@@ -173,12 +173,12 @@ async def save(
     return_to: Annotated[str, Form(max_length=20, pattern=r"^[^\x00]*$")] = "",
     simulated: Annotated[str, Form(max_length=4)] = "",
     public: Annotated[str, Form(max_length=4)] = "",
-    order_id: Annotated[str, Form(max_length=10, pattern=r"^\d*$")] = "",
-    version: Annotated[str, Form(max_length=10, pattern=r"^\d*$")] = "",
+    order_id: Annotated[str, Form(max_length=9, pattern=r"^[0-9]*$")] = "",
+    version: Annotated[str, Form(max_length=9, pattern=r"^[0-9]*$")] = "",
 ) -> Response:
     """Save a draft, new or changed."""
     registry = registry_of(request)
-    wanted = [r for r in regions or () if r.isdigit() and len(r) == 6] + split_lines(more_regions)
+    wanted = [r for r in regions or () if r.isdecimal() and len(r) == 6] + split_lines(more_regions)
     values: dict[str, Any] = {
         "drug_id": drug_id,
         "level": level,

@@ -76,7 +76,7 @@ async def _form(
         "kinds": kinds if maker else ["suspension"],
         "reasons": [(i.code, i.zh if zh else i.en) for i in lister],
         "office": is_office(subject),
-        "bound": registry.org(int(wanted)) if wanted.isdigit() else None,
+        "bound": registry.org(int(wanted)) if wanted.isdecimal() else None,
     }
     return show(request, "lock_form.html", context, error)
 
@@ -86,7 +86,7 @@ async def new(
     request: Request,
     conn: Conn,
     subject: CurrentSubject,
-    drug: Annotated[str, Query(pattern=r"^\d{0,9}$")] = "",
+    drug: Annotated[str, Query(pattern=r"^[0-9]{0,9}$")] = "",
     batch: Annotated[str, Query(max_length=64, pattern=r"^[^\x00]*$")] = "",
     code: Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")] = "",
 ) -> Response:
@@ -109,7 +109,7 @@ async def place(
     conn: Conn,
     subject: CurrentSubject,
     kind: Annotated[Literal["lock", "suspension"], Form()] = "suspension",
-    drug_id: Annotated[str, Form(max_length=10, pattern=r"^\d*$")] = "",
+    drug_id: Annotated[str, Form(max_length=9, pattern=r"^[0-9]*$")] = "",
     batches: Long = "",
     codes: Long = "",
     reason: Line = "",

@@ -20,7 +20,7 @@ from yaosu.rules.bill_types import bill_types
 from yaosu.subject import Subject
 
 router = APIRouter()
-Count = Annotated[str, Form(max_length=15, pattern=r"^\d*$")]
+Count = Annotated[str, Form(max_length=15, pattern=r"^[0-9]*$")]
 
 
 def _address(order_id: int, org: int | None, tail: str = "") -> str:
