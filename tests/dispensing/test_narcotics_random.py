@@ -90,7 +90,7 @@ async def test_whatever_a_day_brings_the_register_closes_where_the_ledger_stands
     for _ in range(STEPS):
         clock += timedelta(minutes=5)
         box = dice.choice(ward.goods.boxes[:12])
-        status, holder, _to = await ward.market.status(box)
+        _status, holder, _to = await ward.market.status(box)
         place = holder if holder in places else ward.hospital
         use = {
             "person": patient,

@@ -125,6 +125,8 @@ class Line:
     department: str = ""
     handler: str = ""
     checker: str = ""
+    confirmed: bool = False
+    """Whether the checker confirmed here, or is only named on the bill by whoever sent it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,8 @@ def _line(r: Any) -> Line:
         doctor=str(r["doctor"] or ""),
         department=str(r["department"] or ""),
         handler=str(r["handler"] or ""),
-        checker=str(r["checker"] or ""),
+        checker=str(r["confirmed"] or r["checker"] or ""),
+        confirmed=r["confirmed"] is not None,
         **values,
     )
 
@@ -130,12 +131,22 @@ def in_words(
                 line.doctor,
                 line.handler,
                 line.checker,
-                ""
-                if line.checker or line.type not in (203, 104, 323)
-                else ("未复核" if zh else "not checked"),
+                _remark(line, zh),
             ]
         )
     return rows
+
+
+CHECKED = (203, 104, 323)
+"""Bills between places and to patients, which a second person confirms."""
+
+
+def _remark(line: Line, zh: bool) -> str:
+    if line.confirmed or line.reversal or line.type not in CHECKED:
+        return ""
+    if line.checker:
+        return "复核人未经系统确认" if zh else "checker named, not confirmed here"
+    return "未复核" if zh else "not checked"
 
 
 COLUMNS = (

@@ -369,6 +369,7 @@ REGISTER: dict[str, Any] = {
             "doctor": "王医师",
             "handler": "药师甲",
             "checker": "药师乙",
+            "confirmed": True,
         }
     ],
 }

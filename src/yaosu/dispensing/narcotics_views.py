@@ -168,6 +168,7 @@ def register_view(
                 "doctor": line.doctor or None,
                 "handler": line.handler or None,
                 "checker": line.checker or None,
+                "confirmed": line.confirmed,
             }
         )
     return {

@@ -55,7 +55,9 @@ WITH posted AS (
 SELECT c.org, c.bill_id, c.batch_id, t.batch_no, c.units, c.packages, b.happened_at, b.bill_no, b.type,
     b.flags & 8 <> 0 AS reversal, b.from_org, b.to_org, b.owner, b.header->>'second_person' AS checker,
     b.header->>'department' AS department, coalesce(h.name, '') AS handler, x.patient, x.number AS prescription,
-    x.doctor
+    x.doctor, (SELECT string_agg(n.name, '、' ORDER BY f.confirmed_at) FROM narcotic_act a
+        JOIN narcotic_confirmation f ON f.act_id = a.id JOIN account n ON n.id = f.account_id
+        WHERE a.bill_id = c.bill_id) AS confirmed
 FROM change c JOIN bill b ON b.id = c.bill_id JOIN batch t ON t.drug_id = $2 AND t.id = c.batch_id
 LEFT JOIN account h ON h.id = b.account_id
 LEFT JOIN narcotic_dispensing d ON d.drug_id = $2 AND d.bill_id = c.bill_id AND d.batch_id = c.batch_id
