@@ -382,7 +382,7 @@ async def test_the_running_server_sends_what_the_api_subscribed(
         assert receiver.got[0].headers["yaosu-event-id"] == sent["event"]
         async with asyncio.timeout(5):
             found = ""
-            while found != "sent":  # noqa: ASYNC110 - the server is asked as any caller would
+            while found != "sent":
                 await asyncio.sleep(0.05)
                 listed = await client.get(f"{path}/deliveries", headers=headers)
                 found = listed.json()["items"][0]["state"]

@@ -19,6 +19,7 @@ from yaosu.codes.issue import IssueKey
 from yaosu.production.relation import batches, tree
 from yaosu.production.relation.findings import Findings
 from yaosu.production.relation.model import RelationFile
+from yaosu.registry import acting
 from yaosu.registry.model import Product
 from yaosu.registry.resolver import Registry
 
@@ -79,10 +80,7 @@ class Judged:
 
 def acts_for(registry: Registry, product: Product, org_id: int) -> bool:
     """Whether an organisation is MAH or maker of a product, or 境内责任人 of its overseas MAH (R-A7)."""
-    if product.owned_by(org_id):
-        return True
-    mah = registry.org(product.mah_id)
-    return mah is not None and mah.domestic_agent_id == org_id
+    return product.owned_by(org_id) or acting.acts_for(registry, org_id, product.mah_id)
 
 
 Tell = Callable[[str, npt.NDArray[Any], Callable[[int], dict[str, object]]], None]
