@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import orjson
@@ -17,6 +18,7 @@ from yaosu.circulation.model import CODES_MAX, Movement, Prepared
 from yaosu.codes import NotACode, Scheme, TraceCode, parse
 from yaosu.db.engine import Reads
 from yaosu.errors import Finding, YaosuError
+from yaosu.people import headers
 from yaosu.people.rules import SaleRule, sale_rules
 from yaosu.registry import split_rules, uncoded_rules
 from yaosu.registry.acting import acts_for
@@ -126,6 +128,8 @@ async def prepare(
     owner = await _may_submit(conn, registry, subject, movement)
     findings = _header_findings(registry, movement, kind, owner)
     findings += _quantity_findings(registry, movement, kind, owner)
+    if kind.kind in ("use", "give_back"):
+        findings += headers.findings(movement.header)
     if not movement.codes and not movement.void and not kind.by_quantity:
         findings.append(Finding("no_codes", {}, "codes"))
     if findings:
@@ -134,6 +138,10 @@ async def prepare(
     parts = parts_of(movement, kind, scans)
     if kind.categories:
         scans = [_in_category(registry, kind, s) for s in scans]
+    if kind.kind == "use" and containers:
+        # its code says nothing of products, so no rule of their sale could be asked
+        scans = [replace(s, problem="logistics_not_used") if s.code in containers else s for s in scans]
+        containers = []
     scans = await transferable(conn, registry, movement, scans)
     notice = await _notice(conn, movement) if movement.notice else 0
     rejects = frozenset(c.text for c in (parse(r) for r in movement.rejects) if isinstance(c, TraceCode))

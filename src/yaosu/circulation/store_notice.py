@@ -71,11 +71,13 @@ WHERE bill_id = $1 AND closed_at IS NULL"""
 REOPEN_QUARANTINE = """
 UPDATE quarantine SET closed_at = NULL, closed_bill = NULL, disposition = '' WHERE closed_bill = $1"""
 
+# ungated: the write path changes its own notices and shows none of them
 # A correction withdrew part of what was announced.
 REDUCE_NOTICE_LINES = """
 UPDATE notice_line n SET expected = n.expected - v.qty
 FROM unnest($1::bigint[], $2::int[], $3::int[], $4::bigint[]) AS v(bill_id, drug_id, batch_id, qty)
 WHERE n.drug_id = v.drug_id AND n.bill_id = v.bill_id AND n.batch_id = v.batch_id"""
+# ungated: the same, for the notices' totals
 REDUCE_NOTICES = """
 UPDATE notice n SET expected = s.expected
 FROM (SELECT bill_id, sum(expected) AS expected FROM notice_line WHERE bill_id = ANY($1::bigint[]) GROUP BY bill_id) s

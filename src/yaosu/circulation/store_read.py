@@ -55,6 +55,7 @@ FROM (
 ORDER BY l.code LIMIT $4"""
 
 # Goods without codes on a bill: what it moved between accounts.
+# ungated: the bill was read through BILL_HEAD before
 BILL_QUANTITIES = """
 SELECT e.drug_id, e.batch_id, t.batch_no, t.expires_on, e.qty, e.from_status, e.to_status
 FROM entry e JOIN batch t ON t.drug_id = e.drug_id AND t.id = e.batch_id
