@@ -169,7 +169,7 @@ async def test_no_quantity_bill_or_package_around_is_shown(client: httpx.AsyncCl
     assert street.goods.cases[0] not in page
     assert "最小包装数" not in page
     api = (await client.get(f"/api/v1/public/codes/{street.goods.boxes[1]}")).json()
-    assert set(api) == {"code", "status", "message", "tone", "notices", "queries", "groups"}
+    assert set(api) == {"code", "status", "recall", "message", "tone", "notices", "queries", "groups"}
     case = (await client.get(f"/api/v1/public/codes/{street.goods.cases[2]}")).text
     assert '"qty"' not in case
     assert "holder" not in case
