@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -219,6 +220,36 @@ async def test_the_balance_over_the_api_ties(place: Place) -> None:
     body = (await place.send("GET", f"/balance{query}")).json()
     assert body["ties"] is True
     assert [line["units"] for line in body["items"]] == [20]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/counts", {"codes": ["\x00", "\ud800", "x" * 300]}),
+        ("POST", "/documents", {"kind": "other", "number": "Z", "title": "t", "content": "\ud800"}),
+        ("POST", "/clues", {"kind": "other", "title": "t", "text": "\x00"}),
+        ("POST", "/clues", {"kind": "other", "title": "t", "text": "t", "bills": [2**63 - 1]}),
+        ("POST", "/findings/1/assign", {"account_id": 1, "due_at": "0001-01-01T00:00:00+08:00"}),
+        ("GET", "/balance?from=0001-01-01T00:00:00%2B08:00&to=9999-12-31T23:59:59-08:00", None),
+        ("PUT", "/self-checks/1", {"items": [{"item": "zz", "answer": "yes", "remark": "\u202e"}]}),
+    ],
+)
+async def test_hostile_input_gets_a_clear_error(place: Place, method: str, path: str, body: object) -> None:
+    await place.enter("quality")
+    answer = await place.client.request(
+        method,
+        f"/api/v1/quality{path}",
+        content=json.dumps(body) if body is not None else None,
+        headers={"X-CSRF-Token": place.token, "content-type": "application/json"},
+    )
+    assert answer.status_code < 500, answer.text
+    assert answer.status_code in (201, 400, 404, 409, 422)
+
+
+async def test_pages_refuse_days_that_cannot_be(place: Place) -> None:
+    await place.enter("quality")
+    for query in ("from=0001-01-01", "to=9999-12-31", "from=2026-02-30", "drug=999999999", "batch=%27"):
+        assert (await place.get(f"/quality/balance?{query}")).status_code in (200, 422), query
 
 
 def test_lines_of_a_quantity_count_are_read_and_a_wrong_one_is_named() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from yaosu.db.engine import Connection
+from yaosu.errors import YaosuError
 from yaosu.ledger import service as ledger
 from yaosu.ledger import store as ledger_store
 from yaosu.ledger.model import StatementLine
@@ -20,6 +21,8 @@ from yaosu.subject import Subject
 ACCOUNTS_MAX = 200
 """Accounts whose packages one check adds up: those that moved last."""
 SHELF = ("I", "Q")
+YEARS = range(1950, 2200)
+"""Years a period can lie in; beyond, times cannot be turned into China's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +106,12 @@ async def sheet(
     """The statement of a period with the shelf beside it; differences come explained.
 
     Packages are added up for the first `ACCOUNTS_MAX` batches. Refused: `not_found` for books that are not the reader's
-    to see, `ledger_time_range`.
+    to see, `ledger_time_range`, `field_invalid`.
     """
     subject.require("quality.read")
+    for name, moment in (("from", start), ("to", end)):
+        if moment.year not in YEARS:
+            raise YaosuError("field_invalid", {"field": name, "reason": f"{YEARS[0]} … {YEARS[-1]}"})
     lines: list[Line] = []
     booked = {
         (r["drug_id"], r["batch_id"]): r["qty"]

@@ -270,6 +270,9 @@ async def assign(
     subject.require("quality.manage")
     await _locked(conn, subject, number)
     await _colleague(conn, subject.org, account_id)
+    now = datetime.now(UTC)
+    if due is not None and not now.year <= due.year <= now.year + 5:
+        raise YaosuError("field_invalid", {"field": "due_at", "reason": f"{now.year} … {now.year + 5}"})
     await store.run(conn, store.ASSIGN, number, account_id, due)
     await store.run(conn, store.EVENT, number, subject.account_id, "assigned", str(account_id))
 

@@ -172,7 +172,9 @@ def _over(found: Found, org: int) -> Difference:
 
 def _unread(one: verify.Asked) -> Difference:
     drug_id = one.keys[0][0] if one.keys else 0
-    text = one.code.text if one.code is not None else one.raw
+    # whatever a scanner or a caller sent: what cannot be stored is shown as unreadable, never dropped
+    raw = "".join(c if c.isprintable() else "\ufffd" for c in one.raw)
+    text = one.code.text if one.code is not None else raw
     code = "quality_over_not_active" if one.keys else "quality_over_unknown"
     return Piece(drug_id, text, 0, 1 if one.keys else 0, 0), Reason(code, {}, 1 if one.keys else 0), False
 

@@ -14,6 +14,7 @@ from yaosu.edge.pages import render
 from yaosu.edge.problem import language
 from yaosu.errors import YaosuError
 from yaosu.quality import views
+from yaosu.quality.balance import YEARS
 from yaosu.quality.checks import AREAS, CHINA
 from yaosu.registry.parts import registry_of
 from yaosu.subject import Subject
@@ -30,7 +31,10 @@ PAGE = 50
 def day_of(text: str, field: str) -> date | None:
     """A day from a form field; refused (`field_invalid`) when there is no such day."""
     try:
-        return date.fromisoformat(text) if text else None
+        day = date.fromisoformat(text) if text else None
+        if day is not None and day.year not in YEARS:
+            raise ValueError(text)
+        return day
     except ValueError as error:
         raise YaosuError("field_invalid", {"field": field, "reason": "2026-09-30"}) from error
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from yaosu.access.types import BigId, CleanText, IntId, LongText, Name
 from yaosu.quality.documents import CONTENT_MAX
 
+
+def _storable(text: str) -> str:
+    """Refuse what no text column can hold: a NUL, a lone half of a character."""
+    if "\x00" in text or any("\ud800" <= c <= "\udfff" for c in text):
+        raise PydanticCustomError("text_unclean", "control characters are not allowed")
+    return text
+
+
+_Body = Annotated[str, Field(max_length=CONTENT_MAX), AfterValidator(_storable)]
 _Code = Annotated[str, Field(max_length=20, pattern=r"^[a-z0-9_]+$")]
 
 
@@ -108,7 +118,7 @@ class SignIn(BaseModel):
     name: Annotated[Name, Field(max_length=50)]
 
 
-_Content = Annotated[str, Field(min_length=1, max_length=CONTENT_MAX, pattern=r"^[^\x00]*$")]
+_Content = Annotated[_Body, Field(min_length=1)]
 
 
 class DocumentIn(BaseModel):
@@ -133,7 +143,7 @@ class DocumentIn(BaseModel):
     department: Annotated[CleanText, Field(max_length=100)] = ""
     responsible: Annotated[CleanText, Field(max_length=100)] = ""
     template: Annotated[str, Field(max_length=20, pattern=r"^[a-z]*$")] = ""
-    content: Annotated[str, Field(max_length=CONTENT_MAX, pattern=r"^[^\x00]*$")] = ""
+    content: _Body = ""
     in_qms: bool = True
 
 
