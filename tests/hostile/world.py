@@ -268,8 +268,20 @@ def fill(world: World) -> None:
     ids["photo_id"] = [shown.json()["photos"][0]["id"]]
     shelf = {"bill_no": f"{SECRET}-PD", "codes": goods.cases[1:3], "drug_id": market.drug_id}
     ids["count_id"] = [post("wholesaler", "/counts", shelf)["id"]]
+    leave = {"grantor": market.wholesaler, "grantee": market.maker, "fields": ["flow"], "note": SECRET}
+    ids["grant_id"] = [post("wholesaler", "/grants", leave)["id"]]
+    group = post("hospital", "/groups", {"name": f"{SECRET}医联体", "kind": "county"})["id"]
+    listed = {"drug_id": market.drug_id, "reason": "short", "valid_from": "2026-01-01"}
+    ids["group_id"] = [group]
+    ids["group_drug_id"] = [post("hospital", f"/groups/{group}/drugs", listed)["drugs"][0]["id"]]
     with psycopg.connect(world.database) as conn:
+        # an address inside: subscribed by hand, refused whenever it is called
+        conn.execute(
+            "INSERT INTO webhook (org, url, salt) VALUES (%s, %s, '')",
+            (market.wholesaler, f"https://127.0.0.1/{SECRET}"),
+        )
         for name, table, column in (
+            ("webhook_id", "webhook", "id"),
             ("check_id", "receipt_check", "id"),
             ("entry_id", "quarantine", "id"),
             ("filing_id", "filing", "id"),

@@ -198,19 +198,19 @@ async def accept(request: Request, group_id: GroupId, subject: CurrentSubject, c
 
 
 @router.delete(
-    "/groups/{group_id}/members/{org}",
+    "/groups/{group_id}/members/{org_id}",
     summary="Leave a group, or take a member out",
     responses=answered({"id": 2}, "not_found", "group_not_leader", "group_lead_stays", "group_not_invited"),
 )
 async def leave(
     request: Request,
     group_id: GroupId,
-    org: Annotated[int, Path(ge=1, le=INT_MAX)],
+    org_id: Annotated[int, Path(ge=1, le=INT_MAX)],
     subject: CurrentSubject,
     conn: Conn,
 ) -> dict[str, Any]:
     """From now on nothing may be transferred to or from it."""
-    await telling.leave(conn, registry_of(request), subject, group_id, org)
+    await telling.leave(conn, registry_of(request), subject, group_id, org_id)
     return {"id": group_id}
 
 
@@ -242,17 +242,17 @@ async def add_drug(
 
 
 @router.delete(
-    "/groups/{group_id}/drugs/{entry}",
+    "/groups/{group_id}/drugs/{group_drug_id}",
     summary="Take a drug off the list",
     responses=answered(_GROUP, "not_found", "group_not_leader", "group_ended"),
 )
 async def end_drug(
     request: Request,
     group_id: GroupId,
-    entry: Annotated[int, Path(ge=1, le=INT_MAX)],
+    group_drug_id: Annotated[int, Path(ge=1, le=INT_MAX)],
     subject: CurrentSubject,
     conn: Conn,
 ) -> dict[str, Any]:
     """At once."""
-    await groups.end_drug(conn, subject, group_id, entry)
+    await groups.end_drug(conn, subject, group_id, group_drug_id)
     return group_json(registry_of(request), await groups.get(conn, subject, group_id), language(request))

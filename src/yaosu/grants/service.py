@@ -6,9 +6,8 @@ moment and the very next read is refused, because the gate (`access.visibility`)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from asyncpg import Record
 
@@ -138,7 +137,7 @@ async def _put(
     }
     await audit.record(conn, subject, "grant.offer", ("grant", made), details, org_id=sides[0])
     if not accepted:
-        await _tell(conn, registry, made, "notice_grant_offered", *sides, **what_texts(registry, terms))
+        await _tell(conn, registry, made, "notice_grant_offered", sides, what_texts(registry, terms))
     return made
 
 
@@ -155,11 +154,17 @@ def what_texts(registry: Registry, terms: Terms) -> dict[str, str]:
 
 
 async def _tell(
-    conn: Connection, registry: Registry, grant_id: int, kind: str, by: int, to: int, **more: Any
+    conn: Connection,
+    registry: Registry,
+    grant_id: int,
+    kind: str,
+    sides: tuple[int, int],
+    more: Mapping[str, str] | None = None,
 ) -> None:
+    by, to = sides
     card = registry.org(by)
     name = card.name if card is not None else f"#{by}"
-    await tell(conn, to, kind, {"name": name, **more}, f"/grants/{grant_id}", str(grant_id))
+    await tell(conn, to, kind, {"name": name, **(more or {})}, f"/grants/{grant_id}", str(grant_id))
 
 
 async def accept(conn: Connection, registry: Registry, subject: Subject, grant_id: int) -> Grant:
@@ -169,7 +174,7 @@ async def accept(conn: Connection, registry: Registry, subject: Subject, grant_i
     if found.replaces is not None:
         await conn.execute(store.WITHDRAW, found.replaces)
     await audit.record(conn, subject, "grant.accept", ("grant", grant_id), {}, org_id=mine)
-    await _tell(conn, registry, grant_id, "notice_grant_accepted", mine, other)
+    await _tell(conn, registry, grant_id, "notice_grant_accepted", (mine, other))
     return await get(conn, registry, subject, grant_id)
 
 
@@ -178,7 +183,7 @@ async def decline(conn: Connection, registry: Registry, subject: Subject, grant_
     _, mine, other = await _answering(conn, registry, subject, grant_id)
     await conn.execute(store.DECLINE, grant_id)
     await audit.record(conn, subject, "grant.decline", ("grant", grant_id), {}, org_id=mine)
-    await _tell(conn, registry, grant_id, "notice_grant_declined", mine, other)
+    await _tell(conn, registry, grant_id, "notice_grant_declined", (mine, other))
 
 
 async def _answering(
@@ -213,7 +218,7 @@ async def change(
     made = await _put(conn, registry, subject, parties, sides, terms, old.id, accepted=at_once)
     if at_once:
         await conn.execute(store.WITHDRAW, old.id)
-        await _tell(conn, registry, made, "notice_grant_narrowed", *sides, **what_texts(registry, terms))
+        await _tell(conn, registry, made, "notice_grant_narrowed", sides, what_texts(registry, terms))
     return made, at_once
 
 
@@ -232,7 +237,7 @@ async def withdraw(conn: Connection, registry: Registry, subject: Subject, grant
         raise YaosuError("grant_not_in_force")
     await conn.execute(store.WITHDRAW, grant_id)
     await audit.record(conn, subject, "grant.withdraw", ("grant", grant_id), {}, org_id=mine)
-    await _tell(conn, registry, grant_id, "notice_grant_withdrawn", mine, other)
+    await _tell(conn, registry, grant_id, "notice_grant_withdrawn", (mine, other))
 
 
 async def reads(
