@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import SplitResult, urlsplit
 
 import httpx
@@ -96,6 +98,12 @@ async def resolve(parts: SplitResult, allowed: Collection[str]) -> str:
     return addresses[0]
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """Trusted authorities, read once: reading them takes longer than a delivery."""
+    return httpx.create_ssl_context()
+
+
 async def post(
     url: str,
     body: bytes,
@@ -111,7 +119,9 @@ async def post(
         target = parts._replace(netloc=literal + (f":{parts.port}" if parts.port else "")).geturl()
         host = parts.netloc
         async with (
-            httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=timeout_s) as client,
+            httpx.AsyncClient(
+                verify=_tls(), follow_redirects=False, trust_env=False, timeout=timeout_s
+            ) as client,
             client.stream(
                 "POST",
                 target,
