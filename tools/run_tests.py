@@ -31,6 +31,14 @@ DEBIAN_ROOMS = [
     "tests/production",
     "tests/trace",
     "tests/ledger",
+    "tests/people",
+    "tests/grants",
+    "tests/notify",
+    "tests/exceptions",
+    "tests/dispensing",
+    "tests/uncoded",
+    "tests/recall",
+    "tests/quality",
 ]
 """What runs a second time on Debian's PostgreSQL: every room with stores. Pure rooms and pages run once."""
 

@@ -102,10 +102,11 @@ async def test_whatever_a_day_brings_the_register_closes_where_the_ledger_stands
         )[0]
         if act == "move":
             to = dice.choice([p for p in places if p != place])
-            if await go("move", 203, place, box, to_org=to):
+            second = {"header": {"second_person": "药师乙"}}
+            if await go("move", 203, place, box, to_org=to, **second):
                 clock += timedelta(minutes=1)
                 if dice.random() < 0.8:
-                    await go("receive", 104, to, box, from_org=place)
+                    await go("receive", 104, to, box, from_org=place, **second)
         elif act == "whole":
             await go("whole", 323, place, box, **use)
         elif act == "part":

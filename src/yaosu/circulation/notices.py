@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from yaosu.circulation import direct
 from yaosu.circulation import store_notice as store
 from yaosu.circulation.model import Flag
 from yaosu.circulation.store_write import columns
@@ -89,6 +90,7 @@ async def record(conn: Connection, postings: Sequence[Posting]) -> None:
         await conn.execute(store.UPDATE_NOTICES, touched)
     await _check(conn, postings)
     await _quarantine(conn, postings)
+    await direct.announce(conn, postings)
 
 
 async def _announce(conn: Connection, postings: Sequence[Posting]) -> None:

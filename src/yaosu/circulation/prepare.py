@@ -19,10 +19,10 @@ from yaosu.codes import NotACode, Scheme, TraceCode, parse
 from yaosu.db.engine import Reads
 from yaosu.errors import Finding, YaosuError
 from yaosu.people import headers
-from yaosu.people.rules import SaleRule, sale_rules
+from yaosu.people.rules import SaleRule, sale_rules, texts
 from yaosu.registry import split_rules, uncoded_rules
 from yaosu.registry.acting import acts_for
-from yaosu.registry.groups import transfer_findings
+from yaosu.registry.groups import home, transfer_findings
 from yaosu.registry.model import Resolution
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import BillType, submittable
@@ -33,6 +33,8 @@ CLOCK_SKEW = timedelta(minutes=10)
 """A device may be this much ahead of us."""
 EARLIEST = datetime(2008, 1, 1, tzinfo=UTC)
 """Before electronic codes on medicine there was nothing to record (standards §9)."""
+DOUBLE_CHECKED = frozenset({203, 104})
+"""Bills that list `double_check` may name."""
 TRANSFER = 203
 """调拨出库, judged by groups where a hospital transfers."""
 QTY_MAX = 100_000_000
@@ -138,6 +140,7 @@ async def prepare(
     parts = parts_of(movement, kind, scans)
     if kind.categories:
         scans = [_in_category(registry, kind, s) for s in scans]
+    scans = _double_checked(registry, movement, kind, scans, owner)
     if kind.kind == "use" and containers:
         # its code says nothing of products, so no rule of their sale could be asked
         scans = [replace(s, problem="logistics_not_used") if s.code in containers else s for s in scans]
@@ -228,6 +231,9 @@ def _header_findings(
             found.append(_unknown(field, org_id))
         elif not org.active:
             found.append(Finding("party_abolished", {"field": field, "name": org.name}, field))
+        elif field == "to_org" and org.place and home(registry, org_id) != home(registry, movement.owner):
+            # a place inside another organisation is nobody outsiders deal with
+            found.append(_unknown(field, org_id))
     if kind.kind == "ship" and movement.to_org == movement.owner and kind.code != 203:
         found.append(Finding("party_self", {}, "to_org"))
     found += direct.findings(registry, movement, kind)
@@ -335,6 +341,32 @@ def _sale_rules(
     day = movement.happened_at.astimezone(CHINA).date()
     rules = sale_rules(registry, sorted(flagged), card.region, owner_type, day)
     return {drug_id: rule for drug_id, rule in rules.items() if rule.governs(kind.code)}
+
+
+def _double_checked(
+    registry: Registry, movement: Movement, kind: BillType, scans: list[Scan], owner_type: int
+) -> list[Scan]:
+    """Scans of products that two people must check, refused where the bill names no second one (R-C4)."""
+    if kind.code not in DOUBLE_CHECKED or movement.void or movement.header.get("second_person"):
+        return scans
+    card = registry.org(movement.owner)
+    day = movement.happened_at.astimezone(CHINA).date()
+    items = registry.lists.get("double_check", day, card.region if card is not None else "")
+    flags = {
+        flag
+        for item in items
+        if str(owner_type) in texts(item, "org_types") and str(kind.code) in texts(item, "bill_types")
+        for flag in texts(item, "flags")
+    }
+    checked = []
+    for scan in scans:
+        product = registry.product(scan.drug_id)
+        if scan.problem or product is None or not product.flags & flags:
+            checked.append(scan)
+            continue
+        params = {"product": product.generic_name}
+        checked.append(Scan(scan.n, scan.raw, scan.code, scan.drug_id, "second_person_needed", params))
+    return checked
 
 
 async def transferable(conn: Reads, registry: Registry, movement: Movement, scans: list[Scan]) -> list[Scan]:
