@@ -21,6 +21,7 @@ from yaosu.notify.service import tell
 from yaosu.quality import store_checks as store
 from yaosu.quality.measures import RULES, Measured, Question
 from yaosu.quality.measures import number as number_of
+from yaosu.quality.refusals import missing
 from yaosu.registry.model import Item
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
@@ -194,7 +195,7 @@ async def get(conn: Connection, subject: Subject, number: int) -> Record:
     subject.require("quality.read")
     found = await store.check(conn, visible(subject), number)
     if found is None:
-        raise YaosuError("not_found", {"what": str(number)})
+        raise missing(subject, "检查", "Check")
     await record_read(conn, subject, f"quality check {number}", found["org"])
     return found
 
@@ -223,7 +224,7 @@ async def finding(conn: Connection, subject: Subject, number: int) -> tuple[Reco
     subject.require("quality.read")
     found = await store.finding(conn, visible(subject), number)
     if found is None:
-        raise YaosuError("not_found", {"what": str(number)})
+        raise missing(subject, "问题", "Finding")
     await record_read(conn, subject, f"quality finding {number}", found["org"])
     return found, await store.rows(conn, store.EVENTS, number)
 
@@ -233,7 +234,7 @@ async def _locked(conn: Connection, subject: Subject, number: int) -> Record:
     subject.require("quality.read")
     found = await store.row(conn, store.LOCK_FINDING, number, subject.org)
     if found is None:
-        raise YaosuError("not_found", {"what": str(number)})
+        raise missing(subject, "问题", "Finding")
     if found["owner"] is None or found["owner"] != subject.account_id:
         subject.require("quality.manage")
     if found["state"] == "closed":

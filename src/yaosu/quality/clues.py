@@ -17,6 +17,7 @@ from yaosu.errors import YaosuError
 from yaosu.notify.service import tell
 from yaosu.quality import regulators, store_balance
 from yaosu.quality import store_documents as store
+from yaosu.quality.refusals import missing
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
 from yaosu.trace import service as trace
@@ -126,7 +127,7 @@ async def get(conn: Connection, subject: Subject, number: int) -> Record:
     subject.require("quality.read")
     found = await store.seen_one(conn, visible(subject), store.CLUE, number)
     if found is None:
-        raise YaosuError("not_found", {"what": str(number)})
+        raise missing(subject, "线索", "Clue")
     await record_read(conn, subject, f"clue {number}", found["org"])
     return found
 

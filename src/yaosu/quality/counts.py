@@ -17,6 +17,7 @@ from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.quality import store_balance as store
 from yaosu.quality.balance import SHELF, Reason
+from yaosu.quality.refusals import missing
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
 from yaosu.trace import verify
@@ -358,7 +359,7 @@ async def get(conn: Connection, subject: Subject, number: int) -> Record:
     sight = visible(subject)
     found = await store.count(conn, sight, number)
     if found is None:
-        raise YaosuError("not_found", {"what": str(number)})
+        raise missing(subject, "盘点", "Stock count")
     if sight.records_reads:
         await record_read(conn, subject, f"stock count {number}", found["org"])
     return found

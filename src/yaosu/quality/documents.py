@@ -21,6 +21,7 @@ from yaosu.notify.service import tell
 from yaosu.papers.model import Block, Heading, Paper, Signatures, Text
 from yaosu.quality import store_documents as store
 from yaosu.quality.checks import CHINA
+from yaosu.quality.refusals import missing
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
 
@@ -151,7 +152,7 @@ async def _own(conn: Connection, subject: Subject, number: int) -> tuple[Record,
     """The own document under lock, its versions, its draft."""
     head = await conn.fetchrow(store.LOCK, number, subject.org)
     if head is None:
-        raise YaosuError("not_found", {"what": str(number)})
+        raise missing(subject, "受控文件", "Document")
     versions = await conn.fetch(store.VERSIONS, number)
     return head, versions, next((v for v in versions if v["approved_at"] is None), None)
 
@@ -234,12 +235,12 @@ async def get(conn: Connection, subject: Subject, number: int) -> tuple[Record, 
     sight = visible(subject)
     head = await store.seen_one(conn, sight, store.ONE, number)
     if head is None:
-        raise YaosuError("not_found", {"what": str(number)})
+        raise missing(subject, "受控文件", "Document")
     versions = await conn.fetch(store.VERSIONS, number)
     if sight.kind == "regulator":
         versions = [v for v in versions if v["approved_at"] is not None]
         if not versions:
-            raise YaosuError("not_found", {"what": str(number)})
+            raise missing(subject, "受控文件", "Document")
     await record_read(conn, subject, f"document {number}", head["org"])
     return head, versions, states(versions, today())
 

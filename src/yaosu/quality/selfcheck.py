@@ -26,6 +26,7 @@ from yaosu.papers.model import Heading, PageBreak, Paper, Table, Text
 from yaosu.quality import evidence, regulators
 from yaosu.quality import store_selfcheck as store
 from yaosu.quality.checks import CHINA
+from yaosu.quality.refusals import missing
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
 
@@ -114,7 +115,7 @@ async def begin(conn: Connection, registry: Registry, subject: Subject) -> int:
 async def _draft(conn: Connection, subject: Subject, number: int, state: str = "draft") -> Record:
     found = await conn.fetchrow(store.LOCK, number, subject.org)
     if found is None:
-        raise YaosuError("not_found", {"what": str(number)})
+        raise missing(subject, "自查表", "Self-check table")
     if found["state"] != state:
         raise YaosuError("quality_table_signed" if state == "draft" else "quality_table_not_signed")
     return found
@@ -158,7 +159,7 @@ async def get(conn: Connection, subject: Subject, number: int) -> tuple[Record, 
     sight = visible(subject)
     head = await store.one(conn, sight, number)
     if head is None:
-        raise YaosuError("not_found", {"what": str(number)})
+        raise missing(subject, "自查表", "Self-check table")
     await record_read(conn, subject, f"self-check {number}", head["org"])
     return head, await _rows(conn, head)
 
