@@ -12,7 +12,7 @@ from yaosu.access.visibility import record_read, visible
 from yaosu.circulation import store_read, views
 from yaosu.circulation.cache import CHINA
 from yaosu.circulation.pages_common import age, at, days_since, type_of
-from yaosu.console import store
+from yaosu.console import compliance_pages, store
 from yaosu.db.engine import Connection
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.pages import render, see_other
@@ -22,6 +22,7 @@ from yaosu.registry.parts import registry_of
 from yaosu.subject import Subject
 
 router = APIRouter()
+router.include_router(compliance_pages.router)
 
 SHOWN = 6
 
