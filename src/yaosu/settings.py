@@ -24,6 +24,8 @@ class Settings:
     secure_cookies: bool = False
     webhook_hosts: frozenset[str] = frozenset()
     """Receivers of webhooks that may be on a private network or without TLS: `host` or `host:port`."""
+    demo: bool = False
+    """Whether `yaosu demo` runs; never from the environment, so that no real server shows demo accounts."""
 
     @property
     def embedded(self) -> bool:

@@ -10,12 +10,14 @@ import yaml
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from yaosu.console import stories
 from yaosu.edge.pages import render
 from yaosu.edge.problem import language
 from yaosu.errors import YaosuError
 from yaosu.subject import ANONYMOUS, Subject
 
 router = APIRouter()
+router.include_router(stories.router)
 
 
 @cache

@@ -83,6 +83,12 @@ def _unread(request: Request) -> int | None:
     return found
 
 
+def _demo(request: Request) -> bool:
+    """Whether this server is the demo, which offers a guided tour."""
+    app = request.scope.get("app")
+    return app is not None and hasattr(app.state, "yaosu") and app.state.yaosu.settings.demo
+
+
 def render(
     request: Request,
     template: str,
@@ -104,6 +110,7 @@ def render(
                 "csrf": getattr(request.state, "csrf", ""),
                 "path": request.url.path,
                 "unread": _unread(request),
+                "demo": _demo(request),
                 **(context or {}),
             }
         )

@@ -43,6 +43,20 @@ class DemoOrg:
 
 
 @dataclass(frozen=True, slots=True)
+class Staff:
+    """A further demo account of an organisation: what takes two people is done by two."""
+
+    login: str
+    org: str
+    name: str
+    role: str
+    role_zh: str
+    role_en: str
+    try_zh: str
+    try_en: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lot:
     """A batch that is made: `day` days before today `boxes` smallest packages are activated."""
 
@@ -119,6 +133,7 @@ class Cast:
     orgs: Mapping[str, DemoOrg]
     products: Mapping[str, DemoProduct]
     calendar: Mapping[str, Any] = field(default_factory=dict)
+    staff: tuple[Staff, ...] = ()
 
 
 def _table(name: str) -> Any:
@@ -182,6 +197,8 @@ def _product(row: dict[str, Any]) -> DemoProduct:
 @cache
 def cast() -> Cast:
     """The province as its data files describe it."""
-    orgs = [_org(row) for row in _table("orgs")["orgs"]]
+    table = _table("orgs")
+    orgs = [_org(row) for row in table["orgs"]]
+    staff = tuple(Staff(**row) for row in table["staff"])
     products = [_product(row) for row in _table("products")["products"]]
-    return Cast({o.key: o for o in orgs}, {p.key: p for p in products}, _table("calendar"))
+    return Cast({o.key: o for o in orgs}, {p.key: p for p in products}, _table("calendar"), staff)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpx
@@ -12,16 +13,32 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from yaosu.db.embedded import database_address
 from yaosu.settings import Settings
-from yaosu.simulate import setup, state
+from yaosu.simulate import setup, state, tour
 from yaosu.simulate.cast import Cast, cast
 from yaosu.simulate.client import Api, DemoError
 from yaosu.simulate.plan import make_plan
 from yaosu.simulate.planner import CHINA
+from yaosu.simulate.receiver import HOST, Receiver, free_port
 from yaosu.simulate.runner import Done, Runner
+from yaosu.simulate.scenes.play import play_scenes
+from yaosu.simulate.scenes.world import World
 from yaosu.simulate.texts import show
 
+RECEIVER_AFTER = 1
+"""The receiver of webhooks listens on the first free port so far after the server's."""
 
-async def play(settings: Settings, console: Console) -> None:
+
+def prepared(settings: Settings) -> tuple[Settings, Receiver]:
+    """Settings of the demo, and the receiver that its webhook goes to: at the same port at every start."""
+    known = state.load(settings.data)
+    port = known.receiver_port if known is not None else 0
+    receiver = Receiver(port or free_port(settings.port + RECEIVER_AFTER))
+    receiver.secret = known.receiver_secret if known is not None else ""
+    hosts = settings.webhook_hosts | {f"{HOST}:{receiver.port}"}
+    return replace(settings, demo=True, webhook_hosts=hosts), receiver
+
+
+async def play(settings: Settings, console: Console, receiver: Receiver) -> None:
     """Play the province on the running server unless it is there, then print addresses, logins and codes.
 
     Raises DemoError when the database holds anything else: demo accounts are never put beside real data.
@@ -36,18 +53,30 @@ async def play(settings: Settings, console: Console) -> None:
             f"数据目录 {settings.data} 的数据库里已有其他数据，演示数据不会装入；请用 --data 指定一个空目录。 "
             "The database holds other data; choose an empty folder with --data."
         )
+    if not await receiver.start():
+        console.print(
+            f"端口 {receiver.port} 已被占用，演示接收程序未启动。 The receiver's port is in use.",
+            style="yellow",
+        )
     if known is None or not known.ready:
         console.print("正在装载演示省份，约需半分钟…  Loading the demo province, about half a minute …")
-        known = await _load(settings, console, address, who, known)
+        known = await _load(settings, console, address, who, known, receiver)
+    tour.write(settings.data, known.links, who)
     show(console, settings, who, known)
 
 
 async def _load(
-    settings: Settings, console: Console, address: str, who: Cast, known: state.DemoState | None
+    settings: Settings,
+    console: Console,
+    address: str,
+    who: Cast,
+    known: state.DemoState | None,
+    receiver: Receiver,
 ) -> state.DemoState:
     began = time.monotonic()
     if known is None:
         known = state.DemoState(datetime.now(UTC).replace(microsecond=0))
+        known.receiver_port = receiver.port
         (settings.data / state.JOURNAL).unlink(missing_ok=True)
     state.save(settings.data, known)
     # the machine's own address: the public one may only exist behind a proxy
@@ -63,7 +92,13 @@ async def _load(
         ) as bars:
             task = bars.add_task("单据 bills", total=None)
             await play_on(
-                client, settings, address, who, known, lambda n, m: bars.update(task, completed=n, total=m)
+                client,
+                settings,
+                address,
+                who,
+                known,
+                lambda n, m: bars.update(task, completed=n, total=m),
+                receiver,
             )
     known.seconds = round(time.monotonic() - began, 1)
     known.ready = True
@@ -78,6 +113,7 @@ async def play_on(
     who: Cast,
     known: state.DemoState,
     progress: Done,
+    receiver: Receiver | None = None,
 ) -> None:
     """Register, plan and play over `client`; fills in what is to be shown."""
     api = Api(client, {"operator": await setup.first_key(address)})
@@ -95,9 +131,13 @@ async def play_on(
     finished = False
     try:
         await Runner(api, plan, journal, progress).run()
+        world = World(client, api, who, known.anchor, prepared.ids, prepared.drugs, journal, receiver)
+        known.links = await play_scenes(world)
         finished = True
     finally:
         journal.close(finished=finished)
+    if receiver is not None:
+        known.receiver_secret = receiver.secret
     known.examples = plan.examples
     known.boxes = plan.boxes
     known.bills = sum(step.kind != "answer" for step in plan.steps)

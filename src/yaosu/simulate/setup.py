@@ -62,15 +62,15 @@ async def first_key(address: str) -> str:
 
 
 async def make_logins(address: str, cast: Cast, ids: Mapping[str, int]) -> None:
-    """A demo account per organisation whose fixed password need not be changed; existing ones stay."""
+    """Demo accounts of every organisation whose fixed password need not be changed; existing ones stay."""
     conn = await connect(address)
     try:
-        for org in cast.orgs.values():
+        wanted = [(o.login, f"{o.short}演示用户", o.role, o.key) for o in cast.orgs.values()]
+        wanted += [(s.login, s.name, s.role, s.org) for s in cast.staff]
+        for login, name, role, org in wanted:
             try:
                 async with conn.transaction():
-                    await accounts.create_account(
-                        conn, SYSTEM, org.login, f"{org.short}演示用户", org.role, PASSWORD, ids[org.key]
-                    )
+                    await accounts.create_account(conn, SYSTEM, login, name, role, PASSWORD, ids[org])
             except YaosuError as error:
                 if error.code != "login_taken":
                     raise
@@ -117,7 +117,7 @@ class Setup:
         days = LAPSES_SOON if org.key == self.cast.calendar["lapses_soon"] else FILED_DAYS_BEFORE * 3
         body = {
             "kind": kind,
-            "number": f"鲁演示{kind:02d}-{org_id:04d}",
+            "number": f"{'新' if org.region.startswith('65') else '鲁'}演示{kind:02d}-{org_id:04d}",
             "issued_on": self.filed_on.isoformat(),
             "expires_on": (self.filed_on + timedelta(days=FILED_DAYS_BEFORE + days)).isoformat(),
             "scope": "演示",

@@ -12,7 +12,7 @@ from typing import Any
 from yaosu.simulate.steps import Example
 
 FILE, JOURNAL = "demo.json", "demo.journal"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(slots=True)
@@ -25,6 +25,10 @@ class DemoState:
     bills: int = 0
     seconds: float = 0.0
     examples: dict[str, Example] = field(default_factory=dict)
+    links: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Pages that the scenes lead to, by scene."""
+    receiver_port: int = 0
+    receiver_secret: str = ""
 
 
 def load(data: Path) -> DemoState | None:
@@ -54,7 +58,8 @@ class Journal:
 
     def __init__(self, data: Path) -> None:
         self._path = data / JOURNAL
-        self.answers: dict[int, Mapping[str, Any]] = {}
+        self.resumed = self._path.exists()
+        self.answers: dict[int | str, Mapping[str, Any]] = {}
         if self._path.exists():
             for line in self._path.read_text("utf-8").splitlines():
                 try:
@@ -64,10 +69,10 @@ class Journal:
                 self.answers[n] = answer
         self._file = self._path.open("a", encoding="utf-8")
 
-    def note(self, n: int, answer: Mapping[str, Any]) -> None:
+    def note(self, n: int | str, answer: Mapping[str, Any]) -> None:
         """The step is done."""
         self.answers[n] = answer
-        self._file.write(json.dumps([n, answer]) + "\n")
+        self._file.write(json.dumps([n, answer], ensure_ascii=False) + "\n")
         self._file.flush()
 
     def close(self, *, finished: bool) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from yaosu.settings import Settings
-from yaosu.simulate.cast import Cast
+from yaosu.simulate.cast import Cast, DemoOrg, Staff
 from yaosu.simulate.planner import CHINA
 from yaosu.simulate.setup import OPERATOR_LOGIN, PASSWORD
 from yaosu.simulate.state import DemoState
@@ -46,6 +46,7 @@ def show(console: Console, settings: Settings, who: Cast, known: DemoState) -> N
     """Print everything; the line that begins `ready:` first."""
     base = settings.public_url
     _plain(console, f"ready: {base}", "bold green")
+    _plain(console, f"演示导览（逐个故事，一键登录） guided tour: {base}/stories", "bold green")
     _plain(console)
     until = f"{known.anchor.astimezone(CHINA):%Y-%m-%d %H:%M}"
     _plain(console, f"演示省份：{known.boxes} 盒、{known.bills} 单、{len(who.orgs)} 家单位，截至 {until}")
@@ -78,8 +79,9 @@ def _logins(who: Cast) -> Table:
     table.add_column("账号 login", style="bold", no_wrap=True)
     table.add_column("角色 role", no_wrap=True)
     table.add_column("先试试 try first", overflow="fold")
-    for org in who.orgs.values():
-        table.add_row(org.login, f"{org.role_zh}\n{org.role_en}", f"{org.try_zh}\n{org.try_en}")
+    people: list[DemoOrg | Staff] = [*who.orgs.values(), *who.staff]
+    for one in people:
+        table.add_row(one.login, f"{one.role_zh}\n{one.role_en}", f"{one.try_zh}\n{one.try_en}")
     table.add_row(
         OPERATOR_LOGIN,
         "平台运营\nOperator",
