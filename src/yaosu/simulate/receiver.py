@@ -126,6 +126,6 @@ class Receiver:
             when = time.strftime("%H:%M:%S", time.gmtime(at + 8 * 3600))
             lines.append(
                 f"<li><b>{when}</b> {html.escape(kind)} · {mark}"
-                f"<pre style='white-space:pre-wrap;background:#f4f4f4;padding:.6rem'>{html.escape(shown)}</pre></li>"
+                f"<pre style='white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f4f4;padding:.6rem'>{html.escape(shown)}</pre></li>"
             )
         return _PAGE % "\n".join(lines)

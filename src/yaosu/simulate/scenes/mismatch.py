@@ -63,7 +63,7 @@ async def exception(stage: Stage) -> None:
     await stage.post(
         "@wholesaler", f"{short}/messages", {"text": "库存复点：该瓶未出库，多录一瓶，更正出库单。"}
     )
-    await stage.move(
+    now = await stage.move(
         201, "wholesaler_a", boxes[:2], bill_no=sent["bill_no"], revision=2, to_org=stage.org("hospital_a"),
         at=sent["at"], header={**PEOPLE, "reason_text": "更正：实发两瓶"},
     )  # fmt: skip
@@ -83,7 +83,7 @@ async def exception(stage: Stage) -> None:
     stage.link("over", over)
     stage.link("short", short)
     stage.link("waiting", f"/exceptions/{waiting['cases'][0]}")
-    for name, answer in (("corrected", sent), ("freed", freed), ("other", other)):
+    for name, answer in (("corrected", now), ("freed", freed), ("other", other)):
         stage.bill(name, answer)
 
 
@@ -142,11 +142,11 @@ async def correction(stage: Stage) -> None:
     shown = await stage.post("wholesaler_a", "/movements/preview", body)
     if not shown:
         raise DemoError("a preview said nothing")
-    await stage.post("wholesaler_a", "/movements", body)
+    now = await stage.post("wholesaler_a", "/movements", body)
     later = await stage.receive("chain", sent, boxes[6:8], 201, "wholesaler_a")
-    stage.bill("bill", sent)
-    stage.link("correct", f"/bills/{sent['bill_id']}/correct")
-    stage.link("void", f"/bills/{sent['bill_id']}/void")
+    stage.bill("bill", now)
+    stage.link("correct", f"/bills/{now['bill_id']}/correct")
+    stage.link("void", f"/bills/{now['bill_id']}/void")
     stage.link("trace", f"/trace?code={boxes[0].code}")
     stage.bill("later", later)
     stage.bill("sold", sold)
