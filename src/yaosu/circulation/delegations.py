@@ -55,6 +55,13 @@ def us(registry: Registry, subject: Subject) -> list[int]:
     return [subject.org, *(card.id for card in acted_for(registry, subject.org))]
 
 
+async def to_answer(conn: Connection, registry: Registry, subject: Subject) -> int:
+    """Offers of others that wait for our answer."""
+    subject.require(SCOPE)
+    found: int = await conn.fetchval(store.TO_ANSWER, us(registry, subject))
+    return found
+
+
 def state(row: Record) -> str:
     """offered, declined, withdrawn, ended or in_force."""
     if row["declined_at"] is not None:

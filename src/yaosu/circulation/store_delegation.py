@@ -10,6 +10,12 @@ LIST = f"""
 SELECT {_COLUMNS} FROM delegation WHERE principal = ANY ($1::int[]) OR agent = ANY ($1::int[])
 ORDER BY id DESC LIMIT 500"""  # noqa: S608 - constant columns
 
+# Offers of others that one of ours has to answer.
+TO_ANSWER = """
+SELECT count(*) FROM delegation WHERE (principal = ANY ($1::int[]) OR agent = ANY ($1::int[]))
+    AND offered_by <> ALL ($1::int[]) AND accepted_at IS NULL AND revoked_at IS NULL AND declined_at IS NULL
+    AND (valid_until IS NULL OR valid_until > now())"""
+
 ONE = f"""
 SELECT {_COLUMNS} FROM delegation
 WHERE id = $1 AND (principal = ANY ($2::int[]) OR agent = ANY ($2::int[])) FOR UPDATE"""  # noqa: S608

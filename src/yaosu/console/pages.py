@@ -12,7 +12,7 @@ from yaosu.access.visibility import record_read, visible
 from yaosu.circulation import store_read, views
 from yaosu.circulation.cache import CHINA
 from yaosu.circulation.pages_common import age, at, days_since, type_of
-from yaosu.console import compliance_pages, store
+from yaosu.console import compliance_pages, store, waiting
 from yaosu.db.engine import Connection
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.pages import render, see_other
@@ -40,6 +40,7 @@ async def overview(request: Request, conn: Conn, subject: CurrentSubject) -> Res
         "today": datetime.now(CHINA).date(),
         "kind": type_of(subject),
     }
+    context["waiting"] = await waiting.of(conn, registry_of(request), subject)
     if sight.kind == "own" and subject.org_id is not None:
         context |= await _own(request, conn, subject)
         return render(request, "console/today.html", context)

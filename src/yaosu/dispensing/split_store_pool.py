@@ -30,6 +30,18 @@ SELECT l.*, (SELECT count(*) FROM pool_box x WHERE x.pool_id = l.id AND x.left_a
 FROM pool l WHERE /*visible:org l.org*/ AND ($1::bool OR l.closed_at IS NULL)
 ORDER BY l.closed_at IS NOT NULL, l.id DESC LIMIT 200"""  # noqa: S608 - constants
 
+# Open pools in which a product is below its level for refilling, or a box may not be dispensed.
+LOW = f"""
+SELECT count(*) FILTER (WHERE EXISTS (SELECT 1 FROM pool_level v WHERE v.pool_id = l.id AND v.refill_below > (
+        SELECT coalesce(sum({_FREE}), 0) FROM pool_box x
+            JOIN batch t ON t.drug_id = x.drug_id AND t.id = x.batch_id
+            LEFT JOIN split_pack p ON p.drug_id = x.drug_id AND p.code = x.code
+        WHERE x.pool_id = l.id AND x.drug_id = v.drug_id AND x.left_at IS NULL AND x.blocked = ''
+            AND {UNTIL} > now()))) AS low,
+    count(*) FILTER (WHERE EXISTS (SELECT 1 FROM pool_box x
+        WHERE x.pool_id = l.id AND x.left_at IS NULL AND x.blocked <> '')) AS blocked
+FROM pool l WHERE l.closed_at IS NULL AND /*visible:org l.org*/"""  # noqa: S608 - constants
+
 POOL = "SELECT l.* FROM pool l WHERE l.id = $1 AND /*visible:org l.org*/"
 
 # The boxes of a pool, in the order in which draws take them.
@@ -174,6 +186,15 @@ async def pools(conn: Connection, sight: Sight, closed: bool) -> list[Record]:
     """Pools with counts of boxes, blocked boxes and products to refill."""
     sql, args = sight.apply(POOLS, closed)
     return await conn.fetch(sql, *args)
+
+
+@traced_read("pools to see to")
+async def low(conn: Connection, sight: Sight) -> dict[str, int]:
+    """Open pools to refill (`low`), and with boxes that may not be dispensed (`blocked`)."""
+    sql, args = sight.apply(LOW)
+    row = await conn.fetchrow(sql, *args)
+    assert row is not None
+    return dict(row)
 
 
 @traced_read("pool")

@@ -61,6 +61,16 @@ WHERE /*visible:org a.org*/ AND ($1::bigint IS NULL OR a.id = $1) AND ($2::int I
     AND ($3::text[] IS NULL OR a.state = ANY($3)) AND ($4 = '' OR a.kind = $4) AND a.id < $5
 ORDER BY a.id DESC LIMIT $6"""
 
+# What waits: acts for somebody other than their maker, and ampoules that have not come back.
+WAITING = """
+SELECT (SELECT count(*) FROM narcotic_act a WHERE a.state = 'waiting' AND a.made_by IS DISTINCT FROM $1::int
+        AND NOT EXISTS (SELECT 1 FROM narcotic_confirmation c WHERE c.act_id = a.id AND c.account_id = $1)
+        AND /*visible:org a.org*/) AS to_confirm,
+    (SELECT count(*) FROM narcotic_act a WHERE a.state = 'waiting' AND a.made_by = $1 AND /*visible:org a.org*/) AS own,
+    (SELECT coalesce(sum(d.due - d.returned), 0)::bigint FROM narcotic_dispensing d
+        JOIN bill b ON b.id = d.bill_id AND b.status = 'A'
+        WHERE d.returned < d.due AND /*visible:org d.org*/) AS ampoules"""
+
 # People of other places of the hospital confirm without seeing the place's books: what is shown is the act itself.
 ACTS_OF_HOSPITAL = """
 SELECT a.*, coalesce(m.name, '') AS made_by_name FROM narcotic_act a LEFT JOIN account m ON m.id = a.made_by
@@ -213,6 +223,15 @@ async def act_of_hospital(conn: Connection, hospital: int, number: int) -> Act |
     """One act of the hospital whose people the caller belongs to, or None."""
     found = await _acts(conn, await conn.fetch(ACTS_OF_HOSPITAL, hospital, number))
     return found[0] if found else None
+
+
+@traced_read("narcotics waiting")
+async def waiting(conn: Connection, sight: Sight, account_id: int | None) -> dict[str, int]:
+    """Acts the account may confirm (`to_confirm`), its `own` that wait for another, `ampoules` that are due."""
+    sql, args = sight.apply(WAITING, account_id)
+    row = await conn.fetchrow(sql, *args)
+    assert row is not None
+    return dict(row)
 
 
 @traced_read("narcotic ampoules due")

@@ -89,6 +89,17 @@ def _demo(request: Request) -> bool:
     return app is not None and hasattr(app.state, "yaosu") and app.state.yaosu.settings.demo
 
 
+def _sub_type(request: Request) -> str:
+    """The reader's organisation sub-type (list `org_sub_type`) for the navigation; blank where it is not known."""
+    app = request.scope.get("app")
+    subject = getattr(request.state, "subject", ANONYMOUS)
+    if app is None or subject.org_id is None or not hasattr(app.state, "yaosu"):
+        return ""
+    registry = app.state.yaosu.parts.get("registry")
+    card = registry.org(subject.org_id) if registry is not None else None
+    return str(card.sub_type or "") if card is not None else ""
+
+
 def render(
     request: Request,
     template: str,
@@ -111,6 +122,7 @@ def render(
                 "path": request.url.path,
                 "unread": _unread(request),
                 "demo": _demo(request),
+                "nav_sub_type": _sub_type(request),
                 **(context or {}),
             }
         )

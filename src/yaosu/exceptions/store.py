@@ -211,10 +211,16 @@ SELECT o.id, o.region FROM org o WHERE o.type = 110 AND o.status = 1 AND o.regio
 
 ACCOUNTS = "SELECT id, name FROM account WHERE id = ANY($1::int[])"
 
+# Open cases for the overview; of an organisation ($1) those it is a side of, and goods it has stopped over one.
 COUNTS = """
-SELECT count(*) FILTER (WHERE c.seller = $1) AS to_answer, count(*) AS open,
-    count(*) FILTER (WHERE c.resolve_due < now() OR (c.answered_at IS NULL AND c.answer_due < now())) AS overdue
-FROM exception_case c WHERE c.state = 'open' AND (c.buyer = $1 OR c.seller = $1)"""
+SELECT count(*) AS open, count(*) FILTER (WHERE c.answered_at IS NULL AND c.opened_by <> $1) AS to_answer,
+    count(*) FILTER (WHERE c.resolve_due < now() OR (c.answered_at IS NULL AND c.answer_due < now())) AS overdue,
+    count(*) FILTER (WHERE c.level > 1) AS escalated,
+    count(*) FILTER (WHERE EXISTS (SELECT 1 FROM exception_suspension s
+        WHERE s.case_id = c.id AND s.org = $1 AND s.lifted_at IS NULL)) AS suspended
+FROM exception_case c
+WHERE c.state = 'open' AND ($1::int IS NULL OR $1 IN (c.buyer, c.seller))
+    AND EXISTS (SELECT 1 FROM exception_party p WHERE p.case_id = c.id AND /*visible:parties p.org*/)"""
 
 
 @traced_read("exception case")
@@ -241,6 +247,15 @@ async def cases(
     """Cases newest first."""
     sql, args = sight.apply(CASES, state, buyer, seller, before, overdue, check_id, kind, limit)
     return await conn.fetch(sql, *args)
+
+
+@traced_read("exception counts")
+async def counts(conn: Connection, sight: Sight, org: int | None) -> dict[str, int]:
+    """Open cases: `open`, `to_answer`, `overdue`, `escalated` (told to the regulator), `suspended` (own goods)."""
+    sql, args = sight.apply(COUNTS, org)
+    row = await conn.fetchrow(sql, *args)
+    assert row is not None
+    return dict(row)
 
 
 @traced_read("quarantine for a case")

@@ -50,6 +50,13 @@ async def listed(
     return [_grant(r) for r in await conn.fetch(store.LIST, us(registry, subject), before, limit)]
 
 
+async def to_answer(conn: Connection, registry: Registry, subject: Subject) -> int:
+    """Offers of others that wait for our answer."""
+    subject.require(SCOPE)
+    found: int = await conn.fetchval(store.TO_ANSWER, us(registry, subject))
+    return found
+
+
 async def get(conn: Connection, registry: Registry, subject: Subject, grant_id: int) -> Grant:
     """One of them; `not_found` for others'."""
     subject.require(READ_SCOPE)

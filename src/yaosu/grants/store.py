@@ -33,6 +33,12 @@ WAITING = """
 SELECT id FROM data_grant WHERE grantor_org = $1 AND grantee_org = $2 AND offered_by = $3 AND accepted_at IS NULL
     AND withdrawn_at IS NULL AND declined_at IS NULL AND (until IS NULL OR until > now()) LIMIT 1"""
 
+# Offers of others that one of ours has to answer.
+TO_ANSWER = """
+SELECT count(*) FROM data_grant WHERE (grantor_org = ANY ($1::int[]) OR grantee_org = ANY ($1::int[]))
+    AND offered_by <> ALL ($1::int[]) AND accepted_at IS NULL AND withdrawn_at IS NULL AND declined_at IS NULL
+    AND (until IS NULL OR until > now())"""
+
 # Who read our records: the reader's organisation, not the person, whose name is the reader's own affair.
 READS = """
 SELECT id, at, org_id, subject_kind, what, owner_org FROM read_record

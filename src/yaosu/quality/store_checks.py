@@ -46,6 +46,15 @@ SELECT f.id, f.org, f.rule, f.area, f.params, f.evidence, f.owner, f.due_at, f.s
 JOIN quality_check k ON k.id = f.first_check LEFT JOIN account a ON a.id = f.owner
 WHERE /*visible:org f.org*/ AND ($1::int IS NULL OR f.org = $1) AND f.state = ANY($2::text[]) AND f.id < $3
 ORDER BY f.id DESC LIMIT $4"""
+# Tasks that wait: all open ones, those past their day, those of one account ($2), and tables that wait to be filed.
+WAITING = """
+SELECT count(*) FILTER (WHERE f.state = 'open') AS open,
+    count(*) FILTER (WHERE f.state = 'open' AND f.due_at < now()) AS overdue,
+    count(*) FILTER (WHERE f.state = 'open' AND f.owner = $2) AS own,
+    count(*) FILTER (WHERE f.state = 'answered') AS answered,
+    (SELECT count(*) FROM quality_selfcheck s
+        WHERE s.org = $1 AND s.state = 'signed' AND /*visible:org s.org*/) AS to_file
+FROM quality_finding f WHERE f.org = $1 AND f.state <> 'closed' AND /*visible:org f.org*/"""
 FINDING = """
 SELECT f.id, f.org, f.rule, f.area, f.params, f.evidence, f.first_check, f.last_check, f.owner, f.due_at, f.state,
     f.answer, f.answered_at, f.closed_at, a.name AS owner_name, k.made_at AS found_at FROM quality_finding f
@@ -108,6 +117,14 @@ async def findings(
     """Findings, newest first."""
     sql, args = sight.apply(FINDINGS, org, list(states), before, limit)
     return await conn.fetch(sql, *args)
+
+
+async def waiting(conn: Connection, sight: Sight, org: int, account_id: int | None) -> dict[str, int]:
+    """Counts of an organisation's quality tasks: `open`, `overdue`, `own`, `answered`; `to_file`: signed tables."""
+    sql, args = sight.apply(WAITING, org, account_id)
+    row = await conn.fetchrow(sql, *args)
+    assert row is not None
+    return dict(row)
 
 
 async def finding(conn: Connection, sight: Sight, number: int) -> Record | None:

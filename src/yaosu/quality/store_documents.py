@@ -57,6 +57,12 @@ SELECT k.id, k.org, k.kind, k.title, k.text, k.codes, k.bills, k.evidence, k.evi
     k.sent_at, k.noted_at, k.answer, k.answered_at, o.name AS org_name, r.name AS regulator_name
 FROM quality_clue k JOIN org o ON o.id = k.org LEFT JOIN org r ON r.id = k.regulator
 WHERE /*visible:org k.org*/ AND k.id = $1"""
+# What an office has before it: clues nobody took up, those taken up and not answered, tables filed lately.
+OFFICE = """
+SELECT (SELECT count(*) FROM quality_clue k WHERE k.state = 'sent' AND /*visible:org k.org*/) AS sent,
+    (SELECT count(*) FROM quality_clue k WHERE k.state = 'noted' AND /*visible:org k.org*/) AS noted,
+    (SELECT count(*) FROM quality_selfcheck s WHERE s.state = 'filed' AND s.filed_at > now() - make_interval(days => $1)
+        AND /*visible:org s.org*/) AS filed"""
 NOTE = "UPDATE quality_clue SET state = 'noted', noted_by = $2, noted_at = now() WHERE id = $1 AND state = 'sent'"
 ANSWER = """
 UPDATE quality_clue SET state = 'answered', answer = $2, answered_by = $3, answered_at = now(),

@@ -34,6 +34,18 @@ WHERE o.id < $2 AND ($3::text[] IS NULL OR o.state = ANY($3::text[])) AND ($4::b
     AND {_SEEN}
 ORDER BY o.id DESC LIMIT $5"""  # noqa: S608 -- only constants are put in
 
+# What waits, for the overview: drafts to approve, approved ones to publish, running ones and holders that have not
+# acknowledged. $1 as above; $2: the reader's account, who does not approve its own draft.
+COUNTS = f"""
+SELECT count(*) FILTER (WHERE o.state = 'draft' AND o.drafted_by IS DISTINCT FROM $2::int) AS to_approve,
+    count(*) FILTER (WHERE o.state = 'approved') AS to_publish,
+    count(*) FILTER (WHERE o.state = 'published') AS running,
+    coalesce(sum((SELECT count(*) FROM recall_task t WHERE t.order_id = o.id AND t.read_at IS NULL))
+        FILTER (WHERE o.state = 'published'), 0)::bigint AS unread
+FROM recall_order o
+WHERE o.state IN ('draft', 'approved', 'published') AND {_SEEN}
+    AND ($1::int = 0 OR $1 IN (o.issuer, o.owner, o.maker))"""  # noqa: S608 -- only constants are put in
+
 LOCKED = f"SELECT {_ORDER} FROM recall_order o WHERE o.id = $1 FOR UPDATE"  # noqa: S608 -- only constants are put in
 
 # What everybody may know (是否向消费者公开): running or ended, real, public.
@@ -127,6 +139,15 @@ async def listed(
     """Orders the reader may see, newest first."""
     sql, args = sight.apply(LIST, reader, before, states, simulated, limit)
     return [order_of(r) for r in await conn.fetch(sql, *args)]
+
+
+@traced_read("recall.counts")
+async def counts(conn: Connection, sight: Sight, reader: int, account_id: int | None) -> dict[str, int]:
+    """Orders the reader runs or is in charge of: `to_approve`, `to_publish`, `running`, holders `unread`."""
+    sql, args = sight.apply(COUNTS, reader, account_id)
+    row = await conn.fetchrow(sql, *args)
+    assert row is not None
+    return dict(row)
 
 
 async def locked(conn: Connection, order_id: int) -> Order | None:

@@ -21,6 +21,20 @@ LIST = f"""
 SELECT {_LOCK} FROM goods_lock l
 WHERE l.id < $1 AND ($2::bool IS NULL OR (l.released_at IS NULL) = $2::bool) AND {_SEEN}
 ORDER BY l.id DESC LIMIT $3"""  # noqa: S608 -- only constants are put in
+# Locks and suspensions in force; with an organisation ($1) those that stop goods in its hands, by batch or by code
+# (whoever holds the outermost package holds what is inside).
+COUNT = f"""
+SELECT count(*) FROM goods_lock l WHERE l.released_at IS NULL AND {_SEEN} AND ($1::int IS NULL OR (
+    (l.org IS NULL OR l.org = $1) AND (
+    EXISTS (SELECT 1 FROM goods_lock_batch x JOIN balance b ON b.drug_id = x.drug_id AND b.batch_id = x.batch_id
+        WHERE x.lock_id = l.id AND b.org = $1 AND b.qty > 0 AND b.status IN ('A', 'I', 'Q', 'D')
+            AND /*visible:org b.org*/)
+    OR EXISTS (WITH RECURSIVE up AS (
+        SELECT u.parent, u.holder, u.status
+        FROM goods_lock_code c JOIN unit u ON u.drug_id = l.drug_id AND u.code = c.code
+        WHERE c.lock_id = l.id
+        UNION SELECT u.parent, u.holder, u.status FROM up JOIN unit u ON u.drug_id = l.drug_id AND u.code = up.parent)
+        SELECT 1 FROM up WHERE up.parent IS NULL AND up.holder = $1 AND up.status IN ('A', 'I', 'Q', 'D')))))"""  # noqa: S608 -- only constants are put in
 LOCKED = f"SELECT {_LOCK} FROM goods_lock l WHERE l.id = $1 FOR UPDATE"  # noqa: S608 -- only constants are put in
 
 LAST_NUMBER = "SELECT max(number) FROM goods_lock WHERE number LIKE $1"
@@ -93,6 +107,14 @@ async def listed(conn: Connection, sight: Sight, before: int, live: bool | None,
     """Locks the reader may see, newest first."""
     sql, args = sight.apply(LIST, before, live, limit)
     return [Lock(*r.values()) for r in await conn.fetch(sql, *args)]
+
+
+@traced_read("recall.lock_count")
+async def count(conn: Connection, sight: Sight, org: int | None) -> int:
+    """Locks and suspensions in force that the reader may see; of `org` those that stop goods in its hands."""
+    sql, args = sight.apply(COUNT, org)
+    found: int = await conn.fetchval(sql, *args)
+    return found
 
 
 @traced_read("recall.lock_holds")

@@ -134,6 +134,13 @@ async def listed(conn: Connection, subject: Subject) -> list[Group]:
     return await _loaded(conn, [r["id"] for r in await conn.fetch(store.OF_ORG, subject.org)])
 
 
+async def invited(conn: Connection, subject: Subject) -> int:
+    """Groups that ask the own hospital to join."""
+    subject.require(SCOPE)
+    found: int = await conn.fetchval(store.INVITED, subject.org)
+    return found
+
+
 async def _loaded(conn: Connection, ids: Sequence[int]) -> list[Group]:
     members: dict[int, list[Member]] = {}
     drugs: dict[int, list[Listed]] = {}

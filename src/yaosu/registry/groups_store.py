@@ -21,6 +21,10 @@ OF_ORG = """
 SELECT g.id FROM care_group g JOIN care_group_member m ON m.group_id = g.id
 WHERE m.org = $1 AND m.left_at IS NULL ORDER BY g.ended_at IS NOT NULL, g.id DESC LIMIT 200"""
 
+INVITED = """
+SELECT count(*) FROM care_group_member m JOIN care_group g ON g.id = m.group_id AND g.ended_at IS NULL
+WHERE m.org = $1 AND m.accepted_at IS NULL AND m.left_at IS NULL"""
+
 # Members, those asked and the lead know a group; who left does not any more.
 KNOWS = "SELECT EXISTS (SELECT 1 FROM care_group_member WHERE group_id = $1 AND org = $2 AND left_at IS NULL)"
 

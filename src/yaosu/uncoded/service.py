@@ -17,13 +17,15 @@ from yaosu.errors import Finding, YaosuError
 from yaosu.registry.resolver import Registry
 from yaosu.registry.uncoded_rules import Deadline, clear_by, countdown, never_coded
 from yaosu.subject import Subject
-from yaosu.uncoded import files, store
+from yaosu.uncoded import files, store, store_requests
 from yaosu.uncoded.allocation import allocate
 from yaosu.uncoded.model import IN, Draw, Entered, Lot
 
 CHINA = ZoneInfo("Asia/Shanghai")
 COUNTS_SHOWN = 50
 ZONE_MAX = 60
+SOON_DAYS = 90
+"""A clearing day this near is shown on the overview; as far ahead as the first reminder of list `deadline`."""
 
 
 def today() -> date:
@@ -139,6 +141,44 @@ def build(
             )
     return sorted(
         lots, key=lambda lot: (lot.invoice_date or date.max, lot.bill_id, lot.drug_id, lot.batch_id)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What the uncoded account of an organisation waits for."""
+
+    asked: int = 0
+    """Requests for codes that it has not answered as a supplier."""
+    overdue: int = 0
+    """Lots left although their clearing day has passed."""
+    due: int = 0
+    """Lots whose clearing day is within `SOON_DAYS`."""
+    bare: int = 0
+    """Lots without a proof on file."""
+    days: int = 0
+    """Days to the nearest clearing day among `due`."""
+
+
+async def waiting(conn: Connection, registry: Registry, subject: Subject) -> Waiting:
+    """Counts for the overview; reads the account only where there is uncoded stock."""
+    subject.require("stock.read")
+    row = await store_requests.waiting(conn, visible(subject), subject.org)
+    if not row["stock"]:
+        return Waiting(asked=row["asked"])
+    day = today()
+    left = [lot for lot in await book(conn, registry, subject) if lot.left > 0]
+    soon = [
+        (lot.due - day).days
+        for lot in left
+        if lot.due is not None and not lot.exempt and 0 <= (lot.due - day).days <= SOON_DAYS
+    ]
+    return Waiting(
+        asked=row["asked"],
+        overdue=sum(lot.overdue(day) for lot in left),
+        due=len(soon),
+        bare=sum(lot.id is None for lot in left),
+        days=min(soon, default=0),
     )
 
 

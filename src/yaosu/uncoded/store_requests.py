@@ -22,6 +22,12 @@ LIST = (
 WHERE ($1::int IS NULL OR q.org = $1) AND ($2::int IS NULL OR q.supplier = $2) AND ($3::int IS NULL OR q.lot_id = $3)
     AND ($4::int IS NULL OR q.id < $4) AND /*visible:parties q.org q.supplier*/ ORDER BY q.id DESC LIMIT $5"""
 )
+# Requests that a supplier has not answered; and whether there is uncoded stock at all.
+WAITING = """
+SELECT (SELECT count(*) FROM uncoded_request q WHERE q.supplier = $1 AND q.state = 'asked'
+        AND /*visible:parties q.org q.supplier*/) AS asked,
+    EXISTS (SELECT 1 FROM balance x
+        WHERE x.org = $1 AND x.status = 'U' AND x.qty > 0 AND /*visible:org x.org*/) AS stock"""
 ONE = _FIELDS + " WHERE q.id = $1 AND /*visible:parties q.org q.supplier*/"
 
 ASK = """
@@ -62,6 +68,15 @@ async def requests(
     """Requests for codes, newest first."""
     sql, args = sight.apply(LIST, org, supplier, lot, before, limit)
     return await conn.fetch(sql, *args)
+
+
+@traced_read("uncoded_waiting")
+async def waiting(conn: Connection, sight: Sight, org: int) -> Record:
+    """Unanswered requests to `org` (`asked`), and whether it has uncoded `stock`."""
+    sql, args = sight.apply(WAITING, org)
+    row = await conn.fetchrow(sql, *args)
+    assert row is not None
+    return row
 
 
 @traced_read("uncoded_request")
