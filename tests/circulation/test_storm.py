@@ -44,7 +44,6 @@ async def test_no_storm_of_bills_loses_doubles_or_invents_anything(db: Connectio
         refused, forbidden = refused + storm.refused, forbidden + storm.forbidden
         for kind, count in storm.kinds.items():
             kinds[kind] = kinds.get(kind, 0) + count
-    print(steps, moved, refused, forbidden, kinds)
     # a storm in which everything is refused, or a kind never comes up, would prove nothing
     assert moved > steps * 0.3, (steps, moved, refused, forbidden)
     for kind in (
