@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
@@ -19,10 +18,10 @@ from typing import Any
 
 import httpx
 import psycopg
-from PIL import Image
 
 from access.helpers import PASSWORD, make_account, make_key
 from circulation.helpers import Goods, Market, activate, make_market
+from hostile.rooms import fill_rooms, picture, stock_rooms
 from yaosu.circulation.write import pack_bodies
 from yaosu.db.engine import Connection
 
@@ -46,6 +45,8 @@ class World:
     log: Path = Path()
     pid: int = 0
     logins: dict[str, str] = field(default_factory=dict)
+    more: dict[str, Goods] = field(default_factory=dict)
+    """What else is on shelves: ordinary and narcotic goods of the hospital, listed goods of the pharmacy."""
     ids: dict[str, list[Any]] = field(default_factory=dict)
     """Values of path parameters that name records of the market's parties."""
 
@@ -65,6 +66,15 @@ class World:
         with httpx.Client(base_url=self.base, timeout=60, headers=headers) as opened:
             sent = opened.post("/login", data={"login": self.logins[caller], "password": PASSWORD})
             assert sent.status_code == 303, sent.text[:300]
+            yield opened
+
+    @contextmanager
+    def person(self, caller: str) -> Iterator[httpx.Client]:
+        """A signed-in person of `caller` at the API."""
+        with httpx.Client(base_url=self.base, timeout=60, headers={"origin": self.base}) as opened:
+            sent = opened.post("/api/v1/sessions", json={"login": self.logins[caller], "password": PASSWORD})
+            assert sent.status_code == 201, sent.text[:300]
+            opened.headers["x-csrf-token"] = sent.json()["csrf"]
             yield opened
 
     def lines(self) -> list[dict[str, Any]]:
@@ -126,6 +136,7 @@ async def seed(conn: Connection, database: str) -> World:
     market = await make_market(conn)
     goods = await activate(market, cases=4, per_case=10, pallets=1)
     await activate(market, cases=2, per_case=10)
+    more = await stock_rooms(conn, market)
     # the helpers of circulation write no body; the production room packs one
     await conn.execute("UPDATE submission SET body = $1", pack_bodies([b"{}"]))
     regulator: int = await conn.fetchval(
@@ -149,7 +160,7 @@ async def seed(conn: Connection, database: str) -> World:
     keys = {}
     for name, org in orgs.items():
         keys[name] = await make_key(conn, org, None if org is not None else _operator())
-    found = World(market, goods, keys, database)
+    found = World(market, goods, keys, database, more=more)
     for name, org in orgs.items():
         role = "admin" if org is not None else "operator"
         _, found.logins[name] = await make_account(conn, org, role, f"qzx.{name}")
@@ -160,12 +171,6 @@ def _operator() -> frozenset[str]:
     from yaosu.access.scopes import grantable
 
     return grantable(None)
-
-
-def _picture() -> bytes:
-    out = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(out, "PNG")
-    return out.getvalue()
 
 
 def fill(world: World) -> None:
@@ -262,7 +267,7 @@ def fill(world: World) -> None:
     with world.client("wholesaler") as client:
         shown = client.post(
             f"/api/v1/exceptions/{ids['case_id'][0]}/photos?title={SECRET}",
-            content=_picture(),
+            content=picture(),
             headers={"content-type": "image/png"},
         )
     ids["photo_id"] = [shown.json()["photos"][0]["id"]]
@@ -274,6 +279,7 @@ def fill(world: World) -> None:
     listed = {"drug_id": market.drug_id, "reason": "short", "valid_from": "2026-01-01"}
     ids["group_id"] = [group]
     ids["group_drug_id"] = [post("hospital", f"/groups/{group}/drugs", listed)["drugs"][0]["id"]]
+    fill_rooms(world, SECRET)
     with psycopg.connect(world.database) as conn:
         # an address inside: subscribed by hand, refused whenever it is called
         conn.execute(
@@ -286,7 +292,9 @@ def fill(world: World) -> None:
             ("entry_id", "quarantine", "id"),
             ("filing_id", "filing", "id"),
         ):
-            ids[name] = [r[0] for r in conn.execute(f"SELECT {column} FROM {table} ORDER BY 1 LIMIT 3")]
+            ids[name] = ids.get(name, []) + [
+                r[0] for r in conn.execute(f"SELECT {column} FROM {table} ORDER BY 1 LIMIT 3")
+            ]
     ids["org_id"] = [market.wholesaler, market.maker]
     ids["drug_id"] = [market.drug_id]
     ids["batch_no"] = [goods.batch_no]
