@@ -18,10 +18,10 @@ from yaosu.simulate.supply import SAMPLE, Supply
 
 CHINA = ZoneInfo("Asia/Shanghai")
 SHIPMENTS = {201: "XS", 202: "TC", 203: "DB", 207: "ZD"}
-_PREFIX = {
+PREFIX = {
     **SHIPMENTS,
     **{102: "CG", 103: "TH", 104: "DR", 112: "BF", 116: "XT", 205: "XH", 206: "CJ", 215: "SH", 321: "LS"},
-    **{322: "JZ", 323: "YY"},
+    **{322: "JZ", 323: "YY", 6: "FX", 108: "ZR", 211: "ZH", 220: "BS"},
 }
 RECEIPT_OF = {201: 102, 202: 103, 203: 104, 207: 102}
 MADE_BEFORE = 12
@@ -87,7 +87,7 @@ class Planner:
 
     def bill_no(self, type: int, owner: str, at: datetime) -> str:
         """The next number of the owner: kind, day, running number."""
-        head = f"{_PREFIX[type]}{at.astimezone(CHINA):%Y%m%d}"
+        head = f"{PREFIX[type]}{at.astimezone(CHINA):%Y%m%d}"
         self._numbers[owner, head] += 1
         return f"{head}-{self._numbers[owner, head]:03d}"
 

@@ -22,8 +22,9 @@ PATIENCE_S = 10.0
 
 _PAGE = """<!doctype html><html lang="zh-CN"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>演示业务系统 Demo receiver</title>
-<body style="font:15px/1.6 sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem">
-<h1 style="font-size:1.3rem">演示业务系统：收到的推送 <small>Demo receiver: what came by webhook</small></h1>
+<style>body{font:15px/1.6 sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}h1{font-size:1.3rem}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f4f4;padding:.6rem}</style><body>
+<h1>演示业务系统：收到的推送 <small>Demo receiver: what came by webhook</small></h1>
 <p>签名已用订阅密钥核验；仅保存在内存中。
 Signatures were checked with the subscription's secret; kept in memory only.</p>
 <ol reversed>%s</ol></body></html>"""
@@ -125,7 +126,6 @@ class Receiver:
             mark = "签名正确 signature fits" if right else "签名不符 signature does not fit"
             when = time.strftime("%H:%M:%S", time.gmtime(at + 8 * 3600))
             lines.append(
-                f"<li><b>{when}</b> {html.escape(kind)} · {mark}"
-                f"<pre style='white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f4f4;padding:.6rem'>{html.escape(shown)}</pre></li>"
+                f"<li><b>{when}</b> {html.escape(kind)} · {mark}<pre>{html.escape(shown)}</pre></li>"
             )
-        return _PAGE % "\n".join(lines)
+        return _PAGE.replace("%s", "\n".join(lines))

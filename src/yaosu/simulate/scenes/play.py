@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from string import ascii_uppercase
 from typing import Any
 
 import yaml
@@ -64,7 +65,7 @@ async def play_scenes(world: World) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
 
     async def one(scene: Scene) -> None:
-        stage = Stage(world, scene.key, scene.days)
+        stage = Stage(world, scene.key, ascii_uppercase[SCENES.index(scene)], scene.days)
         try:
             await scene.play(stage)
         except DemoError:

@@ -25,6 +25,14 @@ async def check(stage: Stage) -> None:
 
 async def papers(stage: Stage) -> None:
     """A self-check table signed and filed; the trace management system in force, read by the staff."""
+    document = await stage.post(
+        "@wholesaler-quality", "/quality/documents",
+        {"kind": "trace_system", "number": "YS-ZS-001", "title": "药品信息化追溯管理制度", "department": "质量管理部",
+         "responsible": "质量负责人", "template": "trade"},
+    )  # fmt: skip
+    path = f"/quality/documents/{document['id']}"
+    await stage.post("@wholesaler", f"{path}/approve", {"effective_on": stage.today.isoformat()})
+    await stage.post("@wholesaler-quality", f"{path}/acknowledge", {})
     table = await stage.post("@wholesaler-quality", "/quality/self-checks", {})
     number = table["id"]
     whole = await stage.get("@wholesaler-quality", f"/quality/self-checks/{number}")
@@ -38,14 +46,6 @@ async def papers(stage: Stage) -> None:
     )  # fmt: skip
     await stage.post("@wholesaler-quality", f"/quality/self-checks/{number}/sign", {"name": "示例负责人"})
     await stage.post("@wholesaler-quality", f"/quality/self-checks/{number}/file", {})
-    document = await stage.post(
-        "@wholesaler-quality", "/quality/documents",
-        {"kind": "trace_system", "number": "YS-ZS-001", "title": "药品信息化追溯管理制度", "department": "质量管理部",
-         "responsible": "质量负责人", "template": "trade"},
-    )  # fmt: skip
-    path = f"/quality/documents/{document['id']}"
-    await stage.post("@wholesaler", f"{path}/approve", {"effective_on": stage.today.isoformat()})
-    await stage.post("@wholesaler-quality", f"{path}/acknowledge", {})
     stage.link("table", f"/quality/self-checks/{number}")
     stage.link("document", path)
 

@@ -13,7 +13,7 @@ from yaosu.production.relation.dates import expiry_dates
 from yaosu.simulate.cast import DemoProduct
 from yaosu.simulate.client import DemoError
 from yaosu.simulate.goods import Batch, Package
-from yaosu.simulate.planner import CHINA, MADE_BEFORE, RECEIPT_OF, scanner_text
+from yaosu.simulate.planner import CHINA, MADE_BEFORE, PREFIX, RECEIPT_OF, scanner_text
 from yaosu.simulate.relation import relation_file
 from yaosu.simulate.scenes.world import World
 
@@ -23,11 +23,12 @@ PEOPLE = {"from_person": "库管员", "to_person": "验收员"}
 
 
 class Stage:
-    """One scene. What the story's links need is put into `links` by name."""
+    """One scene; its `letter` marks its bills and batches. What the story's links need is put into `links` by name."""
 
-    def __init__(self, world: World, scene: str, days: float) -> None:
+    def __init__(self, world: World, scene: str, letter: str, days: float) -> None:
         self.world = world
         self.scene = scene
+        self.letter = letter
         self.clock = world.anchor.astimezone(CHINA) - timedelta(days=days)
         self.links: dict[str, str] = {}
         self.calls = 0
@@ -51,10 +52,10 @@ class Stage:
         """This moment: what follows a recall or an agreement cannot lie before it."""
         return datetime.now(CHINA)
 
-    def number(self, head: str) -> str:
+    def number(self, head: str, at: datetime | None = None) -> str:
         """A bill number of this scene."""
         self._numbers += 1
-        return f"{head}{self.clock:%Y%m%d}-{self.scene.upper()}{self._numbers:02d}"
+        return f"{head}{(at or self.clock).astimezone(CHINA):%Y%m%d}-{self.letter}{self._numbers:02d}"
 
     def org(self, key: str) -> int:
         """Our id of an organisation or place."""
@@ -120,7 +121,7 @@ class Stage:
     def _batch(self, product: DemoProduct, batch_no: str, made_on: date | None) -> Batch:
         made_on = made_on or self.clock.date() - timedelta(days=MADE_BEFORE)
         life, unit = product.fields["shelf_life"], product.fields["shelf_life_unit"]
-        number = batch_no or f"{made_on:%y%m%d}{self.scene.upper()}"
+        number = batch_no or f"{made_on:%y%m%d}{self.letter}"
         rule = product.fields.get("expiry_rule", "day_before")
         return Batch(product, number, made_on, expiry_dates(made_on, life, unit)[rule])
 
@@ -164,8 +165,8 @@ class Stage:
         **more: Any,
     ) -> dict[str, Any]:
         """A bill; `expect` are the verdicts other than plain acceptance, in any order. The answer with `bill_no`."""
-        number = bill_no or self.number(f"Y{type}-")
         at = at or self.later()
+        number = bill_no or self.number(PREFIX[type], at)
         body = {
             "type": type,
             "bill_no": number,
