@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from yaosu.api.openapi_view import common_refusals, groups, made_up
 from yaosu.api.reference import ACCEPTED, GROUPS_ZH, REFUSED, codes_by_room
-from yaosu.console.help_pages import roles
+from yaosu.console.help_pages import duties, roles
 from yaosu.errors import registry
 
 SOURCE = Path(__file__).parents[2] / "src" / "yaosu"
@@ -160,6 +161,25 @@ async def test_help_for_a_role_that_does_not_exist_is_not_found(client: httpx.As
 
 
 async def test_help_sends_readers_only_to_pages_that_exist(client: httpx.AsyncClient) -> None:
-    places = {step["at"] for entry in roles().values() for step in entry["steps"] if "at" in step}
+    told = [*roles().values(), *duties().values()]
+    places = {step["at"] for entry in told for step in entry["steps"] if "at" in step}
     missing = [p for p in places if (await client.get(p)).status_code == 404]
     assert missing == []
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+@pytest.mark.parametrize("duty", list(duties()))
+async def test_each_duty_says_what_to_do_and_what_the_scan_means(
+    client: httpx.AsyncClient, duty: str, lang: str
+) -> None:
+    page = html.unescape((await client.get(f"/help/{duty}?lang={lang}")).text)
+    for told in (*duties()[duty]["steps"], *duties()[duty].get("verdicts", ())):
+        assert told[lang] in page
+        assert told[f"text_{lang}"] in page
+
+
+async def test_a_role_finds_its_duties_and_nobody_elses(client: httpx.AsyncClient) -> None:
+    hospital = (await client.get("/help/hospital?lang=zh")).text
+    assert 'href="/help/narcotics"' in hospital
+    assert 'href="/help/recall_maker"' not in hospital
+    assert 'href="/help/narcotics"' not in (await client.get("/help/pharmacy?lang=zh")).text

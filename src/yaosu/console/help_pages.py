@@ -1,4 +1,7 @@
-"""Help for each role's scanning, one screen per role (R-I3). Public: new staff read it before they have a login."""
+"""Help for each role's scanning and for each duty, one screen each (R-I3).
+
+Public: new staff read it before they have a login.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,37 @@ import yaml
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from yaosu.console import stories
 from yaosu.edge.pages import render
 from yaosu.edge.problem import language
 from yaosu.errors import YaosuError
 from yaosu.subject import ANONYMOUS, Subject
 
 router = APIRouter()
-router.include_router(stories.router)
+
+OFFICE = "110"
 
 
 @cache
+def _table(name: str) -> dict[str, dict[str, Any]]:
+    loaded: dict[str, dict[str, Any]] = yaml.safe_load(
+        (resources.files("yaosu.console") / name).read_text("utf-8")
+    )
+    return loaded
+
+
 def roles() -> dict[str, dict[str, Any]]:
     """Help by role, as `help.yaml` has it."""
-    text = (resources.files("yaosu.console") / "help.yaml").read_text("utf-8")
-    loaded: dict[str, dict[str, Any]] = yaml.safe_load(text)
-    return loaded
+    return _table("help.yaml")
+
+
+def duties() -> dict[str, dict[str, Any]]:
+    """Help by duty, as `help_duties.yaml` has it."""
+    return _table("help_duties.yaml")
+
+
+def _fits(org_type: str, types: list[str]) -> bool:
+    """Whether an organisation of that type is meant; a single digit means all types that begin with it."""
+    return any(org_type == t or (len(t) == 1 and org_type[:1] == t) for t in types)
 
 
 def role_of(subject: Subject) -> str:
@@ -33,17 +51,35 @@ def role_of(subject: Subject) -> str:
     if subject.kind == "anonymous":
         return "consumer"
     for name, entry in roles().items():
-        if any(subject.org_type == t or (len(t) == 1 and subject.org_type[:1] == t) for t in entry["types"]):
+        if _fits(subject.org_type, entry["types"]):
             return name
     return next(iter(roles()))
 
 
-def _told(entry: dict[str, Any], lang: str) -> dict[str, Any]:
-    """One entry in the reader's language."""
-    steps = [
-        {"at": s.get("at", ""), "title": s[lang], "text": s[f"text_{lang}"]} for s in entry.get("steps", ())
+def duties_of(role: str) -> list[str]:
+    """The duties of a role, in the order of the list; the regulator's are the offices'."""
+    types = set(roles()[role]["types"])
+    return [name for name, entry in duties().items() if types & set(entry["types"])]
+
+
+def _may_open(subject: Subject, types: list[str], step: dict[str, Any], at: str) -> bool:
+    """Whether the page of a step is the reader's: an office reads where firms act."""
+    if subject.kind == "anonymous" or not _fits(subject.org_type, types):
+        return False
+    return not subject.org_type.startswith(OFFICE) or step.get("office", step["at"] == at)
+
+
+def _told(entry: dict[str, Any], subject: Subject, lang: str) -> dict[str, Any]:
+    """One entry in the reader's language, with links where the pages are the reader's."""
+    steps = []
+    for step in entry.get("steps", ()):
+        at = step.get("at", "")
+        link = at and _may_open(subject, entry["types"], step, entry.get("at", at))
+        steps.append({"at": at if link else "", "title": step[lang], "text": step[f"text_{lang}"]})
+    verdicts = [
+        {"tone": v["tone"], "name": v[lang], "text": v[f"text_{lang}"]} for v in entry.get("verdicts", ())
     ]
-    return {"name": entry[lang], "lead": entry[f"lead_{lang}"], "steps": steps}
+    return {"name": entry[lang], "lead": entry[f"lead_{lang}"], "steps": steps, "verdicts": verdicts}
 
 
 @router.get("/help")
@@ -52,21 +88,30 @@ async def own_help(request: Request) -> Response:
     return _screen(request, role_of(getattr(request.state, "subject", ANONYMOUS)))
 
 
-@router.get("/help/{role}")
-async def role_help(request: Request, role: str) -> Response:
-    """One role's screen; `not_found` for a role that does not exist."""
-    if role not in roles():
+@router.get("/help/{name}")
+async def help_of(request: Request, name: str) -> Response:
+    """One role's or one duty's screen; `not_found` for others."""
+    if name not in roles() and name not in duties():
         raise YaosuError("not_found", {"what": "该帮助页" if language(request) == "zh" else "This help page"})
-    return _screen(request, role)
+    return _screen(request, name)
 
 
-def _screen(request: Request, role: str) -> Response:
+def _screen(request: Request, name: str) -> Response:
     lang = language(request)
     subject = getattr(request.state, "subject", ANONYMOUS)
+    duty = name in duties()
+    entry = duties()[name] if duty else roles()[name]
+    role = name
+    if duty:
+        own = role_of(subject)
+        meant = [r for r in roles() if name in duties_of(r)]
+        role = own if own in meant else meant[0]
     context = {
         "role": role,
-        "roles": [(name, entry[lang], f"/help/{name}", None) for name, entry in roles().items()],
-        "help": _told(roles()[role], lang),
+        "duty": name if duty else "",
+        "roles": [(key, one[lang], f"/help/{key}", None) for key, one in roles().items()],
+        "duties": [(key, duties()[key][lang], duties()[key][f"lead_{lang}"]) for key in duties_of(role)],
+        "help": _told(entry, subject, lang),
         "frame": "plain.html" if subject.kind == "anonymous" else "base.html",
         "signed_in": subject.kind != "anonymous",
     }
