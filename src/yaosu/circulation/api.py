@@ -214,9 +214,21 @@ async def bills(
 @router.get(
     "/bills/{bill_id}",
     summary="One bill",
-    description="Head, all revisions of its number, the first codes and everything that was said of codes.",
+    description="Head, all revisions of its number, the first codes, everything that was said of codes, goods without "
+    "codes (`quantities`), preparation units of opened boxes (`parts`), and the codes that a correction left as an "
+    "earlier revision has them (`kept`).",
     responses=answered(
-        {"id": 4711, "bill_no": "XS20260930-0001", "revisions": [], "codes": [], "notes": []}, "not_found"
+        {
+            "id": 4711,
+            "bill_no": "XS20260930-0001",
+            "revisions": [],
+            "codes": [],
+            "notes": [],
+            "quantities": [],
+            "parts": [{"code": "83857940000879766660", "drug_id": 7, "kind": "dispense", "qty": 6}],
+            "kept": [{"code": "83857940000879766661", "from_bill": 4709}],
+        },
+        "not_found",
     ),
 )
 async def bill(request: Request, bill_id: BillId, subject: CurrentSubject, conn: Conn) -> Response:
@@ -236,6 +248,8 @@ async def bill(request: Request, bill_id: BillId, subject: CurrentSubject, conn:
     view["notes"] = [views.note_view(r, lang) for r in notes]
     quantities = await store.bill_quantities(conn, sight, bill_id) or []
     view["quantities"] = [views.quantity_view(registry, r) for r in quantities]
+    parts, kept = await store.bill_parts(conn, sight, bill_id, 500) or ([], [])
+    view["parts"], view["kept"] = [dict(r) for r in parts], [dict(r) for r in kept]
     return as_json(view)
 
 

@@ -6,73 +6,79 @@ of codes with the header in options. For scripts: exit code 0 when all codes mov
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from yaosu.access.visibility import visible
-from yaosu.circulation import commands_counts, service, views
+from yaosu.circulation import commands_counts, commands_lists, commands_revise, service, views
 from yaosu.circulation import store_read as store
-from yaosu.circulation.commands_common import DataOption, OrgOption, err, run, subject_of
+from yaosu.circulation.commands_common import (
+    DataOption,
+    JsonOption,
+    OrgOption,
+    err,
+    run,
+    subject_of,
+)
 from yaosu.circulation.committer import Committer
 from yaosu.circulation.model import MovementResult
 from yaosu.circulation.schemas import MovementIn
 from yaosu.db.engine import Pool
-from yaosu.edge.problem import field_findings
+from yaosu.edge.terminal import checked, json_of, lines_of, out, print_json, read_file
 from yaosu.errors import YaosuError
 from yaosu.registry.resolver import Registry
 from yaosu.subject import SYSTEM
 
-app = typer.Typer(name="bill", help="Bills 单据: submit, void, show, count.", no_args_is_help=True)
+app = typer.Typer(
+    name="bill", help="Bills 单据: submit, correct, void, show, list, count.", no_args_is_help=True
+)
+commands_revise.add_to(app)
+commands_lists.add_to(app)
 app.command()(commands_counts.count)
-out = Console()
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the answer as JSON 输出 JSON.")]
+SHOWN_MAX = 500
+"""Codes printed in a table; --json prints all."""
+
 FileArgument = Annotated[
-    str, typer.Argument(help="JSON of one movement, or a list of codes; - for standard input.")
+    str, typer.Argument(help="JSON of one movement, or codes one a line 文件; - for standard input.")
+]
+BillArgument = Annotated[
+    int, typer.Argument(min=1, max=2**63 - 1, help="Our number of the bill 单据内部编号.")
 ]
 
 
 def _movement(content: bytes, given: dict[str, Any]) -> MovementIn:
     """The file's movement: JSON, or one code a line with the header from the options."""
-    text = content.decode("utf-8-sig")
-    if text.lstrip().startswith("{"):
-        values = {**orjson.loads(text), **given}
+    if content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
+        values = {**json_of(content), **given}
     else:
-        values = {"codes": [line.strip() for line in text.splitlines() if line.strip()], **given}
+        values = {"codes": lines_of(content), **given}
         values.setdefault("happened_at", datetime.now(UTC).isoformat())
-    try:
-        return MovementIn.model_validate(values)
-    except ValidationError as error:
-        findings = field_findings(error.errors(), "zh")
-        raise YaosuError("invalid_request", {"count": len(findings)}, findings) from error
+    return checked(MovementIn, values)
 
 
 def _print(result: MovementResult, as_json: bool) -> None:
     answer = result.as_json("zh")
     if as_json:
-        sys.stdout.write(orjson.dumps(answer, default=str, option=orjson.OPT_INDENT_2).decode() + "\n")
+        print_json(answer)
         return
-    table = Table(title=f"{result.bill_no} · {result.status} · {result.qty} 盒", title_justify="left")
+    title = f"#{result.bill_id or '—'} {result.bill_no} · {result.status} · {result.qty} 盒 boxes"
+    table = Table(title=title, title_justify="left")
     for name in ("追溯码 code", "判定 verdict", "说明 message", "下一步 next"):
         table.add_column(name, overflow="fold")
-    for one in result.results[:500]:
+    for one in result.results[:SHOWN_MAX]:
         view = one.as_json("zh")
         colour = {"ok": "green", "warn": "yellow", "refused": "red"}[one.severity]
         table.add_row(
             one.code or one.raw, f"[{colour}]{one.verdict}[/]", str(view["message"]), str(view["next"])
         )
     out.print(table)
-    if len(result.results) > 500:
-        out.print(f"… {len(result.results) - 500} more; use --json for all.")
+    if len(result.results) > SHOWN_MAX:
+        out.print(f"… {len(result.results) - SHOWN_MAX} more; use --json for all.")
 
 
 @app.command()
@@ -94,8 +100,29 @@ def submit(
     as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
-    """Submit one movement 提交单据. Repeating the same bill is safe: it gets the same answer."""
-    content = sys.stdin.buffer.read() if file == "-" else _read(Path(file))
+    """Submit one movement 提交单据: ship, receive, sell, use, return, lose, destroy, count, hand on …
+
+    The file is the JSON of POST /api/v1/movements, or a list of codes with the header in options. Repeating the same
+    bill is safe: it gets the same answer. `yaosu bill types` lists the types and what each of them needs.
+    Exit code 0: all codes moved; 1: some or none did, with the reason for each.
+
+    \b
+    Examples 示例 (JSON; each also has "bill_no" and "happened_at"):
+    购进退货 purchase return   {"type": 202, "to_org": 3, "codes": ["8385…"], "header": {"reason": "1"}}
+    拒收 refusal on arrival    {"type": 102, "from_org": 3, "notice": "XS-1",
+                                "codes": ["8385…"], "rejects": ["8385…"]}
+    顾客退货 consumer return    {"type": 116, "codes": ["8385…"], "parts": {"8385…": 6}}
+    拆零损耗 split loss         {"type": 8, "codes": ["8385…"], "parts": {"8385…": 2},
+                                "header": {"reason_text": "破碎"}}
+    销毁 destruction           {"type": 205, "codes": ["8385…"], "header": {"reason": "1",
+                                "executer_name": "张三", "superviser_name": "李四"}}
+    无码退货 uncoded return     {"type": 22, "to_org": 3, "codes": [],
+                                "quantities": [{"drug_id": 7, "batch_no": "B1", "qty": 40}]}
+    直调 direct shipment       {"type": 207, "to_org": 9, "direct_org": 3, "codes": ["8385…"]}
+    实名销售 real-name sale     {"type": 321, "person_id": 815, "codes": ["8385…"]}; to register the person in the same
+                               step: yaosu dispense realname sell
+    """
+    content = read_file(file)
     options = {"type": type_, "bill_no": bill_no, "to_org": to_org, "from_org": from_org, "notice": notice}
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     if atomic:
@@ -114,49 +141,33 @@ def submit(
     raise typer.Exit(0 if result.status == "accepted" else 1)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise typer.BadParameter(f"{path}: {error.strerror}") from error
-
-
-@app.command()
-def void(
-    bill_id: Annotated[int, typer.Argument(min=1, help="Our number of the bill 单据内部编号.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why 作废原因.")],
-    org: OrgOption,
-    as_json: JsonOption = False,
-    data: DataOption = None,
-) -> None:
-    """Void a bill with reversing entries 作废单据; refused when its goods have moved on since."""
-
-    async def work(pool: Pool, registry: Registry, committer: Committer) -> MovementResult:
-        subject = subject_of(registry, org)
-        return await service.void(pool, committer, registry, subject, bill_id, reason, reason.encode())
-
-    _print(run(data, work), as_json)
-
-
 @app.command()
 def show(
-    bill_id: Annotated[int, typer.Argument(min=1, help="Our number of the bill 单据内部编号.")],
+    bill_id: BillArgument,
+    org: Annotated[
+        int | None, typer.Option("--org", min=1, help="As this organisation sees it 以该单位的视角.")
+    ] = None,
     data: DataOption = None,
 ) -> None:
-    """Print a bill with its codes and verdicts as JSON 查看单据."""
+    """Print a bill as JSON 查看单据: head, revisions, codes, verdicts, uncoded goods, parts, kept codes."""
 
     async def work(pool: Pool, registry: Registry, committer: Committer) -> dict[str, Any]:
-        sight = visible(SYSTEM)
+        sight = visible(SYSTEM if org is None else subject_of(registry, org))
         async with pool.acquire() as conn:
             head = await store.bill(conn, sight, bill_id)
             if head is None:
-                raise YaosuError("not_found", {"what": f"#{bill_id}"})
+                raise YaosuError("not_found", {"what": f"单据 bill #{bill_id}"})
             view = views.bill_view(registry, head, "zh")
+            revisions = await store.revisions(conn, sight, head["owner"], head["bill_no"])
             lines = await store.bill_lines(conn, sight, bill_id, None, 10_000) or []
             notes = await store.bill_notes(conn, sight, bill_id, -1, 10_000) or []
+            quantities = await store.bill_quantities(conn, sight, bill_id) or []
+            parts, kept = await store.bill_parts(conn, sight, bill_id, 10_000) or ([], [])
+        view["revisions"] = [views.bill_view(registry, r, "zh") for r in revisions]
         view["codes"] = [views.line_view(registry, r, "zh") for r in lines]
         view["notes"] = [views.note_view(r, "zh") for r in notes]
+        view["quantities"] = [views.quantity_view(registry, r) for r in quantities]
+        view["parts"], view["kept"] = [dict(r) for r in parts], [dict(r) for r in kept]
         return view
 
-    answer = run(data, work)
-    sys.stdout.write(orjson.dumps(answer, default=str, option=orjson.OPT_INDENT_2).decode() + "\n")
+    print_json(run(data, work))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
 
 from yaosu import settings
 from yaosu.circulation.cache import BatchCache
@@ -16,17 +15,16 @@ from yaosu.circulation.committer import Committer
 from yaosu.circulation.issued import Issued
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Pool, open_pool
+from yaosu.edge.terminal import DataOption, JsonOption, err, refusals
 from yaosu.errors import YaosuError
 from yaosu.registry.resolver import Registry, load_registry
 from yaosu.subject import ADMIN, Subject
 
-T = TypeVar("T")
-err = Console(stderr=True)
+__all__ = ["DataOption", "JsonOption", "OrgOption", "err", "run", "subject_of"]
 
-DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")
-]
-OrgOption = Annotated[int, typer.Option("--org", min=1, help="Organisation that submits 上传单位编号.")]
+T = TypeVar("T")
+
+OrgOption = Annotated[int, typer.Option("--org", min=1, help="Organisation acted for 办理单位编号.")]
 
 
 def run(data: Path | None, work: Callable[[Pool, Registry, Committer], Awaitable[T]]) -> T:
@@ -47,22 +45,15 @@ def run(data: Path | None, work: Callable[[Pool, Registry, Committer], Awaitable
         finally:
             await pool.close()
 
-    try:
+    with refusals():
         return asyncio.run(inside())
-    except YaosuError as error:
-        for lang in ("zh", "en"):
-            answer = error.as_json(lang)
-            err.print(f"{answer['message']} {answer['next']}", markup=False)
-        for finding in error.findings:
-            err.print(f"  {finding.where}: {finding.text('zh')} / {finding.text('en')}", markup=False)
-        raise typer.Exit(1) from error
 
 
 def subject_of(registry: Registry, org: int) -> Subject:
-    """The software itself, acting for `org`; refused (`not_found`) when there is none."""
+    """Somebody of `org` who may do everything there, and no more; refused (`not_found`) when there is none."""
     card = registry.org(org)
     if card is None:
-        raise YaosuError("not_found", {"what": f"#{org}"})
+        raise YaosuError("not_found", {"what": f"单位 organisation #{org}"})
     return Subject(
-        "system", None, org, str(card.type), "admin", frozenset({ADMIN}), region=card.region, name="cli"
+        "key", None, org, str(card.type), "admin", frozenset({ADMIN}), region=card.region, name="cli"
     )

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 
 from yaosu.circulation import counts, views_count
@@ -14,6 +11,7 @@ from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.commands_common import DataOption, OrgOption, run, subject_of
 from yaosu.circulation.committer import Committer
 from yaosu.db.engine import Pool
+from yaosu.edge.terminal import lines_of, print_json, read_file
 from yaosu.registry.resolver import Registry
 
 
@@ -32,10 +30,10 @@ def count(
 
     Run it without --confirm first: it prints what is missing, what turned up again, and what is not in stock and why.
     """
-    text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8-sig")
-    codes = [line.strip() for line in text.splitlines() if line.strip()]
+    content = read_file(file)
 
     async def work(pool: Pool, registry: Registry, committer: Committer) -> dict[str, Any]:
+        codes = lines_of(content)
         subject, batches = subject_of(registry, org), BatchCache()
         async with pool.acquire() as conn, conn.transaction():
             made = await counts.begin(
@@ -54,5 +52,4 @@ def count(
             view = {**view, **views_count.head(registry, row, batch)}
         return view
 
-    answer = run(data, work)
-    sys.stdout.write(orjson.dumps(answer, default=str, option=orjson.OPT_INDENT_2).decode() + "\n")
+    print_json(run(data, work))

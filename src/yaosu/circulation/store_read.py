@@ -62,6 +62,15 @@ FROM entry e JOIN batch t ON t.drug_id = e.drug_id AND t.id = e.batch_id
 WHERE e.bill_id = $1 AND e.drug_id = ANY($2::int[]) AND (e.from_status IN ('U', 'W') OR e.to_status IN ('U', 'W'))
 ORDER BY e.drug_id, t.batch_no"""
 
+# Preparation units that a bill took from opened boxes or brought back (拆零). The bill was read through BILL_CODED.
+# ungated: rows of a bill whose head the same traced read saw through its mark
+BILL_PARTS = """
+SELECT drug_id, code, kind, qty FROM split_entry WHERE bill_id = $1 AND kind <> 'open' ORDER BY code, kind LIMIT $2"""
+
+# Codes that a correction left as an earlier revision has them. The bill was read through BILL_CODED.
+# ungated: rows of a bill whose head the same traced read saw through its mark
+BILL_KEPT = "SELECT code, from_bill FROM bill_kept WHERE bill_id = $1 ORDER BY code LIMIT $2"
+
 # What was said of codes of one bill.
 BILL_NOTES = """
 SELECT n, evidence_bill, severity, quarantined, code, raw, verdict, params FROM bill_note
@@ -207,6 +216,17 @@ async def bill_quantities(conn: Connection, sight: Sight, bill_id: int) -> list[
     if head is None:
         return None
     return await conn.fetch(BILL_QUANTITIES, bill_id, head["drug_ids"])
+
+
+@traced_read("bill parts")
+async def bill_parts(
+    conn: Connection, sight: Sight, bill_id: int, limit: int
+) -> tuple[list[Record], list[Record]] | None:
+    """Parts of boxes that a bill moved, and the codes a correction left alone; None when codes may not be seen."""
+    sql, args = sight.apply(BILL_CODED, bill_id)
+    if await conn.fetchval(sql, *args) is None:
+        return None
+    return await conn.fetch(BILL_PARTS, bill_id, limit), await conn.fetch(BILL_KEPT, bill_id, limit)
 
 
 @traced_read("bill notes")
