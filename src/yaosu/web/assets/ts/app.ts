@@ -2,6 +2,7 @@
 import htmx from "htmx.org";
 import { copy, toast } from "./dom";
 import { csrfToken } from "./net";
+import { phoneTables } from "./phone-tables";
 import { t } from "./text";
 
 document.addEventListener("htmx:configRequest", (event) => {
@@ -84,10 +85,14 @@ function islands(root: ParentNode): void {
   }
 }
 islands(document);
+phoneTables(document);
 // a link to a dialog opens it: /bills/7#void
 const wanted = location.hash.length > 1 ? document.getElementById(location.hash.slice(1)) : null;
 if (wanted instanceof HTMLDialogElement) wanted.showModal();
 // what htmx brings into the page comes alive too
-document.addEventListener("htmx:afterSettle", () => islands(document));
+document.addEventListener("htmx:afterSettle", () => {
+  islands(document);
+  phoneTables(document);
+});
 
 (window as { htmx?: typeof htmx }).htmx = htmx;
