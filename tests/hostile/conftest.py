@@ -32,5 +32,5 @@ def world(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[w
 @pytest.fixture(scope="module")
 def schema(world: worlds.World) -> dict[str, Any]:
     """The OpenAPI document as served."""
-    found: dict[str, Any] = httpx.get(world.base + "/api/v1/openapi.json").json()
+    found: dict[str, Any] = httpx.get(world.base + "/api/v1/openapi.json", timeout=60).json()
     return found

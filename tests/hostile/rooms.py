@@ -116,7 +116,7 @@ def fill_rooms(world: World, secret: str) -> None:
     told = {
         "kind": "resale",
         "title": secret,
-        "text": f"{secret}：{PATIENT}",
+        "text": secret,
         "codes": world.goods.boxes[:1],
         "bills": [ids["bill_id"][0]],
     }

@@ -18,7 +18,7 @@ from yaosu.circulation.model import CODES_MAX, Movement, Prepared
 from yaosu.codes import NotACode, Scheme, TraceCode, parse
 from yaosu.db.engine import Reads
 from yaosu.errors import Finding, YaosuError
-from yaosu.people import headers
+from yaosu.people import free_text, headers
 from yaosu.people.rules import SaleRule, sale_rules, texts
 from yaosu.registry import split_rules, uncoded_rules
 from yaosu.registry.acting import acts_for
@@ -130,8 +130,8 @@ async def prepare(
     owner = await _may_submit(conn, registry, subject, movement)
     findings = _header_findings(registry, movement, kind, owner)
     findings += _quantity_findings(registry, movement, kind, owner)
-    if kind.kind in ("use", "give_back"):
-        findings += headers.findings(movement.header)
+    findings += headers.findings(movement.header, sale=kind.kind in ("use", "give_back"))
+    findings += free_text.findings({"bill_no": movement.bill_no})
     if not movement.codes and not movement.void and not kind.by_quantity:
         findings.append(Finding("no_codes", {}, "codes"))
     if findings:

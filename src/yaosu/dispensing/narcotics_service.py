@@ -25,6 +25,7 @@ from yaosu.dispensing.narcotics_desk import (
 )
 from yaosu.dispensing.narcotics_model import Act, Booked, Due, Prescription
 from yaosu.errors import Finding, YaosuError
+from yaosu.people import free_text
 from yaosu.people import service as people
 from yaosu.people.model import Given, Shown
 from yaosu.registry.model import OrgCard, Product
@@ -82,6 +83,8 @@ async def register_prescription(desk: Desk, subject: Subject, place: OrgCard, dr
         found.append(Finding("value_not_in_list", params, "case_kind"))
     limit = rules.limit_of(lists, product, draft.case_kind, draft.prescribed_on, place.region)
     found += rules.dose_findings(limit, draft.dose, draft.reason.strip())
+    fields = ("number", "department", "doctor", "diagnosis", "reason")
+    found += free_text.findings({field: getattr(draft, field) for field in fields})
     if found:
         raise YaosuError("invalid_request", {"count": len(found)}, found)
     # the person is registered for the place that dispenses: its people see them, and the hospital's
@@ -189,6 +192,7 @@ async def return_ampoules(
     Refused: `not_found`; `ampoules_too_many` for more than are due; `invalid_request` without who brought them.
     """
     subject.require(WRITE)
+    free_text.refuse(handed_by=handed_by)
     if not handed_by.strip():
         raise YaosuError(
             "invalid_request", {"count": 1}, [Finding("value_missing", {"field": "handed_by"}, "handed_by")]

@@ -28,6 +28,7 @@ from yaosu.dispensing.split_orders import Desk, Recorded
 from yaosu.dispensing.split_plan import Box, choose
 from yaosu.errors import Finding, YaosuError
 from yaosu.notify import service as notify
+from yaosu.people import free_text
 from yaosu.subject import Subject
 
 KINDS = ("ward", "machine", "counter")
@@ -215,6 +216,7 @@ async def draw(
         raise YaosuError("split_no_lines")
     if len(wants) > LINES_MAX:
         raise YaosuError("too_many_codes", {"count": len(wants), "limit": LINES_MAX})
+    free_text.refuse(prescription_no=" | ".join(f"{w.prescription_no} | {w.dosage}" for w in wants))
     async with desk.pool.acquire() as conn:
         head = await mine(conn, desk, pool_id)
     asked = [[w.drug_id, w.units, w.prescription_no, w.person_id, w.dosage] for w in wants]

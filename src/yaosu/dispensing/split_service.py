@@ -23,6 +23,7 @@ from yaosu.dispensing import split_store as store
 from yaosu.dispensing.split_model import LINES_MAX, LOSS, OPEN, RETURN, Line, Plan, Refused, Share
 from yaosu.dispensing.split_orders import Desk, Recorded
 from yaosu.errors import Finding, YaosuError
+from yaosu.people import free_text
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import submittable
 from yaosu.subject import Subject
@@ -210,6 +211,9 @@ def read_lines(registry: Registry, lines: Sequence[Line]) -> tuple[list[Share], 
     for n, (line, scan) in enumerate(zip(lines, scans, strict=True)):
         if scan.problem or not scan.drug_id:
             refused.append(Refused(n, scan.problem or "split_code_needed", dict(scan.params or {})))
+            continue
+        if free_text.holds_citizen(f"{line.prescription_no} {line.dosage}"):
+            refused.append(Refused(n, "personal_in_text", {"field": "prescription_no"}))
             continue
         shares.append(
             Share(

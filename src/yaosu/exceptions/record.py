@@ -12,6 +12,7 @@ from yaosu.errors import YaosuError
 from yaosu.exceptions import store
 from yaosu.exceptions.model import kind_item
 from yaosu.notify import service as notify
+from yaosu.people import free_text
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
 
@@ -75,7 +76,8 @@ async def enter(
     text: str = "",
     params: Mapping[str, object] | None = None,
 ) -> int:
-    """One more line of the case's record; its number."""
+    """One more line of the case's record; its number. Refused: `invalid_request` for a citizen's number in it."""
+    free_text.refuse(text=text)
     made: int = await conn.fetchval(store.ENTER, case_id, org, account_id, what, text, dict(params or {}))
     return made
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from yaosu.edge.pages import CHINA
 from yaosu.errors import Finding
 from yaosu.people import documents
+from yaosu.people.free_text import holds_citizen
 
 _PERSONAL = re.compile(
     r"customer|buyer|patient|person_?name|id_?(card|no|num)|card_?no|phone|mobile|tel$|姓名|身份证|电话|手机",
@@ -17,13 +18,18 @@ _PERSONAL = re.compile(
 _OURS = frozenset({"agent_person", "second_person"})
 
 
-def findings(header: Mapping[str, object]) -> list[Finding]:
-    """Fields of a header that hold a person's data: the header is kept open, persons are not (design §6)."""
+def findings(header: Mapping[str, object], sale: bool = True) -> list[Finding]:
+    """Fields of a header that hold a person's data: the header is kept open, persons are not (design §6).
+
+    In a sale no field may be meant for a person; in no bill may somebody's number stand in any text.
+    """
     found = []
     for name, value in header.items():
         if name in _OURS or value in (None, ""):
             continue
         number = documents.normal(str(value))
-        if _PERSONAL.search(name) or documents.age(number, datetime.now(CHINA).date()) is not None:
-            found.append(Finding("personal_in_header", {"field": name}, f"header.{name}"))
+        alone = documents.age(number, datetime.now(CHINA).date()) is not None
+        if (sale and _PERSONAL.search(name)) or alone or holds_citizen(f"{name} {value}"):
+            field = "header" if holds_citizen(name) else name
+            found.append(Finding("personal_in_header", {"field": field}, f"header.{field}"))
     return found

@@ -18,6 +18,7 @@ from yaosu.access.visibility import record_read, visible
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.notify.service import tell
+from yaosu.people import free_text
 from yaosu.quality import store_checks as store
 from yaosu.quality.measures import RULES, Measured, Question
 from yaosu.quality.measures import number as number_of
@@ -248,6 +249,7 @@ async def answer(conn: Connection, subject: Subject, number: int, text: str) -> 
     said = text.strip()
     if not said:
         raise YaosuError("quality_answer_empty")
+    free_text.refuse(text=said)
     await store.run(conn, store.ANSWER, number, said[:ANSWER_MAX], subject.account_id)
     await store.run(conn, store.EVENT, number, subject.account_id, "answered", said[:ANSWER_MAX])
 
@@ -260,6 +262,7 @@ async def close(conn: Connection, subject: Subject, number: int, reason: str) ->
         raise YaosuError("quality_not_answered")
     if not reason.strip():
         raise YaosuError("quality_answer_empty")
+    free_text.refuse(reason=reason)
     await store.run(conn, store.CLOSE, number)
     await store.run(conn, store.EVENT, number, subject.account_id, "closed", reason.strip()[:ANSWER_MAX])
 

@@ -15,6 +15,7 @@ from yaosu.access.visibility import record_read, visible
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.notify.service import tell
+from yaosu.people import free_text
 from yaosu.quality import regulators, store_balance
 from yaosu.quality import store_documents as store
 from yaosu.quality.refusals import missing
@@ -47,6 +48,7 @@ async def send(
         raise YaosuError("quality_clue_kind", {"kind": kind[:40]})
     if not title.strip() or not text.strip():
         raise YaosuError("quality_clue_empty")
+    free_text.refuse(title=title, text=text)
     wanted = list(dict.fromkeys(c.strip() for c in codes if c.strip()))
     numbers = list(dict.fromkeys(bills))
     if len(wanted) > ATTACHED_MAX or len(numbers) > ATTACHED_MAX:
@@ -147,6 +149,7 @@ async def answer(conn: Connection, subject: Subject, number: int, text: str) -> 
     found = await get(conn, subject, number)
     if not text.strip():
         raise YaosuError("quality_answer_empty")
+    free_text.refuse(text=text)
     if await conn.fetchval(store.ANSWER, number, text.strip()[:TEXT_MAX], subject.account_id) is None:
         raise YaosuError("quality_clue_state")
     await _tell(conn, found, "notice_quality_clue_answered")

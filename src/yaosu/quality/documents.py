@@ -19,6 +19,7 @@ from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.notify.service import tell
 from yaosu.papers.model import Block, Heading, Paper, Signatures, Text
+from yaosu.people import free_text
 from yaosu.quality import store_documents as store
 from yaosu.quality.checks import CHINA
 from yaosu.quality.refusals import missing
@@ -112,6 +113,7 @@ def _account(subject: Subject) -> int:
 
 
 def _checked(content: str, title: str) -> str:
+    free_text.refuse(title=title, content=content)
     if not content.strip() or not title.strip():
         raise YaosuError("quality_document_empty")
     if len(content) > CONTENT_MAX:

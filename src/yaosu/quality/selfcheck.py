@@ -23,6 +23,7 @@ from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.notify.service import tell
 from yaosu.papers.model import Heading, PageBreak, Paper, Table, Text
+from yaosu.people import free_text
 from yaosu.quality import evidence, regulators
 from yaosu.quality import store_selfcheck as store
 from yaosu.quality.checks import CHINA
@@ -136,6 +137,7 @@ async def fill(
     """
     subject.require("quality.manage")
     await _draft(conn, subject, number)
+    free_text.refuse(filler=filler, contact=contact, **{c: r for c, (_, _, r) in answers.items()})
     for code, (answer, done_on, remark) in answers.items():
         known = answer in ("", *ANSWERS)
         if not known or not await conn.fetchval(
@@ -193,9 +195,12 @@ def incomplete(head: Record, rows: list[Row]) -> list[str]:
 async def sign(conn: Connection, subject: Subject, number: int, name: str) -> str:
     """Sign as the responsible person by typing the name; the hash of what was signed.
 
-    Refused: `quality_table_incomplete`, `quality_sign_name`, `quality_table_signed`, `not_found`.
+    Refused: `quality_table_incomplete`, `quality_sign_name`, `quality_table_signed`, `not_found`, and `forbidden`
+    for programs: a key is nobody who answers for a table.
     """
     subject.require("quality.approve")
+    if subject.kind == "key":
+        raise YaosuError("forbidden", {"scope": "account"})
     await _draft(conn, subject, number)
     if not name.strip():
         raise YaosuError("quality_sign_name")

@@ -12,6 +12,7 @@ from yaosu.access.visibility import record_read, visible
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.notify.service import tell_many
+from yaosu.people import free_text
 from yaosu.recall import service, store_lock
 from yaosu.recall.model import BATCHES_MAX, CODES_MAX, Lock
 from yaosu.recall.remit import in_charge, is_office, over_product, product_of
@@ -67,6 +68,7 @@ async def place(
     Refused: `lock_reason_unknown`, `lock_beyond_remit`, `recall_not_yours`, `invalid_request`.
     """
     subject.require(MANAGE)
+    free_text.refuse(reason_text=reason_text)
     product = product_of(registry, drug_id)
     item = registry.lists.item("lock_reason", reason)
     allowed = item.attrs.get("kinds", ()) if item is not None else ()

@@ -19,6 +19,7 @@ from yaosu.codes import NotACode, parse
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
 from yaosu.notify.service import tell, tell_many
+from yaosu.people import free_text
 from yaosu.recall import progress, store, store_locate, store_task
 from yaosu.recall.model import (
     BATCHES_MAX,
@@ -104,7 +105,7 @@ async def _checked(
         raise YaosuError("recall_not_yours")
     if is_office(subject) and draft.kind != "ordered":
         raise YaosuError("field_invalid", {"field": "kind", "reason": "ordered"})
-    findings: list[Finding] = []
+    findings = free_text.findings({"title": draft.title, "reason": draft.reason, "contact": draft.contact})
     for region in draft.regions:
         if not is_region(region):
             findings.append(Finding("recall_region_unknown", {"region": region}, "regions"))

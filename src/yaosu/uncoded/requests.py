@@ -15,6 +15,7 @@ from yaosu.access.visibility import visible
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
 from yaosu.notify.service import tell
+from yaosu.people import free_text
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
 from yaosu.uncoded import service, store_requests
@@ -163,6 +164,7 @@ def _text(text: str, where: str) -> str:
     found = text.strip()
     if len(found) > TEXT_MAX or not found.isprintable():
         raise _invalid(Finding("uncoded_reason_text", {"max": TEXT_MAX}, where))
+    free_text.refuse(**{where: found})
     return found
 
 

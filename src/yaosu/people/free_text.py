@@ -1,0 +1,42 @@
+"""Free text is kept and shown as it is, so no citizen's number may stand in it (design §6; R-C2).
+
+Found are right identity-card numbers (GB 11643: shape, birth date, check character) anywhere in a text, also with
+blanks or hyphens between the digits. Trace codes, bill numbers and credit codes are no such numbers. Names cannot be
+told from other words, so forms say where they belong instead.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from yaosu.codes.identifiers import check_identity_card
+from yaosu.errors import Finding, YaosuError
+
+_LIKE = re.compile(r"(?<![0-9A-Za-z])[1-9](?:[ \-]?[0-9]){16}[ \-]?[0-9Xx](?![0-9A-Za-z])", re.ASCII)
+
+
+def holds_citizen(text: str) -> bool:
+    """Whether a right identity-card number of somebody born by now stands in `text`."""
+    for found in _LIKE.finditer(unicodedata.normalize("NFKC", text)):
+        number = found.group().replace(" ", "").replace("-", "")
+        if check_identity_card(number).value is not None and int(number[6:10]) <= datetime.now(UTC).year:
+            return True
+    return False
+
+
+def findings(texts: Mapping[str, object]) -> list[Finding]:
+    """Fields whose text holds somebody's number; a finding never repeats it."""
+    return [
+        Finding("personal_in_text", {"field": field}, field)
+        for field, text in texts.items()
+        if text not in (None, "") and holds_citizen(str(text))
+    ]
+
+
+def refuse(**texts: object) -> None:
+    """Refuse (`invalid_request`) texts in which somebody's number stands."""
+    if found := findings(texts):
+        raise YaosuError("invalid_request", {"count": len(found)}, found)
