@@ -224,6 +224,9 @@ def test_every_story_was_played_and_each_of_its_pages_opens_for_its_login(demo: 
                     assert (signed.status_code, signed.headers["location"]) == (303, link)
             page = browsers[login].get(link)
             assert page.status_code == 200, (story["key"], step)
+    # the tour stays open to somebody who has followed one of its buttons, in the console's own frame
+    guide = browsers["hospital"].get("/stories")
+    assert guide.status_code == 200 and 'id="nav"' in guide.text
     for browser in browsers.values():
         browser.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from access.helpers import PASSWORD as ANY_PASSWORD
+from access.helpers import make_account, make_org
 from yaosu.codes.identifiers import check_identity_card
 from yaosu.console import stories
+from yaosu.db.engine import Pool
 from yaosu.notify import signing
 from yaosu.registry.lists import delivered
 from yaosu.simulate import tour
@@ -55,7 +59,14 @@ def test_a_story_whose_scene_was_not_played_is_not_told() -> None:
     assert {p["login"] for p in found["people"]} == LOGINS - {""}
 
 
-async def test_the_tour_exists_in_the_demo_only(client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def _account(pool: Pool) -> str:
+    async with pool.acquire() as conn:
+        return (await make_account(conn, await make_org(conn), "admin"))[1]
+
+
+async def test_the_tour_exists_in_the_demo_only(
+    pool: Pool, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
     app = client._transport.app.state  # type: ignore[attr-defined]
     real = app.yaosu
     html = {"accept": "text/html"}
@@ -75,6 +86,12 @@ async def test_the_tour_exists_in_the_demo_only(client: httpx.AsyncClient, tmp_p
         )
         assert "A clue for the regulator" in english.text
         assert "/stories" in (await client.get("/login", headers=html)).text
+        login = await _account(pool)
+        signed = await client.post("/login", data={"login": login, "password": ANY_PASSWORD}, headers=html)
+        assert signed.status_code == 303
+        inside = await client.get("/stories", headers=html)
+        assert inside.status_code == 200 and 'id="nav"' in inside.text and "线索报告" in inside.text
+        client.cookies.clear()
         (tmp_path / stories.FILE).unlink()
         assert (await client.get("/stories", headers=html)).status_code == 404
     finally:
@@ -103,8 +120,6 @@ async def test_the_receiver_believes_signed_deliveries_only() -> None:
 
 @pytest.mark.parametrize("raw", [b"rubbish\r\n\r\n", b"POST / HTTP/1.1\r\ncontent-length: x\r\n\r\n"])
 async def test_the_receiver_answers_rubbish_and_goes_on(raw: bytes) -> None:
-    import asyncio
-
     receiver = Receiver(free_port(20_100), "whs_demo")
     assert await receiver.start()
     try:

@@ -86,7 +86,7 @@ def create_app(settings: Settings, address: str) -> FastAPI:
     app.include_router(health.router, prefix="/api/v1")
     openapi.install(app)
     app.include_router(reference.router, include_in_schema=False)
-    for module in (*_modules("pages"), *_modules("help_pages")):
+    for module in (*_modules("pages"), *_modules("help_pages"), *_modules("stories")):
         app.include_router(module.router, include_in_schema=False)
     (WEB / "static").mkdir(exist_ok=True)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")

@@ -53,13 +53,13 @@ async def stories(request: Request) -> Response:
     if tour is None:
         raise YaosuError("not_found", {"what": "该页面" if lang == "zh" else "This page"})
     people = {p["login"]: p[lang] for p in tour["people"]}
-    groups = [
+    chapters = [
         (name, [_story(s, lang, people) for s in found])
         for name, found in groupby(tour["stories"], key=lambda s: s[f"group_{lang}"])
     ]
     subject = getattr(request.state, "subject", ANONYMOUS)
     context = {
-        "groups": groups,
+        "chapters": chapters,
         "people": tour["people"],
         "password": tour["password"],
         "frame": "plain.html" if subject.kind == "anonymous" else "base.html",
