@@ -30,6 +30,8 @@ class Shop:
     bill_no: str
     name: str
     number: str
+    left: str
+    """A box still on the shelf."""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def shop(database: str) -> Shop:
         assert sold.status == "accepted"
         await market.conserved()
         await conn.close()
-        return Shop(market.pharmacy, sold.bill_no, who.name, who.number)
+        return Shop(market.pharmacy, sold.bill_no, who.name, who.number, goods.boxes[2])
 
     return asyncio.run(seed())
 
@@ -114,3 +116,34 @@ def test_under_another_master_secret_the_command_says_what_to_do(
     done = runner.invoke(app, ["register", "--org", str(shop.org)])
     assert done.exit_code == 1
     assert "YAOSU_MASTER_SECRET" in done.output
+
+
+def test_a_sale_comes_in_by_a_file_and_nothing_of_the_person_is_printed_again(shop: Shop) -> None:
+    who = given("阿依古丽")
+    person = {"kind": who.kind, "number": who.number, "name": who.name}
+    sale = {
+        "type": 321,
+        "bill_no": "LS-CLI",
+        "happened_at": "2026-10-01T10:00:00+08:00",
+        "codes": [shop.left],
+    }
+    words = ["sell", "-", "--org", str(shop.org)]
+    alone = runner.invoke(app, words, input=json.dumps(sale))
+    assert alone.exit_code == 1 and "real_name_needed" in alone.output
+    whole = json.dumps({**sale, "bill_no": "LS-CLI-2", "person": person})
+    for broken, code in (
+        (whole[:-1], "malformed_body"),
+        (json.dumps({**sale, "person": {**person, "number": who.number[:-1] + "?"}}), "identity_card_shape"),
+        (json.dumps({**sale, "person": {**person, "extra": who.number}}), "invalid_request"),
+    ):
+        refused = runner.invoke(app, words, input=broken)
+        assert refused.exit_code == 1 and code in refused.output, refused.output
+        assert who.number[:-1] not in refused.output and who.name not in refused.output
+    done = runner.invoke(app, [*words, "--json"], input=whole)
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)
+    assert (answer["status"], answer["qty"]) == ("accepted", 1)
+    assert isinstance(answer["person_id"], int)
+    assert who.number not in done.output and who.name not in done.output
+    again = runner.invoke(app, words, input=whole)
+    assert again.exit_code == 0 and who.name not in again.output

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import asyncpg
+import orjson
 import pytest
 from typer.testing import CliRunner
 
@@ -16,6 +17,8 @@ from registry.helpers import make_product
 from yaosu.db.engine import Pool
 from yaosu.grants.commands import app as grant
 from yaosu.notify.commands import app as webhook
+from yaosu.notify.commands_messages import app as message
+from yaosu.notify.service import tell
 
 
 @pytest.fixture
@@ -71,3 +74,20 @@ async def test_a_grant_and_a_group_go_their_way_from_the_command_line(pool: Pool
     async with pool.acquire() as conn:
         states = await conn.fetchrow("SELECT withdrawn_at FROM data_grant WHERE id = $1", int(made))
     assert isinstance(states, asyncpg.Record) and states["withdrawn_at"] is not None
+
+
+async def test_messages_are_listed_filtered_and_marked_as_read(pool: Pool, here: None) -> None:
+    async with pool.acquire() as conn, conn.transaction():
+        org, other = await make_real_org(conn), await make_real_org(conn, 2)
+        for number in ("1", "2"):
+            await tell(conn, org, "notice_grant_offered", {"name": "某公司"}, "/grants", number)
+    found = orjson.loads(await _do(message, "list", "--org", org, "--unread", "--json"))
+    assert [one["ref"] for one in found] == ["2", "1"]
+    assert await _do(message, "read", "--org", other, found[0]["id"]) == "—\n"
+    assert str(found[0]["id"]) in await _do(message, "read", "--org", org, found[0]["id"])
+    (left,) = orjson.loads(await _do(message, "list", "--org", org, "--unread", "--json"))
+    assert left["ref"] == "1"
+    assert "某公司" in await _do(message, "list", "--org", org)
+    assert orjson.loads(await _do(message, "list", "--org", other, "--json")) == []
+    assert "notice_grant_offered" in await _do(message, "kinds")
+    assert "not_found" in await _do(message, "list", "--org", 99999, code=1)

@@ -23,7 +23,7 @@ from yaosu.access import accounts, keys, scopes
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Connection, connect
 from yaosu.db.migrate import migrate
-from yaosu.errors import YaosuError
+from yaosu.edge.terminal import refusals
 from yaosu.subject import SYSTEM
 
 T = TypeVar("T")
@@ -57,13 +57,8 @@ def _run(data: Path | None, work: Callable[[Connection], Awaitable[T]]) -> T:
         finally:
             await conn.close()
 
-    try:
+    with refusals():
         return asyncio.run(inside())
-    except YaosuError as error:
-        for lang in ("zh", "en"):
-            said = error.as_json(lang)
-            typer.echo(f"{said['message']} {said['next']}", err=True)
-        raise typer.Exit(1) from None
 
 
 def _password(generate: bool) -> str:

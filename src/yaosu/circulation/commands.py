@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from yaosu.access.visibility import visible
 from yaosu.circulation import commands_counts, commands_lists, commands_revise, service, views
@@ -21,6 +20,7 @@ from yaosu.circulation.commands_common import (
     JsonOption,
     OrgOption,
     err,
+    print_result,
     run,
     subject_of,
 )
@@ -28,7 +28,7 @@ from yaosu.circulation.committer import Committer
 from yaosu.circulation.model import MovementResult
 from yaosu.circulation.schemas import MovementIn
 from yaosu.db.engine import Pool
-from yaosu.edge.terminal import checked, json_of, lines_of, out, print_json, read_file
+from yaosu.edge.terminal import checked, json_of, lines_of, print_json, read_file
 from yaosu.errors import YaosuError
 from yaosu.registry.resolver import Registry
 from yaosu.subject import SYSTEM
@@ -39,9 +39,6 @@ app = typer.Typer(
 commands_revise.add_to(app)
 commands_lists.add_to(app)
 app.command()(commands_counts.count)
-
-SHOWN_MAX = 500
-"""Codes printed in a table; --json prints all."""
 
 FileArgument = Annotated[
     str, typer.Argument(help="JSON of one movement, or codes one a line 文件; - for standard input.")
@@ -59,26 +56,6 @@ def _movement(content: bytes, given: dict[str, Any]) -> MovementIn:
         values = {"codes": lines_of(content), **given}
         values.setdefault("happened_at", datetime.now(UTC).isoformat())
     return checked(MovementIn, values)
-
-
-def _print(result: MovementResult, as_json: bool) -> None:
-    answer = result.as_json("zh")
-    if as_json:
-        print_json(answer)
-        return
-    title = f"#{result.bill_id or '—'} {result.bill_no} · {result.status} · {result.qty} 盒 boxes"
-    table = Table(title=title, title_justify="left")
-    for name in ("追溯码 code", "判定 verdict", "说明 message", "下一步 next"):
-        table.add_column(name, overflow="fold")
-    for one in result.results[:SHOWN_MAX]:
-        view = one.as_json("zh")
-        colour = {"ok": "green", "warn": "yellow", "refused": "red"}[one.severity]
-        table.add_row(
-            one.code or one.raw, f"[{colour}]{one.verdict}[/]", str(view["message"]), str(view["next"])
-        )
-    out.print(table)
-    if len(result.results) > SHOWN_MAX:
-        out.print(f"… {len(result.results) - SHOWN_MAX} more; use --json for all.")
 
 
 @app.command()
@@ -137,7 +114,7 @@ def submit(
             return await service.submit(pool, committer, registry, subject, movement)
 
     result = run(data, work)
-    _print(result, as_json)
+    print_result(result, as_json)
     raise typer.Exit(0 if result.status == "accepted" else 1)
 
 

@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from yaosu import __version__, settings
+from yaosu.edge.terminal import refusals
 from yaosu.settings import Settings
 
 app = typer.Typer(
@@ -159,7 +160,17 @@ def run() -> None:
     # the embedded server's package looks for a runtime folder and complains where a machine has none
     warnings.filterwarnings("ignore", category=UserWarning, module="platformdirs")
     _mount()
-    app()
+    try:
+        with refusals():
+            app()
+    except typer.Exit as done:
+        raise SystemExit(done.exit_code) from None
+    except OSError as error:
+        # a file of the caller's that cannot be read or written
+        if error.filename is None:
+            raise
+        console.print(f"{error.filename}: {error.strerror}", style="red", markup=False)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

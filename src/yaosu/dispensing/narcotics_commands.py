@@ -26,6 +26,7 @@ from yaosu.dispensing import narcotics_views as views
 from yaosu.dispensing import store_narcotics as store
 from yaosu.dispensing.narcotics_deps import moment
 from yaosu.edge.pages import china
+from yaosu.edge.terminal import refusals
 from yaosu.errors import YaosuError
 from yaosu.papers import pdf, xlsx
 from yaosu.people import service as people
@@ -68,15 +69,8 @@ def _run(data: Path | None, org: int, work: Work) -> None:
         finally:
             await conn.close()
 
-    try:
+    with refusals():
         asyncio.run(inside())
-    except YaosuError as error:
-        for lang in ("zh", "en"):
-            answer = error.as_json(lang)
-            out.print(f"{answer['message']} {answer['next']}", markup=False, style="red")
-        for finding in error.findings:
-            out.print(f"  {finding.where}: {finding.text('zh')} / {finding.text('en')}", markup=False)
-        raise typer.Exit(1) from error
 
 
 def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:

@@ -6,14 +6,11 @@ The same doors as the API. Exit code 0 when done, 1 when refused, with every rea
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import orjson
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -31,17 +28,15 @@ from yaosu.dispensing.split_deps import box_key, soon_of
 from yaosu.dispensing.split_model import BOX_STATES
 from yaosu.dispensing.split_orders import Desk
 from yaosu.dispensing.split_schemas import DrawIn, PartsIn
-from yaosu.edge.problem import field_findings
+from yaosu.edge.terminal import checked, json_of, lines_of, print_json, read_file, refusals
 from yaosu.errors import YaosuError
 from yaosu.registry.resolver import load_registry
 from yaosu.subject import ADMIN, Subject
 
 T = TypeVar("T")
-M = TypeVar("M", PartsIn, DrawIn)
 
 app = typer.Typer(help="Split packs and pools 拆零与预扫码池.", no_args_is_help=True)
 out = Console()
-err = Console(stderr=True)
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")
@@ -79,39 +74,13 @@ def _run(data: Path | None, org: int, work: Callable[[Desk, BatchCache], Awaitab
         finally:
             await pool.close()
 
-    try:
+    with refusals():
         return asyncio.run(inside())
-    except YaosuError as error:
-        for lang in ("zh", "en"):
-            answer = error.as_json(lang)
-            err.print(f"{answer['message']} {answer['next']}", markup=False)
-        for finding in error.findings:
-            err.print(f"  {finding.where}: {finding.text('zh')} / {finding.text('en')}", markup=False)
-        raise typer.Exit(1) from error
-
-
-def _read(file: str) -> bytes:
-    try:
-        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        raise typer.BadParameter(f"{file}: {error.strerror}") from error
-
-
-def _parsed(model: type[M], content: bytes) -> M:
-    try:
-        return model.model_validate_json(content)
-    except ValidationError as error:
-        findings = field_findings(error.errors(), "zh")
-        raise YaosuError("invalid_request", {"count": len(findings)}, findings) from error
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
 def _print_order(view: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        _print_json(view)
+        print_json(view)
         return
     table = Table(title=f"{view['number']} · {view['status']}", title_justify="left")
     for name in ("行", "药品", "数量", "处方号", "追溯码 code", "拆零标志"):
@@ -137,10 +106,10 @@ def dispense(
     file: FileArgument, org: OrgOption, as_json: JsonOption = False, data: DataOption = None
 ) -> None:
     """Dispense parts of scanned boxes 拆零发放. Repeating the same file is safe."""
-    content = _read(file)
+    content = read_file(file)
 
     async def work(desk: Desk, _: BatchCache) -> dict[str, Any]:
-        body = _parsed(PartsIn, content)
+        body = checked(PartsIn, json_of(content))
         lines = [line.line() for line in body.lines]
         done = await split_service.dispense(
             desk,
@@ -165,10 +134,10 @@ def draw(
     data: DataOption = None,
 ) -> None:
     """Draw from a pool 池内发放. Repeating the same file is safe."""
-    content = _read(file)
+    content = read_file(file)
 
     async def work(desk: Desk, _: BatchCache) -> dict[str, Any]:
-        body = _parsed(DrawIn, content)
+        body = checked(DrawIn, json_of(content))
         done = await split_pools.draw(
             desk,
             pool,
@@ -192,10 +161,10 @@ def load(
     data: DataOption = None,
 ) -> None:
     """Load boxes or cases into a pool 装池."""
-    content = _read(file)
-    codes = [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
+    content = read_file(file)
 
     async def work(desk: Desk, batches: BatchCache) -> list[dict[str, Any]]:
+        codes = lines_of(content)
         found, _ = await split_pools.load(desk, batches, pool, number, codes, content)
         return [split_views.loaded_view(one, "zh") for one in found]
 
@@ -221,7 +190,7 @@ def pools(org: OrgOption, as_json: JsonOption = False, data: DataOption = None) 
 
     found = _run(data, org, work)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     table = Table()
     for name in ("编号", "药池", "药品", "药盒", "可发放", "补充线"):
@@ -270,7 +239,7 @@ def boxes(
         file.write_bytes(split_papers.render(split_papers.ledger(views, name, "zh"), file.suffix[1:]))
         out.print(f"{file}: {len(views)} 盒", markup=False)
     elif as_json:
-        _print_json(views)
+        print_json(views)
     else:
         table = Table()
         for title in ("药品", "追溯码", "整盒", "已发", "损耗", "剩余", "最后使用"):
@@ -306,7 +275,7 @@ def box(
             "shares": [split_views.share_view(s, {}) for s in shares],
         }
 
-    _print_json(_run(data, org, work))
+    print_json(_run(data, org, work))
 
 
 @app.command(name="close-expired")

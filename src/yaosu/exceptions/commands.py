@@ -14,13 +14,13 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
 
 from yaosu import settings
 from yaosu.access.visibility import visible
 from yaosu.circulation.schemas import org_id
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Connection, connect
+from yaosu.edge.terminal import refusals
 from yaosu.errors import YaosuError
 from yaosu.exceptions import clock, opening, record, service, store, views
 from yaosu.exceptions.model import Offer, Piece
@@ -29,7 +29,6 @@ from yaosu.settings import Settings
 from yaosu.subject import ADMIN, Subject
 
 app = typer.Typer(name="exception", help="Exception cases 异常协查.", no_args_is_help=True)
-err = Console(stderr=True)
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")
@@ -62,15 +61,8 @@ def _run(data: Path | None, org: int, work: Work) -> None:
         finally:
             await conn.close()
 
-    try:
+    with refusals():
         answer = asyncio.run(inside())
-    except YaosuError as error:
-        for lang in ("zh", "en"):
-            said = error.as_json(lang)
-            err.print(f"{said['message']} {said['next']}", markup=False)
-        for finding in error.findings:
-            err.print(f"  {finding.where}: {finding.text('zh')} / {finding.text('en')}", markup=False)
-        raise typer.Exit(1) from error
     text = orjson.dumps(answer, default=str, option=orjson.OPT_INDENT_2).decode()
     sys.stdout.write(text + "\n")
 
@@ -278,4 +270,5 @@ def tick(data: DataOption = None) -> None:
         finally:
             await conn.close()
 
-    asyncio.run(inside())
+    with refusals():
+        asyncio.run(inside())

@@ -17,6 +17,7 @@ from rich.table import Table
 from yaosu import settings
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Connection, connect
+from yaosu.edge.terminal import refusals
 from yaosu.errors import YaosuError
 from yaosu.grants import groups as telling
 from yaosu.grants import service
@@ -39,7 +40,6 @@ group_app = typer.Typer(
 )
 app.add_typer(group_app)
 out = Console()
-err = Console(stderr=True)
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")
@@ -66,14 +66,8 @@ def _run(data: Path | None, org: int, work: Work[T]) -> T:
         finally:
             await conn.close()
 
-    try:
+    with refusals():
         return asyncio.run(inside())
-    except YaosuError as error:
-        for lang in ("zh", "en"):
-            err.print(str(error.as_json(lang)["message"]), markup=False)
-        for finding in error.findings:
-            err.print(f"  {finding.where}: {finding.text('zh')} / {finding.text('en')}", markup=False)
-        raise typer.Exit(1) from error
 
 
 def _day(text: str) -> date | None:

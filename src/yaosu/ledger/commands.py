@@ -18,7 +18,7 @@ from rich.table import Table
 from yaosu import settings
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Connection, connect
-from yaosu.errors import YaosuError
+from yaosu.edge.terminal import refusals
 from yaosu.ledger import service, tables
 from yaosu.ledger.model import StatementLine, StockLine
 from yaosu.ledger.sheets import Value
@@ -57,12 +57,8 @@ def _run(data: Path | None, work: Callable[[Connection], Awaitable[T]]) -> T:
         finally:
             await conn.close()
 
-    try:
+    with refusals():
         return asyncio.run(inside())
-    except YaosuError as error:
-        for lang in ("zh", "en"):
-            err.print(str(error.as_json(lang)["message"]), markup=False)
-        raise typer.Exit(1) from error
 
 
 def _day(text: str) -> datetime:

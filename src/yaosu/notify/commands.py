@@ -18,7 +18,7 @@ from rich.table import Table
 from yaosu import settings
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Pool, open_pool
-from yaosu.errors import YaosuError
+from yaosu.edge.terminal import refusals
 from yaosu.notify import webhooks
 from yaosu.notify.model import Webhook
 from yaosu.notify.outbox import Delivery, Outcome
@@ -30,7 +30,6 @@ CHINA = ZoneInfo("Asia/Shanghai")
 
 app = typer.Typer(name="webhook", help="Webhooks 推送订阅: list, add, test, replay.", no_args_is_help=True)
 out = Console()
-err = Console(stderr=True)
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")
 ]
@@ -47,12 +46,8 @@ def _run(data: Path | None, work: Callable[[Pool, Settings], Awaitable[T]]) -> T
         finally:
             await pool.close()
 
-    try:
+    with refusals():
         return asyncio.run(inside())
-    except YaosuError as error:
-        for lang in ("zh", "en"):
-            err.print(str(error.as_json(lang)["message"]), markup=False)
-        raise typer.Exit(1) from error
 
 
 def _subject(org: int) -> Subject:

@@ -14,7 +14,7 @@ from rich.console import Console
 from yaosu import settings
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Connection, connect
-from yaosu.errors import YaosuError
+from yaosu.edge.terminal import refusals
 from yaosu.people import service
 from yaosu.people.keeper import Keeper
 from yaosu.people.parts import keeper_for
@@ -38,13 +38,8 @@ def _run(data: Path | None, work: Callable[[Connection, Keeper], Awaitable[None]
         finally:
             await conn.close()
 
-    try:
+    with refusals():
         asyncio.run(inside())
-    except YaosuError as error:
-        for lang in ("zh", "en"):
-            answer = error.as_json(lang)
-            out.print(f"{answer['message']} {answer['next']}", markup=False, style="red")
-        raise typer.Exit(1) from error
 
 
 @app.command(name="rekey")

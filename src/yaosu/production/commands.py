@@ -29,6 +29,7 @@ from yaosu import settings
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Connection, connect
 from yaosu.db.migrate import migrate
+from yaosu.edge.terminal import refusals
 from yaosu.errors import Finding, YaosuError
 from yaosu.production import activation, download, requests
 from yaosu.production.answers import activation_answer, check_answer
@@ -64,12 +65,6 @@ FileArgument = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON 以 JSON 输出.")]
 
 
-def _say(error: YaosuError) -> None:
-    for lang in ("zh", "en"):
-        said = error.as_json(lang)
-        typer.echo(f"{said['message']} {said['next']}", err=True)
-
-
 def _run(
     data: Path | None, org: int, work: Callable[[Connection, Subject, Registry, Settings], Awaitable[T]]
 ) -> T:
@@ -92,13 +87,8 @@ def _run(
         finally:
             await conn.close()
 
-    try:
+    with refusals():
         return asyncio.run(inside())
-    except YaosuError as error:
-        if error.findings:
-            _table(list(error.findings))
-        _say(error)
-        raise typer.Exit(1) from None
 
 
 def _table(findings: list[Finding]) -> None:

@@ -16,7 +16,7 @@ from rich.table import Table
 from yaosu import settings
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Connection, connect
-from yaosu.errors import YaosuError
+from yaosu.edge.terminal import refusals
 from yaosu.papers import docx, pdf, xlsx
 from yaosu.quality import balance, checks, selfcheck, views
 from yaosu.registry.resolver import Registry, load_registry
@@ -32,7 +32,6 @@ DataOption = Annotated[
 ]
 OrgOption = Annotated[int, typer.Option("--org", min=1, help="Number of the organisation 单位编号.")]
 out = Console(width=None if sys.stdout.isatty() else 160)
-err = Console(stderr=True)
 _RENDER = {".pdf": pdf.render, ".docx": docx.render, ".xlsx": xlsx.render}
 
 
@@ -48,12 +47,8 @@ def _run(data: Path | None, work: Callable[[Connection, Registry], Awaitable[T]]
         finally:
             await conn.close()
 
-    try:
+    with refusals():
         return asyncio.run(inside())
-    except YaosuError as error:
-        for lang in ("zh", "en"):
-            err.print(str(error.as_json(lang)["message"]), markup=False)
-        raise typer.Exit(1) from error
 
 
 @app.command("check")

@@ -20,6 +20,7 @@ from rich.table import Table
 from yaosu import settings
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Connection, connect
+from yaosu.edge.terminal import refusals
 from yaosu.errors import YaosuError
 from yaosu.papers import pdf, xlsx
 from yaosu.recall import locks, reading, service, store_lock, views
@@ -35,7 +36,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 out = Console(width=None if sys.stdout.isatty() else 160)
-err = Console(stderr=True)
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")
@@ -58,15 +58,8 @@ def _run(data: Path | None, work: Callable[[Connection, Registry], Awaitable[T]]
         finally:
             await conn.close()
 
-    try:
+    with refusals():
         return asyncio.run(inside())
-    except YaosuError as error:
-        for lang in ("zh", "en"):
-            answer = error.as_json(lang)
-            err.print(f"{answer['message']} {answer['next']}", markup=False)
-        for finding in error.findings:
-            err.print(f"  {finding.where}: {finding.text('zh')} / {finding.text('en')}", markup=False)
-        raise typer.Exit(1) from error
 
 
 def _subject(registry: Registry, org: int) -> Subject:

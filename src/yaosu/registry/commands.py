@@ -18,12 +18,11 @@ from yaosu import settings
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Connection, connect
 from yaosu.db.migrate import migrate
-from yaosu.errors import YaosuError
+from yaosu.edge.terminal import refusals
 from yaosu.registry import exports, imports, sheets
 from yaosu.subject import SYSTEM
 
 T = TypeVar("T")
-ERRORS_PRINTED_MAX = 50
 
 import_app = typer.Typer(
     name="import",
@@ -57,25 +56,8 @@ def _run(data: Path | None, work: Callable[[Connection], Awaitable[T]]) -> T:
         finally:
             await conn.close()
 
-    try:
+    with refusals():
         return asyncio.run(inside())
-    except YaosuError as error:
-        _explain(error)
-        raise typer.Exit(1) from None
-
-
-def _explain(error: YaosuError) -> None:
-    for lang in ("zh", "en"):
-        errors.print(
-            f"{error.entry.text(lang, error.params)} {error.entry.next_step(lang, error.params)}",
-            markup=False,
-        )
-    for finding in error.findings[:ERRORS_PRINTED_MAX]:
-        place = f"{finding.where}  " if finding.where else ""
-        errors.print(f"  {place}{finding.text('zh')} {finding.next_step('zh')}", markup=False)
-    more = len(error.findings) - ERRORS_PRINTED_MAX
-    if more > 0:
-        errors.print(f"  … +{more}", markup=False)
 
 
 def _import(kind: str, file: Path, data: Path | None) -> None:
@@ -119,11 +101,8 @@ def template(
     out: Annotated[Path, typer.Argument(help="XLSX file to write 输出文件.")],
 ) -> None:
     """Write an empty import file with headings and notes 下载模板."""
-    try:
+    with refusals():
         out.write_bytes(imports.template(kind))
-    except YaosuError as error:
-        _explain(error)
-        raise typer.Exit(1) from None
     typer.echo(str(out))
 
 

@@ -35,7 +35,10 @@ def _print(found: Sequence[service.Place], as_json: bool) -> None:
         return
     table = Table("#", "编号 number", "名称 name", "类别 kind", "状态 state", "库存 stock", "在途 coming")
     for one in views:
-        stock = " ".join(f"{states.label(status, 'zh')} {qty}" for status, qty in sorted(one["stock"].items())) or "0"
+        stock = (
+            " ".join(f"{states.label(status, 'zh')} {qty}" for status, qty in sorted(one["stock"].items()))
+            or "0"
+        )
         table.add_row(
             str(one["id"]),
             one["number"],

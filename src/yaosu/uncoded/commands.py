@@ -25,6 +25,7 @@ from yaosu.circulation.model import MovementResult
 from yaosu.circulation.views import product_name
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import open_pool
+from yaosu.edge.terminal import read_lines, refusals
 from yaosu.errors import YaosuError
 from yaosu.papers import docx, pdf, xlsx
 from yaosu.registry.resolver import load_registry
@@ -38,7 +39,6 @@ T = TypeVar("T")
 
 app = typer.Typer(name="uncoded", help="Goods without codes 无码库.", no_args_is_help=True)
 out = Console(width=None if sys.stdout.isatty() else 160)
-err = Console(stderr=True)
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")
@@ -77,15 +77,8 @@ def _run(data: Path | None, org: int, work: Work[T]) -> T:
         finally:
             await pool.close()
 
-    try:
+    with refusals():
         return asyncio.run(inside())
-    except YaosuError as error:
-        for lang in ("zh", "en"):
-            answer = error.as_json(lang)
-            err.print(f"{answer['message']} {answer['next']}", markup=False)
-        for finding in error.findings:
-            err.print(f"  {finding.where}: {finding.text('zh')} / {finding.text('en')}", markup=False)
-        raise typer.Exit(1) from error
 
 
 def _print_json(value: Any) -> None:
@@ -251,21 +244,16 @@ def lose(
 @app.command("supplement")
 def supplement(
     lot: LotArgument,
-    file: Annotated[typer.FileText, typer.Argument(help="Codes, one a line; - for standard input.")],
+    file: Annotated[str, typer.Argument(help="Codes, one a line 追溯码; - for standard input.")],
     org: OrgOption,
     notice: Annotated[str, typer.Option("--notice", help="Supplier's shipping bill 出库单号.")] = "",
     bill_no: BillOption = "",
     data: DataOption = None,
 ) -> None:
     """Scan in supplied codes 补码入库 (24)."""
-    codes = [line.strip() for line in file if line.strip()]
-    _moved(
-        _run(
-            data,
-            org,
-            lambda d, s: ends.supplement(d, s, lot, codes, notice=notice, bill_no=bill_no),
-        )
-    )
+    with refusals():
+        codes = read_lines(file)
+    _moved(_run(data, org, lambda d, s: ends.supplement(d, s, lot, codes, notice=notice, bill_no=bill_no)))
 
 
 @app.command("ask")
