@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,21 @@ def _environment(lang: str) -> Environment:
     env.install_gettext_translations(found, newstyle=True)  # type: ignore[attr-defined]
     env.globals["asset"] = asset
     env.filters["china"] = china
+    env.filters["last_moment"] = last_moment
     return env
 
 
 def china(moment: datetime, seconds: bool = False) -> str:
     """A moment as people here read it: China time, to the minute or the second."""
     return moment.astimezone(CHINA).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+
+
+def last_moment(until: datetime) -> str:
+    """The end of a period as people here say it: the last day alone where it ends with that day."""
+    here = until.astimezone(CHINA)
+    if here.hour or here.minute:
+        return china(until)
+    return (here - timedelta(minutes=1)).strftime("%Y-%m-%d")
 
 
 @cache

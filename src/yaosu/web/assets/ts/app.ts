@@ -85,6 +85,8 @@ function islands(root: ParentNode): void {
   }
 }
 islands(document);
+// a place far down the navigation is shown without scrolling for it
+document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest" });
 phoneTables(document);
 // a link to a dialog opens it: /bills/7#void
 const wanted = location.hash.length > 1 ? document.getElementById(location.hash.slice(1)) : null;
