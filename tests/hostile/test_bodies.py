@@ -6,6 +6,7 @@ Generic over the OpenAPI document: every operation with a JSON body is asked, so
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -48,9 +49,8 @@ def _json_operations(schema: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _filled(world: World, path: str) -> str:
-    for name in ("bill_id", "org_id", "drug_id", "filing_id", "number", "check_id", "entry_id"):
-        path = path.replace("{" + name + "}", str((world.ids.get(name) or [1])[0]))
-    return path.replace("{name}", "bill_types").replace("{code}", "201")
+    path = path.replace("{name}", "bill_types").replace("{code}", "201")
+    return re.sub(r"\{(\w+)\}", lambda found: str((world.ids.get(found[1]) or [1])[0]), path)
 
 
 @pytest.mark.parametrize("kind", RAW)
