@@ -16,7 +16,7 @@ from yaosu.access.visibility import visible
 from yaosu.db.engine import Connection, Pool
 from yaosu.errors import YaosuError
 from yaosu.ledger import service as ledger
-from yaosu.registry import store_places, service
+from yaosu.registry import service, store_places
 from yaosu.registry.drafts import OrgDraft
 from yaosu.registry.lists import delivered
 from yaosu.registry.model import OrgType

@@ -12,7 +12,7 @@ from yaosu.access.visibility import record_read, visible
 from yaosu.circulation import store_read, views
 from yaosu.circulation.cache import CHINA
 from yaosu.circulation.pages_common import age, at, days_since, type_of
-from yaosu.console import compliance_pages, stories, store, waiting
+from yaosu.console import compliance_pages, store, stories, waiting
 from yaosu.db.engine import Connection
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.pages import render, see_other

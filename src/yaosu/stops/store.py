@@ -50,7 +50,8 @@ WITH RECURSIVE up AS (
     JOIN unit u ON u.drug_id = c.drug_id AND u.code = c.code
     WHERE c.drug_id = ANY($1::int[]) AND u.parent IS NOT NULL
     UNION
-    SELECT u.drug_id, u.parent, up.stop_id, up.stopped FROM up JOIN unit u ON u.drug_id = up.drug_id AND u.code = up.code
+    SELECT u.drug_id, u.parent, up.stop_id, up.stopped
+    FROM up JOIN unit u ON u.drug_id = up.drug_id AND u.code = up.code
     WHERE u.parent IS NOT NULL
 )
 SELECT drug_id, code, stop_id, count(*) AS count FROM up WHERE code = ANY($2::text[]) GROUP BY 1, 2, 3"""
