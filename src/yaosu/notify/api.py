@@ -53,6 +53,7 @@ _DELIVERY: dict[str, Any] = {
     "answer_status": 503,
     "answer": "busy",
     "message": 4711,
+    "params": {"name": "某制药有限公司"},
 }
 
 

@@ -162,7 +162,9 @@ async def _hook_page(
 ) -> Response:
     found = await webhooks.deliveries(conn, subject, webhook_id, state_, cursor, PAGE)
     lang = language(request)
-    labels = {k["kind"]: kind_label(k["kind"], lang) for k in service.kinds()}
+    known = {k["kind"] for k in service.kinds()}
+    for one in found:
+        one["text"] = entry_of(one["kind"]).text(lang, one["params"]) if one["kind"] in known else ""
     more = len(found) == PAGE
     return render(
         request,
@@ -170,7 +172,6 @@ async def _hook_page(
         {
             "hook": await webhooks.get(conn, subject, webhook_id),
             "deliveries": found,
-            "labels": labels,
             "state": state_,
             "done": done,
             "secret": secret,

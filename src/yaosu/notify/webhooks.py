@@ -156,6 +156,7 @@ async def deliveries(
         one = {key: value for key, value in row.items() if key != "body"}
         one["event"] = str(row["event"])
         one["message"] = row["body"].get("message")
+        one["params"] = row["body"].get("params") or {}
         one["next_at"] = row["next_at"] if row["state"] in ("pending", "failed") else None
         found.append(one)
     return found
