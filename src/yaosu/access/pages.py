@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
+from functools import cache
+from importlib import resources
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
+import yaml
 from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import Response
 
@@ -304,6 +307,22 @@ async def end_key(conn: Conn, subject: CurrentSubject, number: Number, org_id: O
     return see_other("/keys" if org_id is None else f"/keys?org_id={org_id}")
 
 
+@cache
+def _actions() -> dict[str, dict[str, str]]:
+    loaded: dict[str, dict[str, str]] = yaml.safe_load(
+        (resources.files("yaosu.access") / "actions.yaml").read_text("utf-8")
+    )
+    return loaded
+
+
+def action_name(action: str) -> str:
+    """An action of the audit record in Chinese; blank for one without a name."""
+    noun, _, verb = action.partition(".")
+    names = _actions()
+    words = [names["nouns"].get(noun, ""), names["verbs"].get(verb, "") if verb else "·"]
+    return " ".join(w for w in words if w != "·") if all(words) else ""
+
+
 @router.get("/audit")
 async def audit_page(
     request: Request,
@@ -316,5 +335,11 @@ async def audit_page(
     limit = 50
     found = await audit.entries(conn, subject, cursor, action.strip(), limit)
     more = found[-1].id if len(found) == limit else None
-    context = {"entries": found, "action": action.strip(), "next": more, "zone": CHINA}
+    context = {
+        "entries": found,
+        "action": action.strip(),
+        "next": more,
+        "zone": CHINA,
+        "name_of": action_name,
+    }
     return render(request, "access/audit.html", context)

@@ -86,17 +86,48 @@ _WHAT = {
     "contents": ("包装内的追溯码", "content of package"),
     "where": ("批次分布", "whereabouts of batch"),
     "statement": ("进销存", "statement"),
+    "overview": ("今日概览", "overview"),
+    "bills export": ("单据导出", "export of bills"),
+    "exceptions": ("异常协查列表", "list of cases"),
+    "exception": ("异常协查", "case"),
+    "recall": ("召回", "recall"),
+    "lock": ("停售与锁定", "lock"),
+    "uncoded stock": ("无码库", "uncoded stock"),
+    "split ledger": ("拆零台账", "opened boxes"),
+    "split box": ("拆零药盒", "opened box"),
+    "pools": ("预扫码池列表", "list of pools"),
+    "pool": ("预扫码池", "pool"),
+    "stock counts": ("盘点", "stock counts"),
+    "quality checks": ("核查列表", "list of quality checks"),
+    "quality check": ("质量核查", "quality check"),
+    "quality findings": ("核查任务列表", "list of quality findings"),
+    "quality finding": ("核查任务", "quality finding"),
+    "self-checks": ("自查表列表", "list of self-check tables"),
+    "self-check": ("自查表", "self-check table"),
+    "controlled documents": ("受控文件列表", "list of controlled documents"),
+    "document": ("受控文件", "controlled document"),
+    "clues": ("线索列表", "list of clues"),
+    "clue": ("线索", "clue"),
+    "real-name register": ("实名专册", "real-name register"),
+    "repeated buying": ("多次购买", "repeated buying"),
+    "narcotic register": ("麻精药品账册", "register of narcotics"),
 }
+_BY_LENGTH = sorted(_WHAT, key=len, reverse=True)
+_PRODUCT = frozenset({"flow", "where", "narcotic register"})
+"""Reads whose first number is a product's."""
 
 
 def what_text(registry: Registry, what: str, lang: str) -> str:
     """What was read, in the reader's language: the record keeps "flow 12 B001", people read the product's name."""
-    kind, _, rest = what.partition(" ")
-    if kind not in _WHAT:
+    kind = next((k for k in _BY_LENGTH if what == k or what.startswith(k + " ")), "")
+    if not kind:
         return what
+    rest = what[len(kind) + 1 :]
     word = _WHAT[kind][0 if lang == "zh" else 1]
-    if kind in ("flow", "where") and rest:
+    if kind in _PRODUCT and rest:
         number, _, more = rest.partition(" ")
         if number.isdigit():
             rest = f"{product_json(registry, int(number))['name']} {more}".strip()
+    if kind == "bill" and rest.endswith(" codes"):
+        rest = rest.removesuffix(" codes") + (" 的追溯码" if lang == "zh" else " with its codes")
     return f"{word} {rest}".strip()
