@@ -36,7 +36,9 @@ from yaosu.registry.resolver import Registry, load_registry
 from yaosu.subject import ADMIN, Subject
 
 app = typer.Typer(
-    help="Narcotics in hospitals 麻精药品: books, registers, ampoules, counts.", no_args_is_help=True
+    help="Narcotics in hospitals 麻精药品: books, registers, ampoules, counts. Reading only: dispensing, hand-over and "
+    "destruction take two people, each in an own session 只读；发放、交接、销毁须双人各自登录办理.",
+    no_args_is_help=True,
 )
 out = Console()
 NEWEST = 2**62

@@ -18,15 +18,18 @@ from yaosu.db.embedded import database_address
 from yaosu.db.engine import Connection, connect
 from yaosu.edge.terminal import refusals
 from yaosu.papers import docx, pdf, xlsx
-from yaosu.quality import balance, checks, selfcheck, views
+from yaosu.quality import balance, checks, commands_work, selfcheck, views
 from yaosu.registry.resolver import Registry, load_registry
 from yaosu.subject import SYSTEM
 
 T = TypeVar("T")
 
 app = typer.Typer(
-    name="quality", help="Quality management 质量管理: check, balance, selfcheck.", no_args_is_help=True
+    name="quality",
+    help="Quality management 质量管理: check, findings, answer, balance, selfcheck, documents, clues.",
+    no_args_is_help=True,
 )
+commands_work.add_to(app)
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")
 ]

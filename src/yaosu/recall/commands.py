@@ -23,7 +23,7 @@ from yaosu.db.engine import Connection, connect
 from yaosu.edge.terminal import refusals
 from yaosu.errors import YaosuError
 from yaosu.papers import pdf, xlsx
-from yaosu.recall import locks, reading, service, store_lock, views
+from yaosu.recall import commands_tasks, locks, reading, service, store_lock, views
 from yaosu.registry.resolver import Registry, load_registry
 from yaosu.subject import ADMIN, SYSTEM, Subject
 from yaosu.trace import service as trace
@@ -32,9 +32,11 @@ T = TypeVar("T")
 
 app = typer.Typer(
     name="recall",
-    help="Recalls and locks 召回与锁定: list, show, locate, publish, report, lock, release.",
+    help="Recalls and locks 召回与锁定: draft, publish, locate, acknowledge, count, close, report, lock, release. "
+    "Approval takes a second person's own session 批准须由第二人登录办理.",
     no_args_is_help=True,
 )
+commands_tasks.add_to(app)
 out = Console(width=None if sys.stdout.isatty() else 160)
 
 DataOption = Annotated[
