@@ -223,7 +223,10 @@ async def attach(
     responses={
         200: {
             "description": "The picture",
-            "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+            "content": {
+                kind: {"schema": {"type": "string", "format": "binary"}}
+                for kind in ("image/jpeg", "image/png")
+            },
         },
         **problems("unauthenticated", "forbidden", "not_found", "invalid_request"),
     },
