@@ -12,7 +12,7 @@ from yaosu.access.visibility import record_read, visible
 from yaosu.circulation import store_read, views
 from yaosu.circulation.cache import CHINA
 from yaosu.circulation.pages_common import age, at, days_since, type_of
-from yaosu.console import compliance_pages, store, stories, waiting
+from yaosu.console import compliance_pages, store, waiting
 from yaosu.db.engine import Connection
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.pages import render, see_other
@@ -23,7 +23,6 @@ from yaosu.subject import Subject
 
 router = APIRouter()
 router.include_router(compliance_pages.router)
-router.include_router(stories.router)
 
 SHOWN = 6
 
