@@ -16,6 +16,8 @@ PROBLEM = "application/problem+json"
 FILES = {
     "csv": "text/csv",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "pdf": "application/pdf",
 }
 _SAFE = {"get", "head", "options"}
 _METHODS = _SAFE | {"put", "post", "patch", "delete"}
@@ -99,7 +101,7 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _files(operation: dict[str, Any]) -> None:
-    """An operation with `format=csv|xlsx` answers with a file, too."""
+    """An operation with `format=csv|xlsx|docx|pdf` answers with a file, too."""
     for parameter in operation.get("parameters", ()):
         if parameter["name"] != "format" or parameter["in"] != "query":
             continue
