@@ -319,6 +319,8 @@ def action_name(action: str) -> str:
     """An action of the audit record in Chinese; blank for one without a name."""
     noun, _, verb = action.partition(".")
     names = _actions()
+    if action in names["verbs"]:
+        return f"{names['nouns'][noun]} {names['verbs'][action]}"
     words = [names["nouns"].get(noun, ""), names["verbs"].get(verb, "") if verb else "·"]
     return " ".join(w for w in words if w != "·") if all(words) else ""
 
