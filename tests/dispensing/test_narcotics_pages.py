@@ -247,7 +247,7 @@ async def test_an_inspector_reads_the_registers_of_the_region_and_the_read_is_wr
     desk: Desk,
 ) -> None:
     await desk.sign_in("检查员")
-    assert "医疗机构编号" in await desk.page("/narcotics")
+    assert 'name="place"' in await desk.page("/narcotics")
     ward = desk.ward
     page = await desk.page(f"/narcotics/register?place={ward.hospital}&drug={ward.goods.drug_id}&whole=true")
     assert "期末结存" in page
