@@ -139,7 +139,7 @@ def withdraw(org: OrgOption, grant: GrantArgument, data: DataOption = None) -> N
 @app.command()
 def reads(
     org: OrgOption,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many 最多条数.")] = 50,
     data: DataOption = None,
 ) -> None:
     """Who read the organisation's records 谁看过本单位数据."""

@@ -23,6 +23,7 @@ from yaosu.ledger import service, tables
 from yaosu.ledger.model import StatementLine, StockLine
 from yaosu.ledger.sheets import Value
 from yaosu.registry.resolver import Registry, load_registry
+from yaosu.registry.terminal import acting
 from yaosu.subject import SYSTEM
 
 T = TypeVar("T")
@@ -102,8 +103,9 @@ def stock(
     when = _day(at) if at else None
 
     async def work(conn: Connection) -> tuple[Registry, list[StockLine]]:
-        lines = await service.whole_stock(conn, SYSTEM, org, drug, None, service.STATUSES, when)
-        return await load_registry(conn), lines
+        registry = await load_registry(conn)
+        acting(registry, org)
+        return registry, await service.whole_stock(conn, SYSTEM, org, drug, None, service.STATUSES, when)
 
     registry, lines = _run(data, work)
     head, rows = tables.stock_table(registry, lines, "zh")
@@ -122,8 +124,9 @@ def statement(
     since, until = _day(start), _day(end)
 
     async def work(conn: Connection) -> tuple[Registry, list[StatementLine]]:
-        lines = await service.statement(conn, SYSTEM, since, until, org, drug)
-        return await load_registry(conn), lines
+        registry = await load_registry(conn)
+        acting(registry, org)
+        return registry, await service.statement(conn, SYSTEM, since, until, org, drug)
 
     registry, lines = _run(data, work)
     head, rows = tables.statement_table(registry, lines, "zh")

@@ -22,6 +22,8 @@ from yaosu.edge.terminal import refusals
 from yaosu.notify import webhooks
 from yaosu.notify.model import Webhook
 from yaosu.notify.outbox import Delivery, Outcome
+from yaosu.registry.resolver import load_registry
+from yaosu.registry.terminal import acting
 from yaosu.settings import Settings, master_secret
 from yaosu.subject import SYSTEM, Subject
 
@@ -37,11 +39,13 @@ OrgOption = Annotated[int, typer.Option("--org", min=1, help="Number of the orga
 HookArgument = Annotated[int, typer.Argument(min=1, help="Number of the webhook 订阅编号.")]
 
 
-def _run(data: Path | None, work: Callable[[Pool, Settings], Awaitable[T]]) -> T:
+def _run(data: Path | None, org: int, work: Callable[[Pool, Settings], Awaitable[T]]) -> T:
     async def inside() -> T:
         chosen = settings.load(data=data)
         pool = await open_pool(database_address(chosen.data, chosen.database_url), 2)
         try:
+            async with pool.acquire() as conn:
+                acting(await load_registry(conn), org)
             return await work(pool, chosen)
         finally:
             await pool.close()
@@ -63,7 +67,7 @@ def list_(org: OrgOption, data: DataOption = None) -> None:
             return await webhooks.listed(conn, _subject(org))
 
     table = Table("#", "地址 URL", "种类 kinds", "状态 state")
-    for one in _run(data, work):
+    for one in _run(data, org, work):
         table.add_row(
             str(one.id),
             one.url,
@@ -89,7 +93,7 @@ def add(
             master = master_secret(chosen.data)
             return await webhooks.add(conn, _subject(org), master, chosen.webhook_hosts, url, kind or [])
 
-    number, secret = _run(data, work)
+    number, secret = _run(data, org, work)
     out.print(f"#{number}  密钥 secret: {secret}", soft_wrap=True, markup=False, highlight=False)
 
 
@@ -109,7 +113,7 @@ def test(org: OrgOption, webhook: HookArgument, data: DataOption = None) -> None
         }  # fmt: skip
         return await sender.send(Delivery(0, org, "webhook", webhook, event, webhooks.TEST_KIND, body, 1))
 
-    answer = _run(data, work)
+    answer = _run(data, org, work)
     out.print(f"{answer.status or '—'} {answer.answer}", markup=False)
     raise typer.Exit(0 if answer.ok else 1)
 
@@ -142,4 +146,4 @@ def replay(
                 if onward is None:
                     return total
 
-    out.print(f"{_run(data, work)} 条已列入发送 messages queued")
+    out.print(f"{_run(data, org, work)} 条已列入发送 messages queued")
