@@ -216,3 +216,27 @@ def test_no_answer_and_no_file_shows_a_person_in_full(
             for form in ("xlsx", "pdf"):
                 look(form, client.post("/api/v1/dispensing/register/file", json={**body, "format": form}))
     assert not wrong
+
+
+PAGES = {
+    "message of a case": ("wholesaler", "/exceptions/{case_id}/say", {"text": "{said}"}),
+    "clue": ("wholesaler", "/quality/clues", {"kind": "resale", "title": "甲", "text": "{said}"}),
+    "finding": ("maker", "/quality/findings/{finding_id}", {"act": "answer", "text": "{said}"}),
+    "document": ("wholesaler", "/quality/documents/{document_id}", {"act": "save", "content": "{said}"}),
+}
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_a_form_with_a_citizens_number_comes_back_with_the_reason_and_not_as_a_failure(
+    world: World, kind: str
+) -> None:
+    caller, path, fields = PAGES[kind]
+    for name, values in world.ids.items():
+        path = path.replace("{" + name + "}", str(values[0]))
+    said = f"证件{PATIENT_NUMBER}"
+    with world.person(caller) as client:
+        data = {name: text.replace("{said}", said) for name, text in fields.items()}
+        answer = client.post(path, data=data, headers={"accept": "text/html"})
+    assert 400 <= answer.status_code < 500, answer.text[:300]
+    assert _traces(_kept(world.database)) == []
+    assert _traces(world.log.read_bytes()) == []
