@@ -1,0 +1,357 @@
+"""A boxes-only model of everything the write path does: what `storm` holds it to.
+
+It knows single boxes, which package holds which, opened boxes by preparation units, uncoded stock by quantity, stops,
+and the bills on record, and predicts the fate of every scan of every bill, legal or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from circulation.helpers import Goods
+from yaosu.circulation.model import Movement
+from yaosu.rules.bill_types import BillType, bill_types
+
+TOTAL = 24
+"""Preparation units in a box of the market's product."""
+
+State = tuple[str, int, int | None]
+
+
+@dataclass
+class Split:
+    """An opened box."""
+
+    left: int
+    out: int = 0
+    lost: int = 0
+
+
+@dataclass
+class Line:
+    """What a bill did to one code."""
+
+    token: object
+    pre: State
+    post: str
+    qty: int
+    opened: bool = False
+    part: int = 0
+
+
+@dataclass
+class Bill:
+    """A bill on record, as the model remembers it."""
+
+    movement: Movement
+    kind: BillType
+    lines: dict[str, Line]
+    moved: dict[str, int] = field(default_factory=dict)
+    """Uncoded smallest packages by batch."""
+    supplemented: int = 0
+    void: bool = False
+
+
+@dataclass
+class Stop:
+    """A stop in force."""
+
+    id: int
+    codes: frozenset[str] | None
+    """None: the whole batch."""
+    org: int | None
+
+
+class Model:
+    """Boxes, packages, opened boxes, quantities, stops and bills."""
+
+    def __init__(self, goods: Goods, owner: int, hospital: int) -> None:
+        self.hospital = hospital
+        self.batch_no = goods.batch_no
+        self.state: dict[str, State] = dict.fromkeys(goods.boxes, ("I", owner, None))
+        self.inside: dict[str, set[str]] = {box: {box} for box in goods.boxes}
+        self.parents: dict[str, list[str]] = {box: [] for box in goods.boxes}
+        per = len(goods.boxes) // len(goods.cases)
+        for n, case in enumerate(goods.cases):
+            self.inside[case] = set(goods.boxes[n * per : (n + 1) * per])
+            self.parents[case] = []
+            for box in self.inside[case]:
+                self.parents[box].append(case)
+        for n, pallet in enumerate(goods.pallets):
+            cases = [c for i, c in enumerate(goods.cases) if i * len(goods.pallets) // len(goods.cases) == n]
+            self.inside[pallet] = set().union(*(self.inside[c] for c in cases))
+            self.parents[pallet] = []
+            for case in cases:
+                self.parents[case].append(pallet)
+                for box in self.inside[case]:
+                    self.parents[box].append(pallet)
+        self.history: dict[str, list[object]] = {code: [] for code in self.inside}
+        self.rest: dict[str, State] = {}
+        """State of packages that were emptied."""
+        self.splits: dict[str, Split] = {}
+        self.uncoded: dict[tuple[int, str, str], int] = {}
+        self.stops: list[Stop] = []
+        self.bills: dict[str, Bill] = {}
+        self.why = ""
+        """What stood in the way of the last correction that was forbidden."""
+
+    # ── looking ──
+
+    def state_of(self, code: str) -> State | None:
+        """State of a package: that of any box in it, of an empty one that of what it stands in; None: unknown."""
+        if code not in self.inside:
+            return None
+        if self.inside[code]:
+            return self.state[next(iter(self.inside[code]))]
+        return self.state_of(self.parents[code][-1]) if self.parents[code] else self.rest[code]
+
+    def stopped(self, code: str, owner: int) -> bool:
+        """Whether a stop forbids `owner` to move the package."""
+        for stop in self.stops:
+            if stop.org is not None and stop.org != owner:
+                continue
+            if stop.codes is None or code in stop.codes:
+                return True
+            if any(p in stop.codes for p in self.parents[code]):
+                return True
+            if any(self.inside[other] <= self.inside[code] for other in stop.codes if self.inside[other]):
+                boxes = self.inside[code]
+                within = (o for o in stop.codes if o == code or code in self.parents[o])
+                if any(self.inside[o] & boxes for o in within):
+                    return True
+        return False
+
+    def fate(self, kind: BillType, m: Movement, code: str) -> str:
+        """moved, quarantined, refused, or memo: refused and kept on record as goods in hand; for a code that stands
+        once and not inside another of the bill."""
+        state = self.state_of(code)
+        receiving = kind.kind == "receive"
+        if state is None:
+            return "memo" if receiving else "refused"
+        status, holder, dest = state
+        right = (
+            status == "O" and dest == m.owner if kind.by_dest else status in kind.pre and holder == m.owner
+        )
+        if not right:
+            return "memo" if receiving and (holder != m.owner or status in "SCXN") else "refused"
+        if not self.inside[code]:
+            return "refused"
+        if not kind.stopped and self.stopped(code, m.owner):
+            return "quarantined" if receiving else "refused"
+        if kind.kind == "ship" and code in self.splits:
+            return "refused"
+        if kind.kind in ("use", "give_back", "open", "split_loss") and not self._splittable(kind, m, code):
+            return "refused"
+        if receiving and m.from_org and holder not in (m.from_org, m.owner):
+            return "quarantined"
+        return "moved"
+
+    def _splittable(self, kind: BillType, m: Movement, code: str) -> bool:
+        part = m.parts.get(code, 0)
+        split = self.splits.get(code)
+        if kind.kind == "open":
+            return code in self.state
+        if not part:
+            return split is None
+        if code not in self.state:
+            return False
+        if split is None:
+            status = self.state[code][0]
+            return status != "S" and part <= TOTAL
+        return part <= (split.out if kind.parts == "return" else split.left)
+
+    # ── changing ──
+
+    def take_out(self, code: str) -> None:
+        """The package leaves those around it."""
+        gone = self.inside[code]
+        for around in self.parents[code]:
+            self.rest[around] = self.state[next(iter(gone))]
+            self.inside[around] = self.inside[around] - gone
+        for other in self.parents:
+            if other != code and code in self.parents[other]:
+                self.parents[other] = self.parents[other][: self.parents[other].index(code) + 1]
+        self.parents[code] = []
+
+    def move(self, kind: BillType, m: Movement, code: str, fate: str, token: object) -> Line:
+        """Carry out one fate."""
+        pre = self.state_of(code)
+        assert pre is not None
+        post, opened, part = "Q" if fate == "quarantined" else kind.post, False, 0
+        if fate == "moved":
+            part = m.parts.get(code, 0)
+            if part or kind.kind == "open":
+                opened = code not in self.splits
+                split = self.splits.setdefault(code, Split(TOTAL))
+                if kind.parts == "dispense":
+                    split.left, split.out = split.left - part, split.out + part
+                elif kind.parts == "return":
+                    split.left, split.out = split.left + part, split.out - part
+                elif kind.parts == "loss":
+                    split.left, split.lost = split.left - part, split.lost + part
+                post = "D" if split.left else "S"
+            elif kind.kind in ("release", "find") and code in self.splits:
+                post = "D" if self.splits[code].left else "S"
+        self.take_out(code)
+        dest = m.to_org if post == "O" else None
+        for box in self.inside[code]:
+            self.state[box] = (post, m.owner, dest)
+        self.history[code].append(token)
+        return Line(token, pre, post, len(self.inside[code]), opened, part)
+
+    def moved_on(self, code: str, line: Line) -> bool:
+        """Whether something came after the line that still stands."""
+        return self.history[code][-1] is not line.token or len(self.inside[code]) != line.qty
+
+    def take_back(self, bill: Bill, codes: Sequence[str]) -> None:
+        """Reverse lines of a bill on which nothing was built."""
+        for code in codes:
+            line = bill.lines[code]
+            self.history[code].pop()
+            for box in self.inside[code]:
+                self.state[box] = line.pre
+            if line.part:
+                split = self.splits[code]
+                if bill.kind.parts == "dispense":
+                    split.left, split.out = split.left + line.part, split.out - line.part
+                elif bill.kind.parts == "return":
+                    split.left, split.out = split.left - line.part, split.out + line.part
+                else:
+                    split.left, split.lost = split.left + line.part, split.lost - line.part
+            if line.opened:
+                del self.splits[code]
+
+    def shift(self, owner: int, batch: str, status: str, qty: int) -> None:
+        """Change an account of uncoded goods."""
+        key = (owner, batch, status)
+        self.uncoded[key] = self.uncoded.get(key, 0) + qty
+
+    def snapshot(self) -> Any:
+        """All that a refused correction goes back to."""
+        return (
+            dict(self.state),
+            {k: set(v) for k, v in self.inside.items()},
+            {k: list(v) for k, v in self.parents.items()},
+            {k: list(v) for k, v in self.history.items()},
+            {k: Split(s.left, s.out, s.lost) for k, s in self.splits.items()},
+            dict(self.uncoded),
+            dict(self.rest),
+        )
+
+    def restore(self, saved: Any) -> None:
+        """Go back."""
+        self.state, self.inside, self.parents, self.history, self.splits, self.uncoded, self.rest = saved
+
+    # ── whole bills ──
+
+    def expect(self, m: Movement) -> list[str] | str:
+        """The fate of each scan, or the code of the error that refuses the bill; carries it out."""
+        kind = bill_types()[m.type]
+        before = self.bills.get(m.bill_no)
+        saved = self.snapshot() if before is not None else None
+        kept: dict[str, Line] = {}
+        if before is not None:
+            moved_on = [c for c, line in before.lines.items() if self.moved_on(c, line)]
+            kept = {
+                c: before.lines[c]
+                for c in moved_on
+                if not m.void
+                and c in m.codes
+                and before.lines[c].post not in ("Q", "D")
+                and before.lines[c].pre[0] != "D"
+                and not before.lines[c].part
+                and c not in m.parts
+            }
+            if len(kept) < len(moved_on):
+                self.why = str([(c, before.lines[c], len(self.inside[c]), self.history[c]) for c in moved_on])
+                return "later_fact"
+            if not self._take_back_uncoded(before):
+                return "later_fact"
+            self.take_back(before, [c for c in before.lines if c not in kept])
+            if m.void:
+                before.void = True
+                return []
+        fates, bill = self._judge(kind, m, kept)
+        refused = [f for f in fates if f != "moved"]
+        memo = kind.kind == "receive" and any(f == "memo" for f in fates)
+        nothing = all(f in ("refused", "memo") for f in fates) and not memo
+        if nothing or (refused and m.mode == "atomic"):
+            if saved is not None:
+                self.restore(saved)
+            return ["refused" if f == "memo" or m.mode != "atomic" else f for f in fates]
+        self._carry_out(kind, m, fates, bill, kept)
+        self.bills[m.bill_no] = bill
+        return ["refused" if f == "memo" else f for f in fates]
+
+    def _judge(self, kind: BillType, m: Movement, kept: dict[str, Line]) -> tuple[list[str], Bill]:
+        bill = Bill(m, kind, dict(kept))
+        if kind.by_quantity:
+            fates = []
+            have = {q.batch_no: self.uncoded.get((m.owner, q.batch_no, "U"), 0) for q in m.quantities}
+            for q in m.quantities:
+                enough = kind.code == 21 or have[q.batch_no] >= q.qty
+                fates.append("moved" if enough else "refused")
+            return fates, bill
+        fates, chosen, seen = [], set(m.codes), set()
+        left = self.uncoded.get((m.owner, self.batch_no, "U"), 0)
+        for code in m.codes:
+            if code in seen:
+                fates.append("refused")
+                continue
+            seen.add(code)
+            if code in kept:
+                fates.append("moved")
+                continue
+            if any(p in chosen and p not in kept for p in self.parents.get(code, [])):
+                fates.append("refused")
+                continue
+            fate = self.fate(kind, m, code)
+            if kind.code == 203 and m.owner == self.hospital:
+                # no group of hospitals lists the product (R-C5)
+                fate = "refused"
+            if fate == "moved" and kind.supplement:
+                qty = len(self.inside[code])
+                if qty > left:
+                    fate = "refused"
+                else:
+                    left -= qty
+            fates.append(fate)
+        return fates, bill
+
+    def _carry_out(
+        self, kind: BillType, m: Movement, fates: Sequence[str], bill: Bill, kept: dict[str, Line]
+    ) -> None:
+        if kind.by_quantity:
+            for q, fate in zip(m.quantities, fates, strict=True):
+                if fate == "moved":
+                    bill.moved[q.batch_no] = q.qty
+            self._shift_uncoded(bill, 1)
+            return
+        token = object()
+        for code, fate in zip(m.codes, fates, strict=True):
+            if fate in ("moved", "quarantined") and code not in kept:
+                bill.lines[code] = self.move(kind, m, code, fate, token)
+                if kind.supplement and fate == "moved":
+                    bill.supplemented += bill.lines[code].qty
+        self._shift_uncoded(bill, 1)
+
+    def _shift_uncoded(self, bill: Bill, sign: int) -> None:
+        if bill.kind.uncoded is None:
+            return
+        source, target = bill.kind.uncoded
+        moved = dict(bill.moved)
+        if bill.supplemented:
+            moved[self.batch_no] = moved.get(self.batch_no, 0) + bill.supplemented
+        for batch, qty in moved.items():
+            self.shift(bill.movement.owner, batch, source, -sign * qty)
+            self.shift(bill.movement.owner, batch, target, sign * qty)
+
+    def _take_back_uncoded(self, bill: Bill) -> bool:
+        if bill.kind.uncoded is not None and bill.kind.uncoded[1] == "U":
+            owner = bill.movement.owner
+            if any(self.uncoded.get((owner, b, "U"), 0) < q for b, q in bill.moved.items()):
+                return False
+        self._shift_uncoded(bill, -1)
+        return True
