@@ -200,7 +200,7 @@ async def list_stores(request: Request, subject: CurrentSubject, conn: Conn) -> 
 
 @router.get(
     "/direct-shipments",
-    summary="Direct shipments (直调)",
+    summary="Direct shipments",
     responses=answered(
         {
             "items": [

@@ -392,7 +392,7 @@ async def counts(
 
 @router.get(
     "/register",
-    summary="Register of a narcotic (专用账册)",
+    summary="Register of a narcotic",
     description="One product in one place, or with `whole` in the hospital and its places: opening + in − out = "
     "closing, in preparation units and packages. As JSON, or as PDF or XLSX for an inspector. Patients masked.",
     responses=answered(REGISTER, "not_found", "narcotics_not_listed", "ledger_time_range"),

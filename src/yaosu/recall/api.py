@@ -234,7 +234,7 @@ async def report(
 @router.get(
     "/recalls/{order_id}/letter",
     response_class=Response,
-    summary="Recall letter (召回通知书)",
+    summary="Recall letter",
     description="The letter to one holder, as PDF or XLSX: its own, or of any holder for who runs the recall.",
     responses=as_file("recall_letter_unavailable"),
 )
@@ -254,7 +254,7 @@ async def letter(
 @router.get(
     "/recalls/{order_id}/summary",
     response_class=Response,
-    summary="Recall summary report (召回总结报告)",
+    summary="Recall summary report",
     description="Figures, measured times, every holder and the filed reports, as PDF or XLSX; a progress report while "
     "the recall runs.",
     responses=as_file(),

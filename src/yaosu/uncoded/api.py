@@ -62,7 +62,7 @@ async def deadlines(request: Request, subject: CurrentSubject) -> Response:
 
 @router.get(
     "/lots",
-    summary="Lots of uncoded stock (专帐)",
+    summary="Lots of uncoded stock",
     description="Every purchase of goods without codes, by product and batch, the oldest first: age, proof, place, "
     "what entered and what is left. `id` is null for goods that entered without a proof.",
     responses=answered({"items": [LOT], "next": None, "total_left": 97}),

@@ -99,7 +99,7 @@ async def supplement(
 
 @router.post(
     "/lots/{lot_id}/zone",
-    summary="Move a lot within the 专区",
+    summary="Move a lot within the separate zone",
     description="Says where the goods stand now.",
     responses=answered({"zone": "无码专区 B-02"}, "uncoded_invalid", "not_found"),
 )
@@ -112,7 +112,7 @@ async def move(conn: Conn, body: ZoneIn, subject: CurrentSubject, lot_id: LotId)
 @router.post(
     "/lots/{lot_id}/counts",
     status_code=201,
-    summary="Verify a lot (专项核验)",
+    summary="Verify a lot",
     description="A physical count by two people. A difference must be explained; a shortage is posted as loss (25), a "
     "surplus is recorded and not booked.",
     responses=answered({"id": 9, "bill_no": "WH-20260112-0001"}, "uncoded_invalid", "not_found", status=201),
