@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from access.helpers import subject_of
 from recall.helpers import Market, activate, draft_of, make_market, office, published, who
 from yaosu.access.visibility import visible
 from yaosu.circulation.service import void_of
@@ -182,6 +184,25 @@ async def test_whoever_drafted_a_recall_does_not_approve_it(db: Connection) -> N
     with pytest.raises(YaosuError) as early:
         await service.publish(db, market.registry, who(market, market.maker), order_id)
     assert early.value.code == "recall_wrong_state"
+
+
+async def test_whoever_made_the_key_that_drafted_a_recall_does_not_approve_it(db: Connection) -> None:
+    market = await make_market(db)
+    goods = await activate(market)
+    maker = await subject_of(db, market.maker)
+    await db.execute(
+        "INSERT INTO api_key (prefix, secret_sha256, org_id, name, scopes, created_by) "
+        "VALUES ('abcd1234', $1, $2, 'ERP', '{}', $3)",
+        bytes(32),
+        market.maker,
+        maker.account_id,
+    )
+    key = replace(maker, kind="key", account_id=None, session_id="abcd1234")
+    order_id = await service.draft(db, market.registry, key, draft_of(goods))
+    with pytest.raises(YaosuError) as refused:
+        await service.approve(db, market.registry, maker, order_id)
+    assert refused.value.code == "recall_second_person"
+    await service.approve(db, market.registry, await subject_of(db, market.maker), order_id)
 
 
 async def test_only_the_products_firm_recalls_and_others_do_not_see_its_draft(db: Connection) -> None:

@@ -166,6 +166,7 @@ async def draft(conn: Connection, registry: Registry, subject: Subject, given: D
     """
     product, batches, codes = await _checked(conn, registry, subject, given)
     issuer = subject.org_id if subject.org_id is not None else product.mah_id
+    author = await _author(conn, subject)
     for attempt in range(5):
         number = await next_number(conn, store.LAST_NUMBER, "YL" if given.simulated else "ZH")
         try:
@@ -176,7 +177,7 @@ async def draft(conn: Connection, registry: Registry, subject: Subject, given: D
                     given.return_to if given.return_to is not None else product.mah_id,
                     *(given.level, given.kind, given.simulated, given.is_public and not given.simulated),
                     *(given.measure, number, given.title, given.reason, given.hazard, list(given.regions)),
-                    *(given.contact, subject.account_id),
+                    *(given.contact, author),
                 )
             break
         except asyncpg.UniqueViolationError:
@@ -245,10 +246,18 @@ async def revise(
         store.REVISE,
         *(order_id, given.return_to if given.return_to is not None else product.mah_id, given.level),
         *(given.kind, given.simulated, given.is_public and not given.simulated, given.measure, given.title),
-        *(given.reason, given.hazard, list(given.regions), given.contact, subject.account_id),
+        *(given.reason, given.hazard, list(given.regions), given.contact, await _author(conn, subject)),
     )
     await store.put_goods(conn, order_id, product.id, batches, codes)
     await audit.record(conn, subject, "recall.revise", ("recall", order_id), {"number": order.number})
+
+
+async def _author(conn: Connection, subject: Subject) -> int | None:
+    """The account behind a draft: a key's drafts are its maker's, who may not approve them either."""
+    if subject.kind != "key":
+        return subject.account_id
+    maker: int | None = await conn.fetchval(store.KEY_MAKER, subject.session_id)
+    return maker
 
 
 async def approve(

@@ -57,6 +57,9 @@ SELECT {_ORDER} FROM recall_order o
 WHERE o.number = $1 AND o.is_public AND NOT o.simulated AND o.published_at IS NOT NULL"""  # noqa: S608
 
 # The day's next number; the table's unique number decides between two at once.
+# Who made an API key: its drafts are his.
+KEY_MAKER = "SELECT created_by FROM api_key WHERE prefix = $1"
+
 LAST_NUMBER = "SELECT max(number) FROM recall_order WHERE number LIKE $1"
 
 INSERT = """
