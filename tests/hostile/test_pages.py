@@ -181,12 +181,15 @@ def _store_rooms(world: World) -> None:
     market, ids = world.market, world.ids
     ordinary = world.more["ordinary"]
 
-    def send(caller: str, path: str, body: dict[str, Any], person: bool = False) -> None:
+    def send(caller: str, path: str, body: dict[str, Any], person: bool = False) -> Any:
         with world.person(caller) if person else world.client(caller) as client:
             answer = client.post("/api/v1" + path, json=body)
         assert answer.status_code < 300, (path, answer.text)
+        return answer.json()
 
-    send("maker", f"/exceptions/{ids['case_id'][0]}/messages", {"text": EVIL})
+    # a case of its own: another test may have closed the world's
+    case = send("wholesaler", "/exceptions", {**world.more["case"], "note": EVIL})["cases"][0]
+    send("maker", f"/exceptions/{case}/messages", {"text": EVIL})
     told = {"kind": "resale", "title": EVIL, "text": EVIL, "codes": [EVIL]}
     send("wholesaler", "/quality/clues", told)
     kept = {"kind": "other", "number": EVIL[:30], "title": EVIL, "content": f"# {EVIL}\n{EVIL}"}

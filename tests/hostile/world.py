@@ -261,6 +261,7 @@ def fill(world: World) -> None:
     broken = {"drug_id": market.drug_id, "qty": 1}
     case = {"kind": "damaged", "bill_id": shipped["bill_id"], "goods": [broken], "note": SECRET}
     ids["case_id"] = post("wholesaler", "/exceptions", case)["cases"]
+    world.more["case"] = case
     credit = {"kind": "credited", "text": SECRET, "amount": "1.00", "credit_no": SECRET}
     offered = post("maker", f"/exceptions/{ids['case_id'][0]}/proposals", credit)
     ids["proposal_id"] = [offered["proposals"][0]["id"]]
