@@ -42,12 +42,13 @@ FROM code_list_item ORDER BY list, code, region, valid_from, version DESC"""
 SNAPSHOT = "SELECT pg_current_snapshot()::text"
 
 # exactly what the earlier snapshot did not show: a late commit is never missed, however late it comes;
-# the comparison with xmin only lets the index skip what is long past
+# the comparison with xmin only lets the index skip what is long past. A snapshot does not list the transaction that
+# took it, so one's own later work would look as if it had been seen: it is always read again.
 CHANGES = """
 SELECT DISTINCT kind, key FROM (
     SELECT kind, key FROM registry_change
     WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot)
-      AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot)
+      AND (NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot) OR xid = pg_current_xact_id_if_assigned())
     LIMIT $2
 ) AS fresh"""
 
