@@ -104,6 +104,7 @@ def test_from_the_wholesaler_to_the_patient_and_what_is_unknown_to_quarantine(
 
     # and ships one case of it to the pharmacy, chosen by typing
     page.goto(address + "/ship")
+    page.wait_for_load_state("networkidle")  # the chooser listens
     page.locator("#pick-to_org").focus()
     page.keyboard.type("大药房连锁")
     expect(page.locator("#list-to_org [aria-selected=true]")).to_contain_text("示例大药房连锁有限公司")
@@ -216,6 +217,7 @@ def received(page: Page, address: str, number: str, *codes: str) -> None:
 def shipped(page: Page, address: str, receiver: str, *codes: str) -> str:
     """Ship to the receiver, chosen by typing its name; the bill's number."""
     page.goto(address + "/ship")
+    page.wait_for_load_state("networkidle")  # the chooser listens
     page.locator("#pick-to_org").focus()
     page.keyboard.type(receiver)
     expect(page.locator("#list-to_org [aria-selected=true]")).to_contain_text(receiver)
