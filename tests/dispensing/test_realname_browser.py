@@ -87,6 +87,7 @@ def test_the_till_asks_for_the_card_takes_it_from_the_reader_and_keeps_nothing(
     page: Page, counter: Counter
 ) -> None:
     page.goto("/sell")
+    page.wait_for_load_state("networkidle")  # the station listens
     expect(page.locator("#scan-box")).to_be_focused()
     fold = page.locator("details:has([data-person-box])")
     expect(fold).not_to_have_attribute("open", "")
