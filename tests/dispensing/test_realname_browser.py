@@ -112,7 +112,9 @@ def test_the_till_asks_for_the_card_takes_it_from_the_reader_and_keeps_nothing(
     assert "哈力克" not in kept
     # a known buyer needs the card only
     keys(page, counter.boxes[1])
+    expect(page.locator("[data-scan-last]")).to_contain_text("须实名登记")
     keys(page, NUMBER)
+    expect(page.locator("[data-scan-last]")).to_contain_text("可以销售")
     expect(page.locator("[data-person-shown]")).to_contain_text("哈**")
     keys(page, counter.boxes[2])
     expect(page.locator("[data-scan-codes]")).to_have_text("2")
