@@ -35,6 +35,16 @@ ROOMS = (
     "uncoded",
     "recall",
     "quality",
+    "capture",
+    "insurance",
+    "exchange",
+    "exchange.outbox",
+    "exchange.top",
+    "exchange.yibao",
+    "exchange.epcis",
+    "exchange.xietong",
+    "exchange.jianguan",
+    "exchange.files",
     "console",
 )
 

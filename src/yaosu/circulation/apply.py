@@ -55,7 +55,29 @@ async def apply_group(
             outcomes[n] = error
     if todo:
         await _apply(conn, todo, outcomes, batches, lock)
+        await _overtaken(conn, todo, outcomes)
     return [o for o in outcomes if o is not None]
+
+
+async def _overtaken(
+    conn: Connection,
+    todo: Sequence[tuple[int, Prepared, revise.Previous | None]],
+    outcomes: list[Outcome | None],
+) -> None:
+    """A refused bill may be the repeat of one that another server committed after the group had asked for it: its
+    goods have then already moved, by itself. It gets the first answer, not a refusal (R-X2)."""
+    refused = [
+        (n, one)
+        for n, one, previous in todo
+        if previous is None and isinstance(o := outcomes[n], MovementResult) and o.status == "refused"
+    ]
+    if not refused:
+        return
+    latest = await revise.latest_revisions(conn, [one for _, one in refused])
+    for n, one in refused:
+        now = latest.get((one.movement.owner, one.movement.bill_no))
+        if now is not None and revise.is_repeat(one, now):
+            outcomes[n] = await revise.replay(conn, one, now)
 
 
 async def _apply(
@@ -73,7 +95,8 @@ async def _apply(
             old[n] = await revise.old_lines(conn, previous)
             keys += [(line.drug_id, line.code) for line in old[n]]
     world = await load_world(conn, keys, containers, batches, lock=lock)
-    ids, version = await store.next_ids(conn, len(todo) + len(old))
+    ids, version, routes = await store.next_ids(conn, len(todo) + len(old))
+    await batches.routed.at(conn, routes)
     sold = bool(old) or any(one.kind.kind == "give_back" for _, one, _ in todo)
     await load_limits(conn, world, batches, version, sold=sold)
     flat = [line for lines in old.values() for line in lines]
@@ -109,7 +132,7 @@ async def _apply(
             continue
         outcomes[n] = outcome
     if work.postings:
-        await write(conn, world, work.postings, work.replaced, work.now)
+        await write(conn, world, work.postings, work.replaced, work.now, batches.routed)
     await count_hits(conn, work.hits)
     for n, posting in work.places:
         assert posting.result is not None

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from yaosu.circulation import store_write as store
 from yaosu.circulation.issued import Issued
 from yaosu.db.engine import Connection
+from yaosu.notify.routed import Routed
 from yaosu.rules.world import BatchFacts
 from yaosu.stops.service import Memory
 
@@ -24,6 +25,8 @@ class BatchCache:
         self._facts: dict[int, BatchFacts] = {}
         self.stops = stops if stops is not None else Memory()
         """Recalls, locks and suspensions in force."""
+        self.routed = Routed()
+        """Whose bills are to be routed to other systems."""
         self.issued = issued
         """Tells made-up codes from unactivated ones, where the server knows the issue keys."""
 

@@ -61,9 +61,14 @@ JOIN container_batch c ON c.drug_id = a.drug_id AND c.code = a.code"""
 # Facts of batches, kept by the caller: a batch never changes.
 BATCHES = "SELECT id, drug_id, batch_no, expires_on FROM batch WHERE id = ANY($1::int[]) AND drug_id = ANY($2::int[])"
 
-# Bill ids are taken after the locks, so that along one unit's life they rise.
+# Bill ids are taken after the locks, so that along one unit's life they rise. With them the versions of what processes
+# keep in memory: the stops in force, and whose bills are to be routed to other systems.
 NEXT_IDS = """
-SELECT nextval('bill_id_seq'), (SELECT version FROM stop_version) FROM generate_series(1, $1::int)"""
+SELECT nextval('bill_id_seq'), (SELECT version FROM stop_version), (SELECT version FROM route_version)
+FROM generate_series(1, $1::int)"""
+
+# Bills of which something may be owed to another system (R-X9).
+DUE_COLUMNS = ("bill_id", "owner")
 
 # Write the changed units back, provided nobody changed them since they were read: `was` and `was_qty` are what
 # the judge saw. Everything a verdict depends on is written by it (taking a package out changes every package
@@ -304,10 +309,10 @@ async def post_balances(conn: Connection, deltas: Sequence[tuple[int, int, int, 
             raise LedgerError(f"account {tuple(row)} below nothing")
 
 
-async def next_ids(conn: Connection, count: int) -> tuple[list[int], int]:
-    """`count` new bill ids (at least one), and the version of the stops in force now."""
+async def next_ids(conn: Connection, count: int) -> tuple[list[int], int, int]:
+    """`count` new bill ids (at least one), and the versions now of the stops in force and of the routes."""
     rows = await conn.fetch(NEXT_IDS, count)
-    return [row[0] for row in rows], rows[0][1]
+    return [row[0] for row in rows], rows[0][1], rows[0][2]
 
 
 async def bill_times(conn: Connection, ids: Sequence[int]) -> dict[int, datetime]:

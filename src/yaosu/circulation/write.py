@@ -15,6 +15,7 @@ from yaosu.circulation.answers import result_of
 from yaosu.circulation.posting import Posting
 from yaosu.db.engine import Connection
 from yaosu.db.leaf import leaf_hash
+from yaosu.notify.routed import Routed
 from yaosu.rules.judge import transfers
 from yaosu.rules.world import World
 
@@ -37,7 +38,12 @@ def unpack_body(packed: bytes, part: int) -> bytes:
 
 
 async def write(
-    conn: Connection, world: World, postings: Sequence[Posting], replaced: dict[int, str], now: datetime
+    conn: Connection,
+    world: World,
+    postings: Sequence[Posting],
+    replaced: dict[int, str],
+    now: datetime,
+    routed: Routed,
 ) -> None:
     """Everything of the group, in a handful of statements.
 
@@ -78,6 +84,13 @@ async def write(
     for status in set(replaced.values()):
         await conn.execute(store.SET_BILL_STATUS, [b for b, s in replaced.items() if s == status], status)
     await notices.record(conn, postings)
+    # a correction is routed as its new revision, a void as its reversal
+    due = [
+        (p.bill_id, p.prepared.movement.owner)
+        for p in postings
+        if routed.concerns(p.prepared.movement.owner) and (not p.is_reversal or p.prepared.movement.void)
+    ]
+    await store.insert_rows(conn, "bill_due", store.DUE_COLUMNS, due)
 
 
 async def _meanwhile(statement: Coroutine[Any, Any, None], work: Callable[[], T]) -> T:

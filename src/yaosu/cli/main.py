@@ -148,6 +148,15 @@ def _mount() -> None:
         ("uncoded", "yaosu.uncoded.commands", "app"),
         ("recall", "yaosu.recall.commands", "app"),
         ("quality", "yaosu.quality.commands", "app"),
+        ("capture", "yaosu.capture.commands", "app"),
+        ("insurance", "yaosu.insurance.commands", "app"),
+        ("exchange", "yaosu.exchange.outbox.commands", "app"),
+        ("top", "yaosu.exchange.top.commands", "app"),
+        ("yibao", "yaosu.exchange.yibao.commands", "app"),
+        ("epcis", "yaosu.exchange.epcis.commands", "app"),
+        ("xietong", "yaosu.exchange.xietong.commands", "app"),
+        ("jianguan", "yaosu.exchange.jianguan.commands", "app"),
+        ("files", "yaosu.exchange.files.commands", "app"),
     ):
         if find_spec(target) is not None:
             app.add_typer(getattr(import_module(target), attribute), name=name)

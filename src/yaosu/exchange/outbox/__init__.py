@@ -1,0 +1,1 @@
+"""What each movement owes to whom: connections, routing, deliveries and their life (R-X9)."""

@@ -1,0 +1,1 @@
+"""医保: what a designated institution sends to the insurance bureau (R-C6, R-C7)."""
