@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from typer.testing import CliRunner
 
 from access.helpers import PASSWORD, make_account, make_org
 from circulation.helpers import Goods, Market, activate, make_market
-from yaosu.db.engine import Pool
+from yaosu.db.engine import Pool, connect
+from yaosu.quality import selfcheck
 from yaosu.quality.commands import app
 from yaosu.quality.pages_checks import read_quantities
-from yaosu.registry.resolver import Registry
+from yaosu.registry.resolver import Registry, load_registry
 
 HTML = {"accept": "text/html"}
 HOSTILE = "<script>alert(1)</script>"
@@ -263,6 +265,21 @@ def test_lines_of_a_quantity_count_are_read_and_a_wrong_one_is_named() -> None:
         read_quantities("7 A 1\nseven A 1")
 
 
+async def signed_table(database: str, market: Market, name: str) -> int:
+    """A self-check table of the wholesaler, filled and signed."""
+    conn = await connect(database)
+    try:
+        registry, boss = await load_registry(conn), market.subject(market.wholesaler)
+        number = await selfcheck.begin(conn, registry, boss)
+        _, rows = await selfcheck.get(conn, boss, number)
+        answers = {row.item.code: ("yes", date(2026, 10, 1), "") for row in rows}
+        await selfcheck.fill(conn, boss, number, answers, date(2026, 10, 8), "王小明", "100")
+        await selfcheck.sign(conn, boss, number, name)
+        return number
+    finally:
+        await conn.close()
+
+
 def test_the_command_line_checks_balances_and_exports(
     place: Place, database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -273,9 +290,9 @@ def test_the_command_line_checks_balances_and_exports(
     assert "单据迟报比例" in check.output
     sheet = runner.invoke(app, ["balance", "--org", org])
     assert sheet.exit_code == 0, sheet.output
+    made = str(asyncio.run(signed_table(database, place.market, "李建国")))
     tables = runner.invoke(app, ["selfcheck", "--org", org])
-    assert "李建国" in tables.output
-    number = re.findall(r"│ (\d+) ", tables.output)[0]
+    (number,) = [n for n in re.findall(r"│ (\d+) .*李建国", tables.output) if n == made]
     target = tmp_path / "t.pdf"
     assert runner.invoke(app, ["selfcheck", number, "--out", str(target)]).exit_code == 0
     assert target.read_bytes().startswith(b"%PDF")

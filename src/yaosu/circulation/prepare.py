@@ -73,15 +73,22 @@ def scans_of(registry: Registry, raws: Sequence[str]) -> tuple[list[Scan], list[
         if found.kind == "known" and found.drug_id is not None:
             scans.append(Scan(n, raw, code.text, found.drug_id))
             keys.append((found.drug_id, code.text))
+        elif found.kind == "elsewhere" and found.drug_id is not None:
+            # another system's code: it moves here when it was taken in, else the home is named (R-A4)
+            scans.append(Scan(n, raw, code.text, found.drug_id, home=_home(found)))
+            keys.append((found.drug_id, code.text))
         else:
             scans.append(_unresolved(n, raw, code, found))
     return scans, keys, containers
 
 
+def _home(found: Resolution) -> dict[str, object]:
+    return {"system": found.system.name if found.system else "—", "url": found.query_url or "—"}
+
+
 def _unresolved(n: int, raw: str, code: TraceCode, found: Resolution) -> Scan:
     if found.kind == "elsewhere" and found.system is not None:
-        params = {"system": found.system.name, "url": found.query_url or "—"}
-        return Scan(n, raw, code.text, 0, "registered_elsewhere", params)
+        return Scan(n, raw, code.text, 0, "registered_elsewhere", _home(found))
     return Scan(n, raw, code.text, 0, "prefix_unknown", {"prefix": code.prefix})
 
 

@@ -30,7 +30,7 @@ from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
 
 CHINA = ZoneInfo("Asia/Shanghai")
-ACTIVATION, STOCK_IN = 1, 101
+ACTIVATION, STOCK_IN, TAKEN_IN = 1, 101, 9
 LOOK_UP = 20_000
 
 Progress = Callable[[int, int, str], None]
@@ -50,6 +50,9 @@ class Options:
     """The bill number; empty: made from batch and file digest, so that the same file has the same number."""
     stock_in: bool = False
     happened_at: datetime | None = None
+    holder: int | None = None
+    """Set: the codes live in another trace system, which says that this organisation has the goods; they enter its
+    account at once (外系统转入, R-A4, R-B9). None: an activation of our own."""
 
 
 @dataclass(slots=True)
@@ -159,7 +162,8 @@ async def activate(
     previous = await conn.fetchrow(store.FILE_BY_HASH, subject.org, file.sha256)
     if previous is not None:
         return _repeated(previous)
-    judged = await _judge(conn, subject, file, registry, master, progress)
+    foreign = chosen.holder is not None
+    judged = await _judge(conn, subject, file, registry, master, progress, foreign)
     if not judged.ok:
         # what is already active is worth knowing in the same answer
         judged.errors.extend(await _collisions(conn, judged, progress))
@@ -227,6 +231,7 @@ async def _judge(
     registry: Registry,
     master: bytes,
     progress: Progress,
+    foreign: bool = False,
 ) -> Judged:
     progress(0, len(file), "check")
     prefixes = file.space.prefixes
@@ -242,7 +247,7 @@ async def _judge(
         batches=await store.batch_facts(conn, keys),
         issued=issued,
     )
-    return await asyncio.to_thread(validate, file, registry, facts)
+    return await asyncio.to_thread(validate, file, registry, facts, foreign=foreign)
 
 
 async def _collisions(conn: Connection, judged: Judged, progress: Progress) -> Findings:
@@ -326,8 +331,8 @@ async def _write(
             batch_id=batch_id,
             bill_id=bill_id,
             last_bill=stock_bill or bill_id,
-            status="I" if stock_bill else "A",
-            holder=org,
+            status="I" if stock_bill or options.holder else "A",
+            holder=options.holder or org,
             since=happened_at,
         )
         for number, batch_id in batch_ids.items()
@@ -353,20 +358,20 @@ async def _write(
         "codes": len(file),
         "boxes": boxes,
         "batches": batches,
+        **({"holder": options.holder} if options.holder is not None else {}),
     }
     lines = sum(len(codes) for codes, _ in outer.values())
     drug_ids = sorted({facts.drug_id for facts in parts.values()})
     judgement = _judgement(outer, len(file))
     leaf = b""
     recorded_at = happened_at
-    for part_no, (number, kind, move) in enumerate(
-        ((bill_id, ACTIVATION, ("P", "A")), (stock_bill, STOCK_IN, ("A", "I")))
-    ):
+    first = (bill_id, ACTIVATION, ("P", "A")) if options.holder is None else (bill_id, TAKEN_IN, ("P", "I"))
+    for part_no, (number, kind, move) in enumerate((first, (stock_bill, STOCK_IN, ("A", "I")))):
         if number is None:
             continue
-        shown = bill_no if kind == ACTIVATION else f"{bill_no}-RK"
+        shown = bill_no if kind != STOCK_IN else f"{bill_no}-RK"
         this_leaf = leaf_hash((file.sha256, f"{number}|{kind}|{org}\n".encode() + judgement))
-        content = file.sha256 if kind == ACTIVATION else leaf_hash((file.sha256, b"101"))
+        content = file.sha256 if kind != STOCK_IN else leaf_hash((file.sha256, b"101"))
         at = await store.insert_bill(
             conn,
             (
@@ -374,9 +379,11 @@ async def _write(
                 *(shown, content, this_leaf, header, drug_ids),
             ),
         )
-        if kind == ACTIVATION:
+        if kind != STOCK_IN:
             leaf, recorded_at = this_leaf, at
-        await _post(conn, number, bill_id if kind == STOCK_IN else 0, org, outer, move)
+        await _post(
+            conn, number, bill_id if kind == STOCK_IN else 0, (org, options.holder or org), outer, move
+        )
     kept_notes = [f.as_json("zh") for f in judged.notes.kept[:200]]
     await conn.execute(
         store.INSERT_FILE,
@@ -445,11 +452,11 @@ def _judgement(outer: Outer, codes: int) -> bytes:
 
 
 async def _post(
-    conn: Connection, bill_id: int, prev_bill: int, org: int, outer: Outer, move: tuple[str, str]
+    conn: Connection, bill_id: int, prev_bill: int, orgs: tuple[int, int], outer: Outer, move: tuple[str, str]
 ) -> None:
     """Lines and entries of one of the two bills."""
     for (drug_id, batch_id), (codes, qty) in sorted(outer.items()):
         await conn.execute(
-            store.INSERT_LINES, bill_id, prev_bill, drug_id, batch_id, org, move[0], move[1], codes, qty
+            store.INSERT_LINES, bill_id, prev_bill, drug_id, batch_id, orgs[0], move[0], move[1], codes, qty
         )
-        await store.post(conn, bill_id, drug_id, batch_id, org, sum(qty), move)
+        await store.post(conn, bill_id, drug_id, batch_id, orgs, sum(qty), move)

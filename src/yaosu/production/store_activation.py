@@ -56,7 +56,7 @@ SELECT $1, $2, $3, $4, qty, $5, $6, $7, code FROM unnest($8::text[], $9::int[]) 
 
 INSERT_ENTRY = """
 INSERT INTO entry (bill_id, drug_id, batch_id, from_org, to_org, qty, from_status, to_status)
-VALUES ($1, $2, $3, $4, $4, $5, $6, $7)"""
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"""
 
 UPSERT_BALANCE = """
 INSERT INTO balance AS b (drug_id, batch_id, org, status, qty) VALUES ($1, $2, $3, $4, $5)
@@ -136,11 +136,17 @@ async def insert_bill(
 
 
 async def post(
-    conn: Connection, bill_id: int, drug_id: int, batch_id: int, org: int, qty: int, move: tuple[str, str]
+    conn: Connection,
+    bill_id: int,
+    drug_id: int,
+    batch_id: int,
+    orgs: tuple[int, int],
+    qty: int,
+    move: tuple[str, str],
 ) -> None:
-    """One balanced entry between two statuses of one organisation, and both balances (D4)."""
-    await conn.execute(INSERT_ENTRY, bill_id, drug_id, batch_id, org, qty, *move)
-    for status, delta in sorted(((move[0], -qty), (move[1], qty))):
+    """One balanced entry between two accounts, (organisation, status) each, and both balances (D4)."""
+    await conn.execute(INSERT_ENTRY, bill_id, drug_id, batch_id, *orgs, qty, *move)
+    for org, status, delta in sorted(((orgs[0], move[0], -qty), (orgs[1], move[1], qty))):
         left = await conn.fetchval(UPSERT_BALANCE, drug_id, batch_id, org, status, delta)
         assert left >= 0 or status == "P", "a balance below nothing"
 

@@ -29,6 +29,8 @@ class Scan:
     problem: str = ""
     """A verdict reached before judging: unreadable, unknown, registered elsewhere."""
     params: Mapping[str, object] | None = None
+    home: Mapping[str, object] | None = None
+    """The trace system the code lives in, when that is another one: handled here once taken in (R-A4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,10 @@ def examine(world: World, order: Order, scans: Sequence[Scan]) -> list[Verdict]:
         seen.add(code)
         rows = rows_of.get(code)
         if rows is None:
-            verdicts.append(Verdict(scan, "not_activated", "refused"))
+            if scan.home is not None:
+                verdicts.append(Verdict(scan, "registered_elsewhere", "refused", scan.home))
+            else:
+                verdicts.append(Verdict(scan, "not_activated", "refused"))
             continue
         unit = rows[0]
         if (

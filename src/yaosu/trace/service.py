@@ -63,15 +63,11 @@ async def verify_codes(
 
 
 def code_of(registry: Registry, raw: str) -> Asked:
-    """The one code in `raw`; refused with the reason when it is none, or is traced elsewhere."""
+    """The one code in `raw`; refused with the reason when it is none."""
     asked = verify.ask(registry, raw)
     if asked.refusal is not None or asked.code is None:
         refusal = asked.refusal or NotACode("code_unknown", {"length": "0"})
         raise YaosuError(refusal.code, refusal.params)
-    found = asked.resolution
-    if found is not None and found.kind == "elsewhere":
-        system = found.system.name if found.system is not None else "—"
-        raise YaosuError("trace_elsewhere", {"system": system, "url": found.query_url or "—"})
     return asked
 
 
@@ -84,6 +80,9 @@ async def _one(
     found = [looked.found[key] for key in asked.keys if key in looked.found]
     if drug_id is not None:
         found = [f for f in found if f.unit.drug_id == drug_id]
+    home = verify.home_of(asked.resolution)
+    if not found and home is not None:
+        raise YaosuError("trace_elsewhere", {"system": home["name"], "url": home["url"] or "—"})
     if not found:
         raise YaosuError("trace_no_unit", {"code": asked.code.text if asked.code else raw})
     if len(found) > 1:

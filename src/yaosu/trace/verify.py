@@ -130,7 +130,8 @@ def ask(registry: Registry, raw: str) -> Asked:
         return Asked(raw[:RAW_SHOWN_MAX], code, container=code.text)
     found = registry.resolve(code)
     asked = Asked(raw[:RAW_SHOWN_MAX], code, resolution=found)
-    if found.kind == "known" and found.drug_id is not None:
+    # a code of another system may have been taken in here (R-B9)
+    if found.kind in ("known", "elsewhere") and found.drug_id is not None:
         asked.keys.append((found.drug_id, code.text))
     return asked
 
@@ -188,16 +189,16 @@ def answer(
         refusal = asked.refusal or NotACode("code_unknown", {"length": "0"})
         return _refused(asked, "not_a_code", Finding(refusal.code, refusal.params), lang)
     resolution = asked.resolution
-    if resolution is not None and resolution.kind == "elsewhere":
-        system = resolution.system.name if resolution.system is not None else "—"
-        finding = Finding("trace_elsewhere", {"system": system, "url": resolution.query_url or "—"})
+    home = home_of(resolution)
+    found = [looked.found[key] for key in asked.keys if key in looked.found]
+    if home is not None and not found:
+        finding = Finding("trace_elsewhere", {"system": home["name"], "url": home["url"] or "—"})
         body = _refused(asked, "elsewhere", finding, lang)
-        body["home_system"] = {"name": system, "url": resolution.query_url}
+        body["home_system"] = home
         return body
     if resolution is not None and resolution.kind == "unknown":
         finding = Finding("prefix_unknown", {"prefix": asked.code.prefix, "code": asked.code.text})
         return _refused(asked, "unknown", finding, lang)
-    found = [looked.found[key] for key in asked.keys if key in looked.found]
     if not found:
         body = _refused(asked, "not_activated", Finding("trace_no_unit", {"code": asked.code.text}), lang)
         if resolution is not None and resolution.drug_id is not None:
@@ -206,9 +207,18 @@ def answer(
         return body
     when = now or datetime.now(UTC)
     body = _unit(registry, asked, found[0], looked, seen, lang, when, reader)
+    body["home_system"] = home
     if len(found) > 1:
         body["others"] = [_unit(registry, asked, f, looked, seen, lang, when, reader) for f in found[1:]]
     return body
+
+
+def home_of(resolution: Resolution | None) -> Json | None:
+    """Name and query page of the other trace system a code lives in (R-A4); None for our own."""
+    if resolution is None or resolution.kind != "elsewhere":
+        return None
+    system = resolution.system.name if resolution.system is not None else "—"
+    return {"name": system, "url": resolution.query_url}
 
 
 async def tell_origin(

@@ -7,6 +7,18 @@ CREATE TABLE bill_due (
     owner   int NOT NULL
 );
 
+-- The same for single connections: what a channel could not build yet, and what was asked for again (backfill).
+CREATE TABLE route_due (
+    connection_id int NOT NULL,
+    bill_id  bigint NOT NULL,
+    owner    int NOT NULL,
+    next_at  timestamptz NOT NULL DEFAULT now(),
+    tries    smallint NOT NULL DEFAULT 0,
+    error    text NOT NULL DEFAULT '',
+    PRIMARY KEY (connection_id, bill_id)
+);
+CREATE INDEX route_due_owner ON route_due (owner, bill_id);
+
 -- Raised whenever the connections in force change: server processes keep the set of routed owners in memory.
 CREATE TABLE route_version (
     version bigint NOT NULL
@@ -49,6 +61,7 @@ CREATE INDEX counterpart_theirs ON counterpart (connection_id, kind, theirs);
 -- Deliveries learn the four levels of an answer, order within a lane, and what bill they come from.
 ALTER TABLE delivery DROP CONSTRAINT delivery_state_check;
 UPDATE delivery SET state = 'processed' WHERE state = 'sent';
+UPDATE delivery SET next_at = 'infinity' WHERE state = 'given_up';
 ALTER TABLE delivery
     ADD CHECK (state IN ('pending', 'sent', 'accepted', 'processed', 'partly', 'failed', 'unknown', 'given_up', 'held')),
     ADD COLUMN bill_id   bigint,
@@ -57,12 +70,19 @@ ALTER TABLE delivery
     ADD COLUMN remote    text NOT NULL DEFAULT '',             -- their reference, to ask them about it later
     ADD COLUMN details   jsonb,                                -- what they said of single codes or lines
     ADD COLUMN note      text NOT NULL DEFAULT '',             -- why a person held it or gave it up
-    ADD COLUMN done_by   int;
+    ADD COLUMN done_by   int,
+    ADD COLUMN digest    bytea,                                -- SHA-256 of the content; stays when the content is pruned
+    ADD COLUMN pruned    boolean NOT NULL DEFAULT false,
+    ADD COLUMN tries     smallint NOT NULL DEFAULT 0,          -- attempts since the last progress, for the pauses
+    ADD COLUMN claimed   boolean NOT NULL DEFAULT false,       -- somebody is at it, or died at it
+    ADD COLUMN waits     boolean NOT NULL DEFAULT false,       -- another one of its lane goes first
+    ALTER COLUMN attempts TYPE int;
 CREATE UNIQUE INDEX delivery_key ON delivery (target, target_id, key) WHERE key <> '';
 CREATE INDEX delivery_bill ON delivery (bill_id) WHERE bill_id IS NOT NULL;
 CREATE INDEX delivery_lane ON delivery (target, target_id, lane, id) WHERE settled_at IS NULL AND lane <> '';
 DROP INDEX delivery_due;
-CREATE INDEX delivery_due ON delivery (target, target_id, next_at) WHERE settled_at IS NULL;
+CREATE INDEX delivery_due ON delivery (target, target_id, next_at) WHERE settled_at IS NULL AND NOT waits;
+CREATE INDEX delivery_kept ON delivery (target, settled_at) WHERE settled_at IS NOT NULL AND NOT pruned;
 CREATE INDEX delivery_org ON delivery (org, id);
 
 -- Every attempt, word for word.
@@ -77,3 +97,33 @@ CREATE TABLE delivery_attempt (
     answer   text NOT NULL DEFAULT '',
     PRIMARY KEY (delivery_id, n)
 );
+
+-- Organisations that work in another trace system: their goods move here only as that system tells (R-A4, R-B9).
+CREATE TABLE foreign_org (
+    org       int PRIMARY KEY,
+    system_id int NOT NULL,
+    told_at   timestamptz NOT NULL DEFAULT now()
+);
+
+-- How fast an address may be called, and until when it is left alone (their own word, or a person's).
+CREATE TABLE delivery_gate (
+    target    text COLLATE "C" NOT NULL,
+    target_id int NOT NULL,
+    next_call timestamptz NOT NULL DEFAULT now(),     -- theoretical arrival time of the next call (GCRA)
+    shut_till timestamptz NOT NULL DEFAULT '-infinity',
+    PRIMARY KEY (target, target_id)
+);
+
+-- What was decided for a bill and a connection: deliveries made, or why nothing is owed.
+CREATE TABLE route_decision (
+    bill_id       bigint NOT NULL,
+    connection_id int NOT NULL,
+    owed          boolean NOT NULL,
+    parcels       smallint NOT NULL DEFAULT 0,
+    rule          text COLLATE "C" NOT NULL DEFAULT '',   -- item of route_rule that decided; '' none fits
+    reason        text COLLATE "C" NOT NULL DEFAULT '',   -- a message code, for "why"
+    left_out      jsonb,                                  -- {reason: [codes]}: lines that are not owed
+    at            timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (bill_id, connection_id)
+);
+CREATE INDEX route_decision_of ON route_decision (connection_id, bill_id);

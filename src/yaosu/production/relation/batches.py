@@ -23,8 +23,11 @@ def check(
     facts: Facts,
     errors: Findings,
     notes: Findings,
+    *,
+    foreign: bool = False,
 ) -> list[int]:
-    """Report what is wrong with the parts; the product of each."""
+    """Report what is wrong with the parts; the product of each. With `foreign` a shelf life that does not fit is a
+    note: the label is as the home system says, and not ours to correct."""
     out = []
     seen: dict[tuple[int, str], BatchPart] = {}
     for part in file.parts:
@@ -54,7 +57,7 @@ def check(
             product = products[drug_id]
             _ratio(part, product, where, errors)
             if part.expires_on > part.made_on:
-                _expiry(part, product, where, errors, notes)
+                _expiry(part, product, where, notes if foreign else errors, notes)
             _record(part, drug_id, facts, seen, where, errors)
     return out
 

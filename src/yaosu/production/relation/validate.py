@@ -102,24 +102,25 @@ def _nothing(_: int) -> dict[str, object]:
     return {}
 
 
-def validate(file: RelationFile, registry: Registry, facts: Facts) -> Judged:
-    """The judgement of a file. `errors` include what could not be read."""
+def validate(file: RelationFile, registry: Registry, facts: Facts, *, foreign: bool = False) -> Judged:
+    """The judgement of a file. `errors` include what could not be read. `foreign`: its codes live in another trace
+    system, and only such (R-A4)."""
     errors, notes = Findings(), Findings()
     errors.extend(file.problems)
     notes.extend(file.notes)
     tell = teller(file, errors)
-    drug, level, products = _whose(file, registry, facts, tell)
+    drug, level, products = _whose(file, registry, facts, tell, foreign)
     _levels(file, drug, level, products, tell)
     links = tree.link(file)
     tree.check(file, drug, level, products, links, errors, tell)
-    part_drug = batches.check(file, drug, products, facts, errors, notes)
+    part_drug = batches.check(file, drug, products, facts, errors, notes, foreign=foreign)
     _issued(file, facts, tell)
     qty = tree.quantities(level, links.up)
     return Judged(file, errors, notes, drug, level, links.up, qty, links.order, part_drug, products)
 
 
 def _whose(
-    file: RelationFile, registry: Registry, facts: Facts, tell: Tell
+    file: RelationFile, registry: Registry, facts: Facts, tell: Tell, foreign: bool
 ) -> tuple[Ints, npt.NDArray[np.int8], dict[int, Product]]:
     """Product and level of every code by its prefix, and whether the caller may activate it (R-A1, R-A4)."""
     space = file.space
@@ -134,13 +135,14 @@ def _whose(
             _tell_prefix(numbers, number, "relation_code_sscc", {}, tell)
             continue
         found = registry.resolve_prefix(prefix)
-        if found.kind == "elsewhere":
+        if found.kind == "elsewhere" and not foreign:
             name = found.system.name if found.system is not None else "—"
             params: dict[str, object] = {"prefix": prefix, "system": name, "url": found.query_url or "—"}
             _tell_prefix(numbers, number, "relation_code_elsewhere", params, tell)
             continue
         product = registry.product(found.drug_id) if found.drug_id is not None else None
-        if found.kind == "unknown" or product is None or found.level is None:
+        ours = found.kind == "known" and foreign
+        if found.kind == "unknown" or ours or product is None or found.level is None:
             _tell_prefix(numbers, number, "relation_code_unfiled", {"prefix": prefix}, tell)
             continue
         drugs[number], levels[number] = product.id, found.level
