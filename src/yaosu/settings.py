@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+ROLES = frozenset({"trace", "coordination", "regulator"})
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`database_url` empty means: run the embedded PostgreSQL under `data`."""
@@ -24,6 +27,8 @@ class Settings:
     secure_cookies: bool = False
     webhook_hosts: frozenset[str] = frozenset()
     """Receivers of webhooks that may be on a private network or without TLS: `host` or `host:port`."""
+    roles: frozenset[str] = frozenset({"trace"})
+    """What this installation is (standards §3): `trace` 追溯系统, `coordination` 协同平台, `regulator` 监管系统."""
     demo: bool = False
     """Whether `yaosu demo` runs; never from the environment, so that no real server shows demo accounts."""
 
@@ -51,7 +56,17 @@ def load(
         public_url=env("YAOSU_PUBLIC_URL", f"http://{chosen_host}:{chosen_port}").rstrip("/"),
         secure_cookies=env("YAOSU_SECURE_COOKIES", "") == "1",
         webhook_hosts=frozenset(filter(None, env("YAOSU_WEBHOOK_HOSTS", "").replace(",", " ").split())),
+        roles=_roles(env("YAOSU_ROLE", "trace")),
     )
+
+
+def _roles(text: str) -> frozenset[str]:
+    """The roles named, by spaces or commas; ValueError for a word that is none."""
+    found = frozenset(text.replace(",", " ").split()) or frozenset({"trace"})
+    unknown = found - ROLES
+    if unknown:
+        raise ValueError(f"YAOSU_ROLE: {', '.join(sorted(unknown))} is none of {', '.join(sorted(ROLES))}")
+    return found
 
 
 def master_secret(data: Path) -> bytes:
