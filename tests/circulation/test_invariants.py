@@ -157,9 +157,9 @@ async def test_no_sequence_of_bills_loses_doubles_or_invents_a_box(db: Connectio
         deadline=None,
         derandomize="YAOSU_TEST_EXAMPLES" not in os.environ,
         suppress_health_check=list(HealthCheck),
-    )(given(st.lists(STEP, min_size=1, max_size=STEPS_MAX))(example))
+    )(given(st.lists(STEP, min_size=min(8, STEPS_MAX), max_size=STEPS_MAX))(example))
     await asyncio.to_thread(run)
-    # the bills were not all refused
+    # the bills were not all refused (what is drawn depends on the modules that are loaded, so the bound is low)
     assert moved > EXAMPLES, moved
 
 

@@ -375,6 +375,6 @@ async def void(
     for (drug_id, batch_id, status), qty in sorted(moves.items()):
         if qty:
             await store_activation.post(
-                conn, bench.bill_id, drug_id, batch_id, subject.org, qty, (status, "C")
+                conn, bench.bill_id, drug_id, batch_id, (subject.org, subject.org), qty, (status, "C")
             )
     return done
