@@ -30,7 +30,7 @@ def _cipher(key: bytes, mode: str, iv: bytes) -> Cipher[modes.ECB] | Cipher[mode
         raise ValueError("an SM4 key has 16 bytes")
     if mode == "ecb":
         # 医保 and supervision platforms prescribe it for messages whose key is fresh or whose text is signed
-        return Cipher(algorithms.SM4(key), modes.ECB())
+        return Cipher(algorithms.SM4(key), modes.ECB())  # noqa: S305
     if mode != "cbc":
         raise ValueError("the mode is ecb or cbc")
     if len(iv) != BLOCK:

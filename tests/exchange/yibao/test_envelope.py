@@ -1,0 +1,158 @@
+"""Messages signed and encrypted as published for 医保 interfaces, and what happens when somebody touches them."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from yaosu import gm
+from yaosu.edge.pages import CHINA
+from yaosu.errors import YaosuError
+from yaosu.insurance import envelope
+from yaosu.insurance.envelope import Head, Keys
+
+AT = datetime(2026, 3, 1, 9, 30, 5, tzinfo=CHINA)
+PRIVATE, PUBLIC = gm.new_keys()
+BUREAU, BUREAU_PUBLIC = gm.new_keys()
+HEAD = Head("P37020304446", "康民大药房", "370200", opter="001", opter_name="收银员")
+OURS = Keys("43AF047BBA47FC8A1AE8EFB232BDBBCB", "4117E877F5FA0A0188891283E4B617D5", PRIVATE, BUREAU_PUBLIC)
+THEIRS = Keys(OURS.app_id, OURS.secret, BUREAU, PUBLIC)
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def test_the_signed_text_is_that_of_the_published_example() -> None:
+    """The worked example of the national mobile-payment interface (§2.3.1.2), quoted by its integrators."""
+    message = {
+        "appId": "43AF047BBA47FC8A1AE8EFB232BDBBCB",
+        "data": {
+            "userName": "测试",
+            "phoneNumber": "13763873033",
+            "idType": "01",
+            "idNo": "350181199011193519",
+            "appUserId": "o8z4C5avQXqC0aWFPf1Mzu6D7WCQ_bd",
+            "appId": "43AF047BBA47FC8A1AE8EFB232BDBBCB",
+            "empty": "",
+        },
+        "encType": "SM4",
+        "signType": "SM2",
+        "signData": "not signed itself",
+        "timestamp": "20200207175759",
+        "transType": "ec.gen.index",
+        "version": "1.0.0",
+    }
+    assert envelope.signed_text(message, "4117E877F5FA0A0188891283E4B617D5") == (
+        'appId=43AF047BBA47FC8A1AE8EFB232BDBBCB&data={"appId":"43AF047BBA47FC8A1AE8EFB232BDBBCB",'
+        '"appUserId":"o8z4C5avQXqC0aWFPf1Mzu6D7WCQ_bd","idNo":"350181199011193519","idType":"01",'
+        '"phoneNumber":"13763873033","userName":"测试"}&encType=SM4&signType=SM2&timestamp=20200207175759'
+        "&transType=ec.gen.index&version=1.0.0&key=4117E877F5FA0A0188891283E4B617D5"
+    )
+
+
+def test_blanks_vanish_at_every_depth() -> None:
+    message = {
+        "b": 2,
+        "a": {"y": ["", None, 0, {"k": "值"}], "z": None, "e": {}, "l": [{}]},
+        "t": True,
+        "n": "",
+    }
+    assert envelope.signed_text(message, "s") == 'a={"y":[0,{"k":"值"}]}&b=2&t=true&key=s'
+
+
+def test_the_message_number_has_thirty_characters() -> None:
+    number = envelope.msgid("P37020304446", AT, 10_007)
+    assert number == "P37020304446202603010930050007"
+    assert len(number) == 30
+
+
+@pytest.mark.parametrize("signtype", ["SM2", "SM3", ""])
+@pytest.mark.parametrize("enc_type", ["SM4", ""])
+def test_a_sealed_request_opens_at_the_other_side_only_unchanged(signtype: str, enc_type: str) -> None:
+    body = {
+        "selinfo": {"med_list_codg": "XA02BCA216A001010104475", "sel_retn_cnt": Decimal("2.5"), "memo": ""}
+    }
+    made = envelope.request(HEAD, "3505", envelope.msgid("P37020304446", AT, 1), AT, body)
+    sealed = envelope.seal(made, OURS, signtype, enc_type)
+    raw = orjson.dumps(sealed, default=envelope._number)
+    assert ("XA02BCA216A001010104475" in raw.decode()) is not bool(enc_type)
+    assert envelope.check_head(sealed) == []
+    opened = envelope.unseal(envelope.read(raw), THEIRS, signtype, enc_type)
+    assert opened["input"]["selinfo"]["sel_retn_cnt"] == 2.5
+    if signtype:
+        changed = envelope.read(raw) | {"msgid": envelope.msgid("P37020304446", AT, 2)}
+        with pytest.raises(YaosuError) as wrong:
+            envelope.unseal(changed, THEIRS, signtype, enc_type)
+        assert wrong.value.code == "yibao_signature_wrong"
+
+
+def test_an_unsigned_message_does_not_pass_where_a_signature_was_agreed() -> None:
+    made = envelope.request(HEAD, "3505", "1", AT, {"selinfo": {}})
+    for message in (
+        envelope.seal(made, OURS, ""),
+        envelope.seal(made, OURS, "SM3"),
+        envelope.seal(made, OURS, "SM2") | {"cainfo": ""},
+        envelope.seal(made, OURS, "SM2") | {"cainfo": 7},
+    ):
+        with pytest.raises(YaosuError) as wrong:
+            envelope.unseal(message, THEIRS, "SM2")
+        assert wrong.value.code == "yibao_signature_missing"
+
+
+def test_a_signature_in_the_form_of_bouncy_castle_holds_too() -> None:
+    sealed = envelope.seal(envelope.request(HEAD, "3505", "1", AT, {"selinfo": {"memo": "x"}}), OURS, "SM2")
+    der = gm.to_der(base64.b64decode(sealed["cainfo"]))
+    assert envelope.unseal(sealed | {"cainfo": base64.b64encode(der).decode()}, THEIRS, "SM2")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.dictionaries(st.text(max_size=6), values, max_size=4))
+def test_every_body_survives_the_way_there(body: dict[str, Any]) -> None:
+    sealed = envelope.seal(envelope.request(HEAD, "3503A", "1", AT, body), OURS, "SM3", "SM4")
+    opened = envelope.unseal(envelope.read(orjson.dumps(sealed)), THEIRS, "SM3", "SM4")
+    assert opened["input"] == (envelope._clean(body) or {})
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b"{", b'{"a":' * 20 + b"1" + b"}" * 20, b"[" * 100_000, b"\xff", b"null", b'"x"']
+)
+def test_what_is_no_message_is_refused(raw: bytes) -> None:
+    with pytest.raises(YaosuError) as wrong:
+        envelope.read(raw)
+    assert wrong.value.code == "yibao_message_invalid"
+
+
+@pytest.mark.parametrize("sealed", ["", "zz", "00", "681edf34d206965e86b3e94f536e4246", 5, None])
+def test_a_ciphertext_that_does_not_open_is_refused(sealed: object) -> None:
+    with pytest.raises(YaosuError) as wrong:
+        envelope.unseal({"input": sealed}, THEIRS, "", "SM4")
+    assert wrong.value.code == "yibao_cipher_wrong"
+
+
+def test_answers_of_single_and_batch_forms_are_read_word_for_word() -> None:
+    asked = envelope.request(HEAD, "3505", "1", AT, {})
+    one = envelope.answer(envelope.response(asked, AT, {"result": envelope.result(False, "追溯码已上传")}))
+    assert (one.passed, one.ok, one.message) == (True, False, "追溯码已上传")
+    many = envelope.answer(
+        envelope.response(
+            asked,
+            AT,
+            {"purcinfoErrDetail": [{"fixmedins_bchno": "7", "retRslt": "0", "msgRslt": "批号为空"}]},
+        )
+    )
+    assert many.ok is None
+    assert many.rows[0]["msgRslt"] == "批号为空"
+    refused = envelope.answer({"infcode": 9000, "err_msg": "签名超时"})
+    assert (refused.passed, refused.infcode, refused.err_msg) == (False, "9000", "签名超时")
+    with pytest.raises(YaosuError):
+        envelope.answer({"code": 500})
