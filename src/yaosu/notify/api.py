@@ -239,7 +239,7 @@ async def list_deliveries(
     webhook_id: Number,
     subject: CurrentSubject,
     conn: Conn,
-    state: Literal["pending", "sent", "failed", "given_up"] | None = None,
+    state: Literal["pending", "processed", "failed", "given_up"] | None = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def test(org: OrgOption, webhook: HookArgument, data: DataOption = None) -> None
 
     answer = _run(data, org, work)
     out.print(f"{answer.status or '—'} {answer.answer}", markup=False)
-    raise typer.Exit(0 if answer.ok else 1)
+    raise typer.Exit(0 if answer.state == "processed" else 1)
 
 
 @app.command()

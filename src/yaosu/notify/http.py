@@ -13,7 +13,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from urllib.parse import SplitResult, urlsplit
 
@@ -36,15 +36,26 @@ class AddressRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the receiver said: status and the beginning of its body."""
+    """What the receiver said: status and its body, as far as the caller's limit goes."""
 
     status: int
     text: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case."""
+    whole: bool = True
+    """Whether the body is complete."""
+
+    @property
+    def wait_s(self) -> float | None:
+        """Seconds of a Retry-After header, at most an hour; None without one."""
+        given = self.headers.get("retry-after", "")
+        return min(float(given), 3600.0) if given.isascii() and given.isdigit() else None
 
 
-def split(url: str, allowed: Collection[str]) -> SplitResult:
+def split(url: str, allowed: Collection[str], url_max: int = URL_MAX) -> SplitResult:
     """The parts of an address that may be called as far as its text tells; AddressRefusedError otherwise."""
-    if len(url) > URL_MAX or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+    if len(url) > url_max or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise AddressRefusedError("格式不正确", "wrong format")
     try:
         parts = urlsplit(url)
@@ -110,29 +121,49 @@ async def post(
     headers: Mapping[str, str],
     allowed: Collection[str] = (),
     timeout_s: float = TIMEOUT_S,
+    answer_max: int = ANSWER_MAX,
 ) -> Answer:
     """POST `body`; raises AddressRefusedError, TimeoutError, httpx.HTTPError."""
+    return await call("POST", url, body, headers, allowed, timeout_s, answer_max)
+
+
+async def call(
+    method: str,
+    url: str,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    allowed: Collection[str] = (),
+    timeout_s: float = TIMEOUT_S,
+    answer_max: int = ANSWER_MAX,
+    url_max: int = URL_MAX,
+) -> Answer:
+    """One request; at most `answer_max` bytes of the answer are read, `whole` tells whether that was all.
+
+    Raises AddressRefusedError (nothing was sent), TimeoutError and httpx.HTTPError (it may have arrived;
+    httpx.ConnectError: it did not).
+    """
     async with asyncio.timeout(timeout_s):
-        parts = split(url, allowed)
+        parts = split(url, allowed, url_max)
         address = await resolve(parts, allowed)
         literal = f"[{address}]" if ":" in address else address
         target = parts._replace(netloc=literal + (f":{parts.port}" if parts.port else "")).geturl()
-        host = parts.netloc
         async with (
             httpx.AsyncClient(
                 verify=_tls(), follow_redirects=False, trust_env=False, timeout=timeout_s
             ) as client,
             client.stream(
-                "POST",
+                method,
                 target,
                 content=body,
-                headers={**headers, "host": host, "accept-encoding": "identity"},
+                headers={**(headers or {}), "host": parts.netloc, "accept-encoding": "identity"},
                 extensions={"sni_hostname": parts.hostname},
             ) as response,
         ):
             got = b""
             async for chunk in response.aiter_raw():
                 got += chunk
-                if len(got) >= ANSWER_MAX:
+                if len(got) > answer_max:
                     break
-            return Answer(response.status_code, got[:ANSWER_MAX].decode("utf-8", "replace"))
+            text = got[:answer_max].decode("utf-8", "replace")
+            heads = {k.lower(): v for k, v in response.headers.items()}
+            return Answer(response.status_code, text, got[:answer_max], heads, len(got) <= answer_max)

@@ -1,61 +1,50 @@
-"""The outbox: deliveries to somebody outside, each sent at least once, retried with growing pauses, given up at last.
+"""The outbox: deliveries to somebody outside, each sent at least once under one key, followed to its end (R-X9).
 
-General on purpose: a target is a name, a way to send one delivery and what to do when it is given up. Webhooks are
-the first; other counterparts bring their own. Work is claimed (`FOR UPDATE SKIP LOCKED`) and committed before anything
-is sent, so that two servers never send the same delivery at the same time and no transaction waits for a network.
+General on purpose: a target is a name, a way to send one delivery, perhaps a way to ask what became of it, and what to
+do when it comes to rest unfinished. Work is claimed (`FOR UPDATE SKIP LOCKED`) and committed before anything is sent,
+so that two servers never send the same delivery at the same time and no transaction waits for a network. A claim whose
+sender died is a delivery of which nobody knows whether it arrived: it is asked about before it is sent again, where
+the target can be asked, and goes out under the same key with the same content where it cannot.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
 
 from yaosu.db.engine import Connection, Pool
+from yaosu.notify import store_outbox as store
+from yaosu.notify.pace import Pace, pace_of
+from yaosu.notify.states import ASKED, Next, State, after
 from yaosu.registry.lists import CodeLists
+
+__all__ = ["Delivery", "Outbox", "Outcome", "Target", "enqueue", "enqueue_many"]
 
 log = structlog.get_logger("yaosu.notify")
 
-LEASE_S = 60
-"""A claimed delivery whose sender died is due again after this."""
 PER_ADDRESS = 4
 """Deliveries to one address at a time, so that a slow receiver holds up nobody else."""
 ROUND_MAX = 32
-IDLE_S = 1.0
-ANSWER_KEPT = 500
-
-# The oldest few of each address that has something due; a claim is a lease.
-CLAIM = """
-WITH addresses AS (
-    SELECT DISTINCT target, target_id FROM delivery
-    WHERE state IN ('pending', 'failed') AND next_at <= now() AND target = ANY ($1::text[])
-), picked AS (
-    SELECT d.id FROM addresses a CROSS JOIN LATERAL (
-        SELECT id FROM delivery WHERE target = a.target AND target_id = a.target_id
-            AND state IN ('pending', 'failed') AND next_at <= now() ORDER BY id LIMIT $2) few
-    JOIN delivery d ON d.id = few.id AND d.next_at <= now() AND d.state IN ('pending', 'failed')
-    LIMIT $3 FOR UPDATE OF d SKIP LOCKED
-)
-UPDATE delivery d SET next_at = now() + make_interval(secs => $4), attempts = d.attempts + 1
-FROM picked p WHERE d.id = p.id
-RETURNING d.id, d.org, d.target, d.target_id, d.event, d.kind, d.body, d.attempts"""
-
-SETTLE = """
-UPDATE delivery SET state = $2, answer_status = $3, answer = $4, next_at = now() + make_interval(secs => $5),
-    settled_at = CASE WHEN $2 IN ('sent', 'given_up') THEN now() END
-WHERE id = $1"""
-
-ENQUEUE = """
-INSERT INTO delivery (org, target, target_id, event, kind, body) VALUES ($1, $2, $3, $4, $5, $6) RETURNING id"""
+IDLE_S = 0.5
+PACED_S = 0.05
+"""How soon it looks again while an address is held up by its pace."""
+SWEEP_S = 2.0
+ANSWER_KEPT = 4000
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One thing to send. `event` is the receiver's key against doubling; `attempts` counts this one."""
+    """One thing to send. `event` and `key` are the receiver's keys against doubling; `attempts` counts this one.
+
+    `remote` is their reference, once they gave one; `state` what is known of it before this attempt.
+    """
 
     id: int
     org: int
@@ -65,44 +54,102 @@ class Delivery:
     kind: str
     body: Mapping[str, Any]
     attempts: int
+    bill_id: int | None = None
+    key: str = ""
+    lane: str = ""
+    state: State = "pending"
+    remote: str = ""
+    tries: int = 0
+    interrupted: bool = False
+    """Whether its last claim ended without a word: the sender died, or was stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an attempt. `final`: trying again cannot help."""
+    """What came of an attempt.
 
-    ok: bool
+    `state`: `sent` the gateway took it (level 1), `accepted` (level 2), `processed` done, `partly` done but for some
+    codes, `failed`, `unknown` it may have arrived, `pending` they never got it. `answer` is what they said, word for
+    word, without secrets. `final`: trying again cannot help, a person must act. `remote` is their reference, `details`
+    what they said of single codes (`{"codes": {code: {"code": …, "text": …}}}` where known). `wait_s`: not before.
+    """
+
+    state: State
     status: int | None = None
     answer: str = ""
     final: bool = False
+    remote: str = ""
+    details: Mapping[str, Any] | None = None
+    wait_s: float | None = None
 
 
 Send = Callable[[Delivery], Awaitable[Outcome]]
-GivenUp = Callable[[Connection, Delivery, Outcome], Awaitable[None]]
+AtRest = Callable[[Connection, Delivery, Outcome], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A way to the outside. `given_up` runs in the transaction that records the end."""
+    """A way to the outside. `given_up` runs in the transaction that records that nothing more will be tried by itself:
+    given up, refused for good, or at rest until a person acts. `ask` looks up what became of something sent.
+    """
 
     send: Send
-    given_up: GivenUp
+    given_up: AtRest
+    ask: Send | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something to put into the outbox. `key` '' means: every time is a new one."""
+
+    org: int
+    target: str
+    target_id: int
+    kind: str
+    body: Mapping[str, Any]
+    key: str = ""
+    lane: str = ""
+    bill_id: int | None = None
+    event: uuid.UUID = field(default_factory=uuid.uuid4)
+
+
+class KeyReusedError(ValueError):
+    """The same key with other content: a defect of whoever made it. Nothing is sent."""
 
 
 async def enqueue(
-    conn: Connection, org: int, target: str, target_id: int, kind: str, body: Mapping[str, Any]
+    conn: Connection,
+    org: int,
+    target: str,
+    target_id: int,
+    kind: str,
+    body: Mapping[str, Any],
+    *,
+    key: str = "",
+    lane: str = "",
+    bill_id: int | None = None,
 ) -> tuple[int, uuid.UUID]:
-    """Put one delivery into the outbox, in the caller's transaction; its number and event."""
+    """Put one delivery into the outbox, in the caller's transaction; its number and event.
+
+    The same key for the same target twice is the same delivery. Raises KeyReusedError when its content differs.
+    """
     event = uuid.uuid4()
-    full = {**body, "id": str(event), "kind": kind, "org": org}
-    number: int = await conn.fetchval(ENQUEUE, org, target, target_id, event, kind, full)
-    return number, event
+    full = {**body, "id": str(event), "kind": kind, "org": org} if not key else body
+    (one,) = await enqueue_many(conn, [Entry(org, target, target_id, kind, full, key, lane, bill_id, event)])
+    return one
 
 
-def pause_after(lists: CodeLists, attempts: int) -> int | None:
-    """Seconds until the next try after `attempts` failed ones; None when there is none (list `delivery_retry`)."""
-    item = lists.item("delivery_retry", attempts)
-    return None if item is None else int(str(item.attrs["seconds"]))
+async def enqueue_many(conn: Connection, entries: Sequence[Entry]) -> list[tuple[int, uuid.UUID]]:
+    """The same for many, in their order: that is the order within each lane."""
+    if not entries:
+        return []
+    made = await store.insert(conn, entries)
+    for entry, (_, _, digest) in zip(entries, made, strict=True):
+        if entry.key and digest != store.digest_of(entry.body):
+            raise KeyReusedError(
+                f"{entry.target} {entry.target_id}: {entry.key!r} has other content on record"
+            )
+    return [(number, event) for number, event, _ in made]
 
 
 class Outbox:
@@ -113,12 +160,19 @@ class Outbox:
         pool: Pool,
         lists: Callable[[], CodeLists],
         targets: Mapping[str, Target],
-        lease_s: int = LEASE_S,
+        lease_s: float | None = None,
     ) -> None:
         self._pool = pool
         self._lists = lists
         self.targets = dict(targets)
         self._lease_s = lease_s
+        self._wake = asyncio.Event()
+        self._swept = 0.0
+        self._held_up = False
+
+    def wake(self) -> None:
+        """Something was put in: look now."""
+        self._wake.set()
 
     async def run(self) -> None:
         """Until cancelled. A database that is away for a while is waited for."""
@@ -129,29 +183,72 @@ class Outbox:
                 log.warning("outbox_failed", error=type(error).__name__)
                 done = 0
             if not done:
-                await asyncio.sleep(IDLE_S)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), PACED_S if self._held_up else IDLE_S)
+            self._wake.clear()
 
     async def once(self) -> int:
         """Claim and send what is due now; how many attempts were made."""
+        names = list(self.targets)
+        paces = {name: self._pace(name) for name in names}
         async with self._pool.acquire() as conn, conn.transaction():
-            rows = await conn.fetch(CLAIM, list(self.targets), PER_ADDRESS, ROUND_MAX, self._lease_s)
-        if rows:
-            await asyncio.gather(*(self._one(Delivery(*row.values())) for row in rows))
-        return len(rows)
+            if time.monotonic() - self._swept > SWEEP_S:
+                await conn.execute(store.SWEEP)
+                self._swept = time.monotonic()
+            claimed, self._held_up = await store.claim(conn, paces, PER_ADDRESS, ROUND_MAX)
+        if claimed:
+            await asyncio.gather(*(self._one(one, paces[one.target]) for one in claimed))
+        return len(claimed)
 
-    async def _one(self, delivery: Delivery) -> None:
+    def _pace(self, name: str) -> Pace:
+        pace = pace_of(self._lists(), name)
+        return pace if self._lease_s is None else replace(pace, lease_s=self._lease_s)
+
+    async def _one(self, delivery: Delivery, pace: Pace) -> None:
         target = self.targets[delivery.target]
-        try:
-            outcome = await target.send(delivery)
-        except Exception as error:
-            # a defect of ours must not stop the others; it is tried again like any failure
-            log.exception("delivery_broke", delivery=delivery.id)
-            outcome = Outcome(False, None, type(error).__name__)
-        pause = None if outcome.final else pause_after(self._lists(), delivery.attempts)
-        state = "sent" if outcome.ok else "given_up" if pause is None else "failed"
+        asking = target.ask is not None and (delivery.state in ASKED or delivery.interrupted)
+        began = time.monotonic()
+        outcome = await self._attempt(delivery, target, pace, asking)
+        took_ms = int((time.monotonic() - began) * 1000)
         # PostgreSQL keeps no NUL in text
         answer = outcome.answer.replace("\x00", "␀")[:ANSWER_KEPT]
+        outcome = replace(outcome, answer=answer)
+        known: State = "unknown" if delivery.interrupted and delivery.state == "pending" else delivery.state
+        then = after(known, outcome.state, outcome.final, outcome.wait_s, delivery.tries, pace,
+                     asking=asking, can_ask=target.ask is not None)  # fmt: skip
         async with self._pool.acquire() as conn, conn.transaction():
-            await conn.execute(SETTLE, delivery.id, state, outcome.status, answer, float(pause or 0))
-            if state == "given_up":
-                await target.given_up(conn, delivery, outcome)
+            await self._record(conn, delivery, target, outcome, then, asking, took_ms)
+
+    async def _attempt(self, delivery: Delivery, target: Target, pace: Pace, asking: bool) -> Outcome:
+        try:
+            # whoever takes over after the lease must be alone
+            async with asyncio.timeout(pace.lease_s * 0.9):
+                if asking:
+                    assert target.ask is not None
+                    return await target.ask(delivery)
+                return await target.send(delivery)
+        except TimeoutError:
+            return Outcome("unknown", None, f"no answer within {pace.lease_s * 0.9:g} s")
+        except Exception as error:
+            # a defect of ours must not stop the others; it may have arrived
+            log.exception("delivery_broke", delivery=delivery.id)
+            return Outcome("unknown", None, type(error).__name__)
+
+    async def _record(
+        self,
+        conn: Connection,
+        delivery: Delivery,
+        target: Target,
+        outcome: Outcome,
+        then: Next,
+        asking: bool,
+        took_ms: int,
+    ) -> None:
+        if not await store.settle(conn, delivery, outcome, then):
+            # somebody else claimed it meanwhile: what they find out counts, what we heard stays on record
+            log.warning("delivery_claim_lost", delivery=delivery.id)
+        await store.record_attempt(conn, delivery, "ask" if asking else "send", then.state, outcome, took_ms)
+        if then.limited:
+            await store.close_gate(conn, delivery.target, delivery.target_id, then.pause_s or 0)
+        if then.at_rest:
+            await target.given_up(conn, delivery, outcome)

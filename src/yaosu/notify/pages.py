@@ -186,7 +186,7 @@ async def hook(
     conn: Conn,
     subject: CurrentSubject,
     webhook_id: Number,
-    state: Annotated[str, Query(pattern="^(pending|sent|failed|given_up)?$")] = "",
+    state: Annotated[str, Query(pattern="^(pending|processed|failed|given_up)?$")] = "",
     cursor: Cursor = None,
     done: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:

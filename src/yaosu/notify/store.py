@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 # One statement: the message once per (organisation, kind, ref), and a delivery to each subscription that wants it.
+# What is told of one thing (`ref`) goes in its order: the next waits until the one before is settled.
 TELL = """
 WITH told AS (
     INSERT INTO message (org, kind, ref, params, link)
     SELECT o, $2, $3, $4, $5 FROM unnest($1::int[]) AS o ORDER BY o
     ON CONFLICT (org, kind, ref) DO NOTHING RETURNING id, org, event, at
 ), sent AS (
-    INSERT INTO delivery (org, target, target_id, event, kind, body)
+    INSERT INTO delivery (org, target, target_id, event, kind, body, lane, waits)
     SELECT w.org, 'webhook', w.id, t.event, $2,
-        $6::jsonb || jsonb_build_object('id', t.event, 'message', t.id, 'org', t.org, 'at', t.at)
+        $6::jsonb || jsonb_build_object('id', t.event, 'message', t.id, 'org', t.org, 'at', t.at),
+        $3, EXISTS (SELECT 1 FROM delivery e WHERE e.target = 'webhook' AND e.target_id = w.id AND e.lane = $3
+            AND e.settled_at IS NULL)
     FROM told t JOIN webhook w ON w.org = t.org
     WHERE w.active AND w.removed_at IS NULL AND $7::bool AND (w.kinds = '{}' OR $2 = ANY (w.kinds))
 ) SELECT count(*)::int FROM told"""
@@ -64,8 +67,8 @@ REMOVE = (
 
 # What is not sent yet has nobody to go to.
 DROP_PENDING = """
-UPDATE delivery SET state = 'given_up', settled_at = now(), answer = 'removed'
-WHERE target = 'webhook' AND target_id = $1 AND state IN ('pending', 'failed')"""
+UPDATE delivery SET state = 'given_up', settled_at = now(), answer = 'removed', next_at = 'infinity'
+WHERE target = 'webhook' AND target_id = $1 AND settled_at IS NULL"""
 
 # Sent once more from a message on, in their order; the event is the same, so the receiver knows what it had.
 REPLAY = """
@@ -75,9 +78,13 @@ WITH wanted AS (
         AND ($4::timestamptz IS NULL OR m.at >= $4) AND (w.kinds = '{}' OR m.kind = ANY (w.kinds))
     ORDER BY m.id LIMIT $5
 ), made AS (
-    INSERT INTO delivery (org, target, target_id, event, kind, body)
+    INSERT INTO delivery (org, target, target_id, event, kind, body, lane, waits)
     SELECT org, 'webhook', $2, event, kind, jsonb_build_object('kind', kind, 'ref', ref, 'link', link, 'params', params,
-        'id', event, 'message', id, 'org', org, 'at', at) FROM wanted ORDER BY id
+        'id', event, 'message', id, 'org', org, 'at', at), ref,
+        lag(true) OVER (PARTITION BY ref ORDER BY id) IS TRUE OR EXISTS (
+            SELECT 1 FROM delivery e WHERE e.target = 'webhook' AND e.target_id = $2 AND e.lane = ref
+                AND e.settled_at IS NULL)
+    FROM wanted ORDER BY id
 ) SELECT count(*)::int AS count, max(id) AS last FROM wanted"""
 
 DELIVERIES = """

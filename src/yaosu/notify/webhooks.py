@@ -24,7 +24,7 @@ SCOPE = "key.manage"
 PER_ORG = 20
 REPLAY_MAX = 10_000
 TEST_KIND = "webhook_test"
-STATES = ("pending", "sent", "failed", "given_up")
+STATES = ("pending", "processed", "failed", "given_up")
 
 
 def _webhook(row: Record) -> Webhook:
@@ -157,7 +157,7 @@ async def deliveries(
         one["event"] = str(row["event"])
         one["message"] = row["body"].get("message")
         one["params"] = row["body"].get("params") or {}
-        one["next_at"] = row["next_at"] if row["state"] in ("pending", "failed") else None
+        one["next_at"] = row["next_at"] if row["settled_at"] is None else None
         found.append(one)
     return found
 
@@ -180,7 +180,7 @@ class Sender:
         async with self._pool.acquire() as conn:
             row = await conn.fetchrow(store.WEBHOOK_ANY, delivery.target_id)
         if row is None:
-            return Outcome(False, None, "removed", final=True)
+            return Outcome("failed", None, "removed", final=True)
         hook = _webhook(row)
         content = {**delivery.body, "link": self._public_url + str(delivery.body.get("link", "/"))}
         body = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
@@ -196,12 +196,14 @@ class Sender:
         try:
             answer = await http.post(hook.url, body, headers, self._allowed)
         except http.AddressRefusedError as error:
-            return Outcome(False, None, str(error))
+            return Outcome("failed", None, str(error))
         except TimeoutError:
-            return Outcome(False, None, f"no answer within {http.TIMEOUT_S:g} s")
+            return Outcome("failed", None, f"no answer within {http.TIMEOUT_S:g} s")
         except httpx.HTTPError as error:
-            return Outcome(False, None, type(error).__name__)
-        return Outcome(200 <= answer.status < 300, answer.status, answer.text, final=answer.status == 410)
+            return Outcome("failed", None, type(error).__name__)
+        if 200 <= answer.status < 300:
+            return Outcome("processed", answer.status, answer.text)
+        return Outcome("failed", answer.status, answer.text, final=answer.status == 410, wait_s=answer.wait_s)
 
     async def given_up(self, conn: Connection, delivery: Delivery, outcome: Outcome) -> None:
         """The organisation hears of it on its message page, once a day for each subscription."""

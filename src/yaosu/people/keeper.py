@@ -47,6 +47,10 @@ class Keeper:
             found = self._keys[key_id] = AESGCM(self._derive(f"yaosu people cipher {key_id}".encode()))
         return found
 
+    def cipher(self, purpose: str) -> AESGCM:
+        """A cipher of another room under a key of its own; what it closes, nothing here opens, and the reverse."""
+        return AESGCM(self._derive(f"yaosu {purpose}".encode()))
+
     def match(self, text: str) -> bytes:
         """The keyed hash (HMAC-SHA-256) under which a person is found again.
 
