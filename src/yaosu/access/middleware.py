@@ -241,7 +241,10 @@ async def _refuse(scope: Scope, answered: _Answer, error: YaosuError) -> None:
     request = Request(scope)
     body = error.as_json(problem.language(request))
     response: Response
-    if error.code == "password_change_due" and problem.wants_page(request):
+    own_form = problem.OWN_FORMS.get(scope["path"])
+    if own_form is not None:
+        response = own_form(request, error)
+    elif error.code == "password_change_due" and problem.wants_page(request):
         response = RedirectResponse("/account", status_code=303)
     elif problem.wants_page(request) and error.http != 401:
         response = problem.answer(request, error, headers)

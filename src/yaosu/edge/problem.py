@@ -6,7 +6,7 @@ Unexpected failures get an incident number; what happened goes to the log under 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -86,6 +86,8 @@ def wants_page(request: Request) -> bool:
     return not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
 
 
+OWN_FORMS: dict[str, Callable[[Request, YaosuError], Response]] = {}
+"""Addresses of protocols with an error form of their own: what is refused before a room sees it is said in that form."""
 FINDINGS_MAX = 1000
 """Findings listed in one answer; `count` says how many there are."""
 WHERE_MAX = 200

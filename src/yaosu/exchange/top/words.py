@@ -1,0 +1,87 @@
+"""What our refusals are called in the incumbent's words (list `words.yaml`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import orjson
+import yaml
+
+from yaosu.circulation.model import CodeResult
+from yaosu.errors import YaosuError, message
+from yaosu.exchange.top.protocol import Refused, Reply
+
+LANG = "zh"
+"""The protocol knows no languages; its messages are Chinese."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The list."""
+
+    msg_codes: Mapping[str, str]
+    refused: Mapping[str, tuple[int, str]]
+    types: Mapping[str, str]
+    """Error type of a verdict."""
+    names: Mapping[str, str]
+    """What an error type is called."""
+    other: str
+    format: str
+    decoding: frozenset[str]
+
+
+@cache
+def words() -> Words:
+    """The list in force."""
+    text = (resources.files("yaosu.exchange.top") / "words.yaml").read_text("utf-8")
+    data = yaml.safe_load(text)
+    return Words(
+        data["msg_codes"],
+        {code: (int(no), sub) for code, (no, sub) in data["refused"].items()},
+        {verdict: kind for kind, one in data["code_errors"].items() for verdict in one["verdicts"]},
+        {kind: one["zh"] for kind, one in data["code_errors"].items()},
+        data["other"],
+        data["format"],
+        frozenset(data["decoding"]),
+    )
+
+
+def reply(error: YaosuError) -> Reply:
+    """A refusal as the method's answer with success false; raises `Refused` where it concerns the call itself."""
+    refused = words().refused.get(error.code)
+    if refused is not None:
+        raise Refused(refused[1], error.text(LANG), refused[0]) from error
+    findings = error.findings
+    code = findings[0].code if error.code == "invalid_request" and findings else error.code
+    msg_code = words().msg_codes.get(code)
+    if msg_code is None:
+        msg_code = words().msg_codes["invalid_request"] if findings else f"FAIL_BIZ_{error.code.upper()}"
+    parts = [f.text(LANG) for f in findings[:20]] or [error.text(LANG), error.next_step(LANG)]
+    return Reply(None, False, msg_code, "；".join(p.rstrip("。；") for p in parts if p))
+
+
+def kind_of(verdict: str) -> str:
+    """The error type under which a verdict is listed."""
+    found = words().types.get(verdict)
+    if found is not None:
+        return found
+    return words().format if verdict.startswith("code_") else words().other
+
+
+def text_of(one: CodeResult) -> str:
+    """Why a code was refused, for people."""
+    return message(one.verdict).text(LANG, {"code": one.code or one.raw, **(one.params or {})})
+
+
+def code_errors(refused: Iterable[CodeResult]) -> str:
+    """Refused codes by error type as published: `{"3":"code,code","6":"X(下级);Y(上级)"}`."""
+    found: dict[str, list[str]] = {}
+    for one in refused:
+        kind = kind_of(one.verdict)
+        code = one.raw.strip() or one.code
+        package = (one.params or {}).get("package")
+        found.setdefault(kind, []).append(f"{code}(下级);{package}(上级)" if package else code)
+    return orjson.dumps({kind: ",".join(codes) for kind, codes in sorted(found.items())}).decode()
