@@ -109,11 +109,11 @@ def _why(verdict: str, code: str, params: dict[str, Any]) -> str:
 
 
 def _row(code: str, verdict: str, why: str, at: Any) -> dict[str, Any]:
-    kind = words.code_error(verdict)
+    kind = words.kind_of(verdict)
     return {
         "code": code,
-        "error_code": kind.type,
-        "error_code_desc": kind.zh,
+        "error_code": kind,
+        "error_code_desc": words.words().names.get(kind, ""),
         "process_status_reason_desc": why,
         "last_process_date_desc": at,
     }
