@@ -1,0 +1,1 @@
+"""Readers of files, pure: bytes in, bills out. Nothing here knows the database."""

@@ -1,0 +1,125 @@
+"""Cells as people and spreadsheet software leave them: text brought into one form, lost digits recognised.
+
+Sources: domain/interfaces.md §2.11 (c, d, f); a spreadsheet keeps 15 digits of a number and 32,767 characters of a
+cell, so a 20-digit code typed as a number has lost its last five digits for good.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import date, datetime, timedelta, timezone
+
+CHINA = timezone(timedelta(hours=8))
+EXACT_DIGITS = 15
+_EXPONENT = re.compile(r"[+-]?[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]{1,3}\Z", re.ASCII)
+_ROUND = re.compile(r"[0-9]+\.0+\Z", re.ASCII)
+_FORCED = re.compile(r'="([^"=]*)"\Z')
+_STAMP = re.compile(
+    r"(\d{4})\s*[-/.年]?\s*(\d{1,2})\s*[-/.月]?\s*(\d{1,2})\s*日?"
+    r"(?:[T\s]*(\d{1,2})[:：时]?(\d{2})[:：分]?(?:(\d{2})(?:\.\d{1,6})?秒?)?)?\s*(Z|[+-]\d{2}:?\d{2})?\Z"
+)
+_SERIAL = re.compile(r"[1-9][0-9]{4}(?:\.[0-9]+)?\Z", re.ASCII)
+_COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2})?)?\Z", re.ASCII)
+SERIAL_ZERO = datetime(1899, 12, 30, tzinfo=CHINA)
+LINE_BREAKS = re.compile(r"[\s,，;；、]+")
+
+
+def plain(text: str) -> str:
+    """A cell without what spreadsheets put around text: blanks, a leading apostrophe, `="…"`, full width, marks.
+
+    Separators of GS1 element strings (group separator) stay.
+    """
+    if not text:
+        return ""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+        text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    text = text.replace("_x000D_", "").replace("_x000d_", "").strip(" \t\r\n\v\f\xa0")
+    forced = _FORCED.match(text)
+    if forced is not None:
+        return forced.group(1).strip()
+    if text[:1] in "'‘’`" and len(text) > 1:
+        return text[1:].strip()
+    return text
+
+
+def lost_digits(text: str) -> bool:
+    """Whether `text` is a number in scientific notation: what a spreadsheet made of a long code."""
+    return _EXPONENT.match(text) is not None
+
+
+def number_text(raw: str) -> tuple[str, bool]:
+    """Text of a cell that holds a number, and whether digits may be lost (more than 15 of them)."""
+    if _ROUND.match(raw):
+        raw = raw.partition(".")[0]
+    if "e" in raw or "E" in raw:
+        try:
+            value = float(raw)
+        except ValueError:
+            return raw, True
+        if abs(value) < 10**EXACT_DIGITS:
+            return (str(int(value)) if value.is_integer() else repr(value)), False
+        return raw, True
+    digits = raw.lstrip("+-").replace(".", "").lstrip("0")
+    return raw, raw.lstrip("+-").isdigit() and len(digits) > EXACT_DIGITS
+
+
+def moment(text: str) -> datetime | None:
+    """A time as files write it; China time without a zone, the day's beginning without a time. None when it is none.
+
+    2026-09-30 10:12:31 · 2026/9/30 10:12 · 20260930101231 · 2026年9月30日 · 2026-09-30T10:12:31+08:00 · and the day
+    number of spreadsheets (46295.425).
+    """
+    text = text.strip()
+    compact = _COMPACT.match(text)
+    found = compact or _STAMP.match(text)
+    if found is not None:
+        parts = [int(g) if g else 0 for g in found.groups()[:6]]
+        zone = CHINA
+        given = None if compact else found.group(7)
+        if given == "Z":
+            zone = timezone.utc  # noqa: UP017 - a fixed offset like the others
+        elif given:
+            sign = -1 if given[0] == "-" else 1
+            hours, minutes = int(given[1:3]), int(given[-2:])
+            if hours > 14 or minutes > 59:
+                return None
+            zone = timezone(sign * timedelta(hours=hours, minutes=minutes))
+        try:
+            return datetime(*parts, tzinfo=zone)  # type: ignore[misc, arg-type]
+        except ValueError:
+            return None
+    if _SERIAL.match(text):
+        # rounded to seconds: the fraction of a day is never exact
+        seconds = round(float(text) * 86_400)
+        return SERIAL_ZERO + timedelta(seconds=seconds)
+    return None
+
+
+def day(text: str) -> date | None:
+    """A date as files write it, by `moment`."""
+    found = moment(text)
+    return found.date() if found is not None else None
+
+
+def whole(text: str, largest: int) -> int | None:
+    """A count: whole, at least 1, at most `largest`; thousands may be marked. None when it is none."""
+    text = text.replace(",", "").removesuffix(".0")
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        return None
+    value = int(text)
+    return value if 1 <= value <= largest else None
+
+
+def codes_in(cell: str) -> list[str]:
+    """The codes in one cell: one, or several divided by line breaks, commas or blanks (interfaces §2.11 f).
+
+    A cell is only divided when every piece alone could be a code; a bracketed GS1 string stays whole.
+    """
+    if len(cell) <= 30 or "(" in cell or "\x1d" in cell:
+        return [cell]
+    pieces = [p for p in LINE_BREAKS.split(cell) if p]
+    if len(pieces) > 1 and all(len(p) >= 16 for p in pieces):
+        return pieces
+    return [cell]

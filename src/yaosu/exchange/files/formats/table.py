@@ -1,0 +1,315 @@
+"""Tables of bills: our template, the client's own export, and what ERPs and people make of either.
+
+Sources: domain/interfaces.md §2.11 (d) the client's export with its title lines, (f) one bill on many rows, many
+codes in one cell. A heading row is looked for in the first rows; above it stand `name: value` pairs of the bill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from yaosu.codes import NotACode, parse
+from yaosu.errors import Finding
+from yaosu.exchange.files import columns
+from yaosu.exchange.files.columns import BY_KEY, key_of
+from yaosu.exchange.files.formats.cells import codes_in, day, lost_digits, moment, whole
+from yaosu.exchange.files.formats.rows import Row, column_name
+from yaosu.exchange.files.model import (
+    BILLS_MAX,
+    LINES_MAX,
+    FileBill,
+    FileContent,
+    FileQuantity,
+    FileRefusedError,
+    Ignored,
+    Problem,
+)
+from yaosu.exchange.files.names import type_of
+
+HEADING_WITHIN = 30
+QTY_MAX = 100_000_000
+PARTS_MAX = 1_000_000
+_SIDES = ("partner", "sender", "receiver", "principal", "carrier", "direct", "owner", "notice")
+_BILL_KEYS = tuple(c.key for c in columns.COLUMNS if c.bill)
+_TOTALS = ("合计", "总计", "小计", "共计")
+_ENOUGH = ("code", "drug")
+
+
+class TableReader:
+    """One pass over the rows of one sheet. Raises FileRefusedError when it is no table of bills."""
+
+    def __init__(self, format_: str, encoding: str, letters: bool) -> None:
+        self.content = FileContent(format_, encoding, line_word="row" if letters else "line")
+        self._letters = letters
+        self._places: dict[str, int] = {}
+        self._titles: dict[str, str] = {}
+        self._above: dict[str, str] = {}
+        self._bills: dict[str, FileBill] = {}
+        self._given: dict[int, dict[str, str]] = {}
+        self._current: FileBill | None = None
+        self._count = 0
+
+    def read(self, rows: Iterable[Row]) -> FileContent:
+        """All rows."""
+        found = iter(rows)
+        if not self._head(found):
+            raise FileRefusedError("file_no_heading")
+        for row in found:
+            self._row(row)
+        if not self.content.bills and not self.content.problem_count:
+            raise FileRefusedError("file_no_lines")
+        self._rounded()
+        return self.content
+
+    # -- heading --------------------------------------------------------------------------------------------------
+
+    def _head(self, rows: Iterator[Row]) -> bool:
+        for n, row in enumerate(rows):
+            keys = [key_of(cell) for cell in row.cells]
+            if any(k in _ENOUGH for k in keys) and sum(1 for k in keys if k) >= min(
+                2, sum(map(bool, row.cells))
+            ):
+                self._columns(row, keys)
+                self.content.ignored.append(Ignored(row.number, "heading", _shown(row)))
+                return True
+            self._title(row)
+            if n >= HEADING_WITHIN:
+                return False
+        return False
+
+    def _columns(self, row: Row, keys: list[str]) -> None:
+        for at, (key, cell) in enumerate(zip(keys, row.cells, strict=True)):
+            if key and key not in self._places:
+                self._places[key] = at
+                self._titles[key] = f"{column_name(at)} {cell}" if self._letters else cell
+            elif key:
+                raise FileRefusedError("file_column_twice", line=row.number, name=cell[:40])
+            elif cell and columns.PERSONAL.search(cell):
+                raise FileRefusedError("file_column_personal", line=row.number, name=cell[:40])
+            elif cell:
+                where = f"line {row.number}, {column_name(at)}"
+                self.content.notes.append(Finding("file_note_column", {"name": cell[:40]}, where))
+
+    def _title(self, row: Row) -> None:
+        """A line above the headings: `单据号：X` in one cell, or name and value side by side."""
+        self.content.ignored.append(Ignored(row.number, "title", _shown(row)))
+        waiting = ""
+        for cell in row.cells:
+            name, colon, value = cell.replace("：", ":", 1).partition(":")
+            key = key_of(name)
+            if key and colon and value.strip():
+                self._above.setdefault(key, value.strip())
+                waiting = ""
+            elif key:
+                waiting = key
+            elif waiting and cell:
+                self._above.setdefault(waiting, cell)
+                waiting = ""
+
+    # -- rows -----------------------------------------------------------------------------------------------------
+
+    def _row(self, row: Row) -> None:
+        self._count += 1
+        if self._count > LINES_MAX:
+            raise FileRefusedError("file_too_many", line=row.number, what="row", limit=LINES_MAX)
+        cells, first = row.cells, row.cells[0]
+        values = {k: cells[at] for k, at in self._places.items() if at < len(cells) and cells[at]}
+        reason = ""
+        if first.startswith(columns.NOTE_MARK):
+            reason = "note"
+        elif first.startswith(columns.EXAMPLE_MARK) or values.get("bill_no", "").startswith(
+            columns.EXAMPLE_MARK
+        ):
+            reason = "example"
+        elif first.startswith(_TOTALS) and not values.get("code"):
+            reason = "total"
+        elif not values:
+            reason = "unused"
+        if reason:
+            self.content.ignored.append(Ignored(row.number, reason, _shown(row)))
+            return
+        for at, mark in row.marks.items():
+            key = next((k for k, place in self._places.items() if place == at), "")
+            if key:
+                self._wrong(row, key, _of_mark(mark, key, cells[at]), self._bill_or_none(values))
+                return
+        bill = self._bill(row, values)
+        if bill is not None:
+            self._line(row, bill, values)
+
+    def _bill_or_none(self, values: dict[str, str]) -> FileBill | None:
+        number = values.get("bill_no", "")
+        return self._bills.get(number) if number else self._current
+
+    def _wrong(self, row: Row, key: str, finding: Finding, bill: FileBill | None) -> None:
+        if bill is not None:
+            bill.bad += 1
+        text = values[at] if (at := self._places.get(key, -1)) >= 0 and at < len(values := row.cells) else ""
+        title = self._titles.get(key, BY_KEY[key].zh if key in BY_KEY else "")
+        self.content.problem(
+            Problem(row.number, title, bill.n if bill is not None else 0, finding, text[:200])
+        )
+
+    def _bill(self, row: Row, values: dict[str, str]) -> FileBill | None:
+        given = {k: values[k] for k in _BILL_KEYS if k in values}
+        number = given.get("bill_no", "") or ("" if self._current else self._above.get("bill_no", ""))
+        if not number:
+            # merged cells, and bills whose head stands on the first row only: the rest goes on with the bill above
+            above = self._current
+            known = self._given.get(above.n, {}) if above is not None else {}
+            if above is None or any(v != known.get(k, v) for k, v in given.items() if k != "at"):
+                if "bill_no" in self._places or "bill_no" in self._above:
+                    self._wrong(row, "bill_no", Finding("file_bill_no_missing"), None)
+                    return None
+                # a table that names no bill at all is one bill, whose number is asked for
+                above = self._bills.get("") or self._open("", row, {**self._above, **given})
+            return self._dated(row, above, values)
+        bill = self._bills.get(number)
+        if bill is None:
+            bill = self._open(number, row, {**self._above, **given})
+        else:
+            known = self._given[bill.n]
+            for key, value in given.items():
+                if key not in {"at", "oper_name"} and known.setdefault(key, value) != value:
+                    params = {
+                        "bill_no": number[:64],
+                        "field": BY_KEY[key].zh,
+                        "one": known[key][:60],
+                        "other": value[:60],
+                    }
+                    self._wrong(row, key, Finding("file_bill_differs", params), bill)
+                    return None
+            self._fill(bill, known)
+        self._current = bill
+        return self._dated(row, bill, values)
+
+    def _open(self, number: str, row: Row, given: dict[str, str]) -> FileBill:
+        if len(self.content.bills) >= BILLS_MAX:
+            raise FileRefusedError("file_too_many", line=row.number, what="单据编号", limit=BILLS_MAX)
+        text = given.get("type", "")
+        bill = FileBill(len(self.content.bills) + 1, number, text, type_of(text), row.number)
+        self.content.bills.append(bill)
+        self._bills[number] = self._current = bill
+        self._given[bill.n] = dict(given)
+        self._fill(bill, given)
+        above = moment(given.get("at", ""))
+        if above is not None:
+            bill.at = above
+        return bill
+
+    def _fill(self, bill: FileBill, given: dict[str, str]) -> None:
+        for key in _SIDES:
+            if given.get(key):
+                setattr(bill, key, given[key][:200])
+        if given.get("type") and not bill.type:
+            bill.type_text, bill.type = given["type"], type_of(given["type"])
+        for key, value in given.items():
+            header = BY_KEY[key].header if key in BY_KEY else ""
+            if header and key == "invoice_date" and (found := day(value)) is not None:
+                bill.header[header] = found.isoformat()
+            elif header:
+                bill.header[header] = value[:2000]
+
+    def _dated(self, row: Row, bill: FileBill, values: dict[str, str]) -> FileBill | None:
+        text = values.get("at", "")
+        if not text:
+            return bill
+        at: datetime | None = moment(text)
+        if at is None:
+            self._wrong(row, "at", Finding("file_time_unreadable", {"value": text[:40]}), bill)
+            return None
+        if bill.at is None or at > bill.at:
+            bill.at = at
+        return bill
+
+    def _line(self, row: Row, bill: FileBill, values: dict[str, str]) -> None:
+        cell = values.get("code", "")
+        if not cell:
+            self._quantity(row, bill, values)
+            return
+        codes = codes_in(cell)
+        if any(lost_digits(c) for c in codes):
+            self._wrong(row, "code", Finding("file_code_rounded", {"value": cell[:40]}), bill)
+            return
+        parts = None
+        if "parts" in values:
+            parts = whole(values["parts"], PARTS_MAX)
+            if parts is None or len(codes) != 1 or codes[0] in bill.parts:
+                self._wrong(
+                    row, "parts", Finding("file_count_unreadable", {"value": values["parts"][:40]}), bill
+                )
+                return
+            bill.parts[codes[0]] = parts
+        for code in codes:
+            bill.codes.append(code)
+            bill.lines.append(row.number)
+
+    def _quantity(self, row: Row, bill: FileBill, values: dict[str, str]) -> None:
+        # the client writes batch and quantity beside each code; without a product it is a line whose code is missing
+        if "drug" not in values:
+            self._wrong(row, "code", Finding("file_code_missing"), bill)
+            return
+        qty = whole(values.get("qty", ""), QTY_MAX)
+        if qty is None:
+            self._wrong(
+                row, "qty", Finding("file_count_unreadable", {"value": values.get("qty", "")[:40]}), bill
+            )
+            return
+        days = {}
+        for key in ("produced_on", "expires_on"):
+            days[key] = day(values.get(key, ""))
+            if values.get(key) and days[key] is None:
+                self._wrong(row, key, Finding("file_time_unreadable", {"value": values[key][:40]}), bill)
+                return
+        if not values.get("batch_no"):
+            self._wrong(row, "batch_no", Finding("value_missing", {"field": BY_KEY["batch_no"].zh}), bill)
+            return
+        product, batch = values["drug"], values["batch_no"][:64]
+        bill.quantities.append(
+            FileQuantity(row.number, product, batch, qty, days["produced_on"], days["expires_on"])
+        )
+
+    def _rounded(self) -> None:
+        """A whole column of 20-digit codes that end in zeros was a column of numbers before."""
+        seen = [c for b in self.content.bills for c in b.codes if len(c) == 20 and c.isdigit()]
+        if len(seen) >= 2 and all(c.endswith("00000") for c in seen):
+            for bill in self.content.bills:
+                keep = [i for i, c in enumerate(bill.codes) if not (len(c) == 20 and c.endswith("00000"))]
+                for i, code in enumerate(bill.codes):
+                    if len(code) == 20 and code.endswith("00000"):
+                        bill.bad += 1
+                        finding = Finding("file_code_rounded", {"value": code})
+                        title = self._titles.get("code", "")
+                        self.content.problem(Problem(bill.lines[i], title, bill.n, finding, code))
+                codes, lines = [bill.codes[i] for i in keep], [bill.lines[i] for i in keep]
+                bill.codes[:] = codes
+                del bill.lines[:]
+                bill.lines.extend(lines)
+
+
+def _of_mark(mark: str, key: str, text: str) -> Finding:
+    if mark == "formula":
+        return Finding("file_formula", {"value": text[:40]})
+    if mark == "error":
+        return Finding("file_cell_error", {"value": text[:40]})
+    if mark == "long":
+        return Finding("file_cell_cut", {})
+    if key == "code":
+        return Finding("file_code_rounded", {"value": text[:40]})
+    return Finding("file_number_rounded", {"value": text[:40]})
+
+
+def _shown(row: Row) -> str:
+    return " | ".join(c for c in row.cells if c)[:200]
+
+
+def looks_like_codes(text: str) -> bool:
+    """Whether the first lines are trace codes without a heading: a plain list as handheld terminals save it."""
+    first = [line.strip() for line in text[:20_000].splitlines() if line.strip()][:5]
+    if first and not any(c.isdigit() for c in first[0]):
+        first = first[1:] if not key_of(first[0]) or len(first) > 1 else []
+    return bool(first) and all(
+        not isinstance(parse(line.split(",")[0].split("\t")[0], ()), NotACode) or lost_digits(line)
+        for line in first
+    )
