@@ -216,9 +216,7 @@ def escaped(value: str) -> str:
     return clean.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
 
 
-def error(
-    code: int, msg: str, sub_code: str, sub_msg: str, request_id: str, *, xml: bool
-) -> bytes:
+def error(code: int, msg: str, sub_code: str, sub_msg: str, request_id: str, *, xml: bool) -> bytes:
     """An `error_response`."""
     content: dict[str, Any] = {"code": code, "msg": msg or MESSAGES.get(code, "Remote service error")}
     if sub_code:

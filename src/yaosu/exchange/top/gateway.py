@@ -23,11 +23,10 @@ from starlette.responses import Response
 from yaosu.edge.state import AppState
 from yaosu.errors import YaosuError
 from yaosu.exchange.top import envelope, signing, store, words
-from yaosu.exchange.top.fields import fits, moment
+from yaosu.exchange.top.fields import fits, moment, published
 from yaosu.exchange.top.incoming import Incoming, read
 from yaosu.exchange.top.keys import Keys, Known
 from yaosu.exchange.top.protocol import METHODS, Call, Failed, Method, Refused, Reply
-from yaosu.exchange.top.fields import published
 
 WINDOW = timedelta(minutes=10)
 SYSTEM = frozenset(

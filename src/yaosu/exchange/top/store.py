@@ -71,3 +71,10 @@ ANSWERED = "UPDATE top_repeat SET answer = $2 WHERE digest = $1"
 UNCLAIM = "DELETE FROM top_repeat WHERE digest = $1 AND answer IS NULL"
 # Requests that are too old to be signed for now.
 FORGET_REPEATS = "DELETE FROM top_repeat WHERE at < now() - interval '1 hour'"
+
+# An upload of which nothing moved; the latest try under a number counts. Nothing where the number is a bill's by now.
+KEEP_REFUSAL = """
+INSERT INTO top_refusal (owner, bill_no, submitter, type, from_org, to_org, happened_at, reason, codes)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE NOT EXISTS (SELECT 1 FROM bill b WHERE b.owner = $1 AND b.bill_no = $2)
+ON CONFLICT (owner, bill_no) DO UPDATE SET submitter = $3, type = $4, from_org = $5, to_org = $6, happened_at = $7,
+    at = now(), reason = $8, codes = $9"""
