@@ -1,0 +1,281 @@
+"""A trace system as a client of the 协同平台: files what its registry holds, and fetches what is for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+import structlog
+
+from yaosu import gm
+from yaosu.db.engine import Connection, Pool
+from yaosu.edge.state import AppState
+from yaosu.errors import YaosuError
+from yaosu.exchange.basedata import Item, everything
+from yaosu.exchange.outbox import connections
+from yaosu.exchange.outbox.model import Link
+from yaosu.exchange.outbox.store import ONE
+from yaosu.exchange.xietong import envelope, wire
+from yaosu.exchange.xietong import store_client as store
+from yaosu.exchange.xietong.bills import event_id
+from yaosu.exchange.xietong.channel import NAME, exchange_url
+from yaosu.exchange.xietong.envelope import BASE, Envelope
+from yaosu.people.keeper import Keeper
+from yaosu.registry.resolver import Registry
+from yaosu.subject import Subject
+
+log = structlog.get_logger("yaosu.xietong")
+
+SUB_TYPES = {"firm": "1001", "product": "1002", "rule": "1003"}
+FILE_ROUND = 200
+PULL_LIMIT = 100
+PAUSES_S = (2, 10, 60, 300, 1800)
+"""Before a filing that did not get through is sent again; the last for ever."""
+STAY = frozenset(
+    {"xietong_taken", "xietong_field", "xietong_content", "xietong_data", "xietong_event_differs"}
+)
+"""Refusals that only a change of ours can mend: shown on the page, filed again when the content changes."""
+
+
+def _digest(item: Item) -> bytes:
+    return gm.sm3(orjson.dumps(dict(item.body), option=orjson.OPT_SORT_KEYS))
+
+
+class Filer:
+    """Files base data. One per process; several may run, since each piece has one event."""
+
+    def __init__(self, app: AppState) -> None:
+        self._app = app
+        self._seen: dict[int, int] = {}
+
+    async def look(self, link: Link) -> int:
+        """Note what is new or changed since it was filed; how many pieces. Only when the registry changed."""
+        registry: Registry = self._app.parts["registry"]
+        if self._seen.get(link.id) == registry.generation:
+            return 0
+        generation = registry.generation
+        async with self._app.pool.acquire() as conn, conn.transaction():
+            now = await everything(conn, registry)
+            before = {(r["kind"], r["key"]): r["digest"] for r in await conn.fetch(store.FILED, link.id)}
+            app_id = str(link.account.get("app_id", ""))
+            changed = []
+            for item in now:
+                digest = _digest(item)
+                if before.get((item.kind, item.key)) != digest:
+                    key = f"{item.kind}|{item.key}|{digest.hex()}"
+                    changed.append(
+                        (
+                            link.id,
+                            item.kind,
+                            item.key,
+                            item.ours,
+                            digest,
+                            event_id(app_id, key),
+                            dict(item.body),
+                        )
+                    )
+            if changed:
+                await conn.executemany(store.PUT_FILED, changed)
+        self._seen[link.id] = generation
+        return len(changed)
+
+    async def send(self, link: Link) -> int:
+        """File what is due; how many attempts were made. A piece is not held up by another's refusal."""
+        async with self._app.pool.acquire() as conn:
+            due = await conn.fetch(store.DUE_FILED, link.id, FILE_ROUND)
+        key, done, mended = link.secret.get("key", ""), 0, False
+        for row in due:
+            params = {
+                "app_id": str(link.account.get("app_id", "")),
+                "event_id": str(row["event_id"]),
+                "event_type": str(BASE),
+                "sub_type": SUB_TYPES[row["kind"]],
+                "usc_id": str(row["body"].get("usc_id") or row["body"].get("mah") or ""),
+                "data": envelope.encode(envelope.pack(row["body"])),
+            }
+            full = wire.signed(
+                {k: v for k, v in params.items() if v}, key, link.secret.get("private_key", "")
+            )
+            said = await wire.call(exchange_url(link.url), full, key, self._app.settings.webhook_hosts)
+            done += 1
+            mended |= await self._settle(link, row, said)
+            if not said.genuine and not said.code:
+                break  # the platform cannot be reached now: the others need not be tried
+        if mended:
+            async with self._app.pool.acquire() as conn:
+                await conn.execute(store.AGAIN, link.id, "", "")
+        return done
+
+    async def _settle(self, link: Link, row: Any, said: wire.Said) -> bool:
+        """Keep what was said; whether something new is filed."""
+        filed = said.genuine and said.success
+        refused = said.genuine and not said.success and said.code in STAY
+        state = "filed" if filed else "refused" if refused else "due"
+        pause = float(PAUSES_S[min(row["tries"], len(PAUSES_S) - 1)])
+        number = str(said.body.get("filing_no", "")) if filed else ""
+        where = (link.id, row["kind"], row["key"])
+        async with self._app.pool.acquire() as conn, conn.transaction():
+            await conn.execute(
+                store.SET_FILED, *where, state, said.text[:500], number, pause, row["event_id"]
+            )
+            if number:
+                await conn.execute(store.SET_FILING_NO, row["ours"], number)
+        if refused:
+            log.warning("xietong_filing_refused", kind=row["kind"], key=row["key"], code=said.code)
+        return filed
+
+
+def mailbox_url(url: str) -> str:
+    """Where a mailbox is asked for, from the platform's address."""
+    return url.rstrip("/") + "/xietong/mailbox"
+
+
+async def pull(app: AppState, link: Link) -> int:
+    """Fetch what came into the mailbox since; how many events. The place moves only over what is kept."""
+    async with app.pool.acquire() as conn:
+        await conn.execute(store.ENSURE_PLACE, link.id)
+        place = await conn.fetchval(store.ADVANCE, link.id)
+    key = link.secret.get("key", "")
+    params = {"app_id": str(link.account.get("app_id", "")), "after": str(place), "limit": str(PULL_LIMIT)}
+    full = wire.signed(params, key, link.secret.get("private_key", ""))
+    said = await wire.call(mailbox_url(link.url), full, key, app.settings.webhook_hosts)
+    taken = 0
+    if said.genuine and said.success:
+        events = said.body.get("events")
+        for one in events if isinstance(events, list) else []:
+            taken += await _take_pulled(app.pool, link, key, one)
+    async with app.pool.acquire() as conn:
+        await conn.execute(store.ASKED, link.id, said.text[:500])
+        await conn.execute(store.ADVANCE, link.id)
+    return taken
+
+
+async def _take_pulled(pool: Pool, link: Link, key: str, one: object) -> int:
+    try:
+        params = envelope.params_of(one)
+        found = envelope.read(params)
+    except YaosuError as error:
+        log.warning("xietong_pulled_malformed", field=error.params.get("field"))
+        return 0
+    if not envelope.genuine(params, key):
+        log.warning("xietong_pulled_not_genuine", n=found.n)
+        return 0
+    async with pool.acquire() as conn, conn.transaction():
+        return int(await take(conn, link.id, found))
+
+
+async def link_of(conn: Connection, keeper: Keeper, app_id: str) -> Link | None:
+    """The connection that the platform means by `app_id`."""
+    number = await conn.fetchval(store.LINK_BY_APP, app_id)
+    return await connections.open_link(conn, keeper, number) if number is not None else None
+
+
+async def take(conn: Connection, link_id: int, found: Envelope) -> bool:
+    """Put a genuine event into the inbox; whether it is new. Its content is looked at when it is booked.
+
+    Refused: `xietong_field` without `n` and `from_app_id`, `xietong_data` when it is not base64.
+    """
+    if not found.n:
+        raise envelope.wrong("n", "必填", "required")
+    if not found.from_app_id:
+        raise envelope.wrong("from_app_id", "必填", "required")
+    packed = envelope.decode(found.data)
+    await conn.execute(store.ENSURE_PLACE, link_id)
+    args = (
+        found.n,
+        found.event_id,
+        found.event_type,
+        found.sub_type,
+        found.usc_id,
+        found.from_app_id,
+        packed,
+    )
+    new = await conn.fetchval(store.TAKE, link_id, *args) is not None
+    await conn.execute(store.ADVANCE, link_id)
+    return new
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a trace system stands with the platform, for page, API and command line."""
+
+    link: connections.Known
+    filed: Mapping[str, Mapping[str, int]]
+    inbox: Mapping[str, int]
+    pulled: int
+    asked_at: datetime | None
+    said: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The form of API answers."""
+        return {
+            "connection": self.link.as_json(),
+            "filed": {k: dict(v) for k, v in self.filed.items()},
+            "inbox": dict(self.inbox),
+            "pulled": self.pulled,
+            "asked_at": self.asked_at.isoformat() if self.asked_at else None,
+            "said": self.said,
+        }
+
+
+async def standings(conn: Connection, subject: Subject) -> list[Standing]:
+    """Every connection to a platform. Operator only."""
+    subject.require("registry.admin")
+    found = []
+    for row in await conn.fetch(store.LINKS):
+        one = await conn.fetchrow(ONE, row["id"])
+        assert one is not None
+        place = await conn.fetchrow(store.PLACE, row["id"])
+        filed: dict[str, dict[str, int]] = {}
+        for count in await conn.fetch(store.COUNT_FILED, row["id"]):
+            filed.setdefault(count["kind"], {})[count["state"]] = count["n"]
+        inbox = {r["state"]: r["n"] for r in await conn.fetch(store.COUNT_INBOX, row["id"])}
+        found.append(
+            Standing(
+                connections.known(one),
+                filed,
+                inbox,
+                place["pulled"] if place else 0,
+                place["asked_at"] if place else None,
+                place["said"] if place else "",
+            )
+        )
+    return found
+
+
+async def connect(
+    conn: Connection,
+    subject: Subject,
+    keeper: Keeper,
+    org: int,
+    url: str,
+    app_id: str,
+    key: str,
+    private_key: str = "",
+    title: str = "",
+    allowed: Sequence[str] | frozenset[str] = (),
+) -> int:
+    """Take part in a platform that has registered us: the connection's number. `org`: the firm that runs the system."""
+    subject.require("registry.admin")
+    acting = Subject(
+        subject.kind, subject.account_id, org, role=subject.role, scopes=frozenset({"*"}), lang=subject.lang
+    )
+    secret = {"key": key, **({"private_key": private_key} if private_key else {})}
+    account = {"app_id": app_id}
+    made = await connections.add(
+        conn,
+        acting,
+        keeper,
+        NAME,
+        title or "药品追溯协同服务平台",
+        url,
+        account,
+        secret,
+        everyone=True,
+        allowed=allowed,
+    )
+    await conn.execute(store.ENSURE_PLACE, made)
+    return made

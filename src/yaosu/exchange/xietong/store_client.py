@@ -1,0 +1,130 @@
+"""SQL of a trace system as a client of the coordination platform."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from asyncpg import Record
+
+from yaosu.db.engine import Connection
+
+# The connection that an app_id belongs to.
+LINK_BY_APP = """
+SELECT id FROM connection WHERE channel = 'xietong' AND state = 'active' AND account->>'app_id' = $1
+ORDER BY id LIMIT 1"""
+
+LINKS = "SELECT id, state FROM connection WHERE channel = 'xietong' AND state <> 'ended' ORDER BY id"
+
+# -- what is filed -----------------------------------------------------------------------------------
+
+FILED = "SELECT kind, key, digest, state FROM xietong_filed WHERE connection = $1"
+# The same content keeps its event; other content is another event.
+PUT_FILED = """
+INSERT INTO xietong_filed (connection, kind, key, ours, state, digest, event_id, body)
+VALUES ($1, $2, $3, $4, 'due', $5, $6, $7)
+ON CONFLICT (connection, kind, key) DO UPDATE SET ours = excluded.ours, state = 'due', digest = excluded.digest,
+    event_id = excluded.event_id, body = excluded.body, tries = 0, next_at = now(), changed_at = now()"""
+# In the order in which they can be filed.
+DUE_FILED = """
+SELECT kind, key, ours, event_id, body, tries FROM xietong_filed
+WHERE connection = $1 AND state = 'due' AND next_at <= now()
+ORDER BY CASE kind WHEN 'firm' THEN 1 WHEN 'rule' THEN 2 ELSE 3 END, changed_at, key LIMIT $2"""
+SET_FILED = """
+UPDATE xietong_filed SET state = $4, said = $5, filing_no = CASE WHEN $6 = '' THEN filing_no ELSE $6 END,
+    tries = tries + 1, next_at = now() + make_interval(secs => $7), changed_at = now()
+WHERE connection = $1 AND kind = $2 AND key = $3 AND event_id = $8"""
+# Refused for want of something that was filed since: tried again.
+AGAIN = """
+UPDATE xietong_filed SET state = 'due', next_at = now()
+WHERE connection = $1 AND state = 'refused' AND ($2 = '' OR (kind = $2 AND key = $3))"""
+# The number the platform gave stands on the filing itself, where its owner looks.
+SET_FILING_NO = "UPDATE filing SET filing_no = $2 WHERE id = $1 AND filing_no <> $2"
+LIST_FILED = """
+SELECT kind, key, ours, state, said, filing_no, tries, changed_at FROM xietong_filed
+WHERE connection = $1 AND ($2 = '' OR state = $2) ORDER BY state = 'filed', kind, key LIMIT $3"""
+COUNT_FILED = "SELECT kind, state, count(*) AS n FROM xietong_filed WHERE connection = $1 GROUP BY 1, 2"
+
+# -- what came ---------------------------------------------------------------------------------------
+
+PLACE = "SELECT pulled, asked_at, said FROM xietong_place WHERE connection = $1"
+ASKED = """
+INSERT INTO xietong_place (connection, pulled, asked_at, said) VALUES ($1, 0, now(), $2)
+ON CONFLICT (connection) DO UPDATE SET asked_at = now(), said = excluded.said"""
+TAKE = """
+INSERT INTO xietong_inbox (connection, n, event_id, event_type, sub_type, usc_id, origin, data)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id"""
+# The place moves over what is there without a gap: what is missing is pulled.
+ENSURE_PLACE = "INSERT INTO xietong_place (connection) VALUES ($1) ON CONFLICT DO NOTHING"
+ADVANCE = """
+UPDATE xietong_place p SET pulled = coalesce((
+    SELECT max(n) FROM (SELECT n, row_number() OVER (ORDER BY n) AS k FROM xietong_inbox
+        WHERE connection = $1 AND n > p.pulled) x WHERE n = p.pulled + k), p.pulled)
+WHERE connection = $1 RETURNING pulled"""
+WAITING = """
+SELECT id, n, event_id, event_type, sub_type, usc_id, origin, tries, data FROM xietong_inbox
+WHERE connection = $1 AND state = 'waiting' AND next_at <= now() ORDER BY n LIMIT $2"""
+SETTLE = """
+UPDATE xietong_inbox SET state = $2, said = $3, bill_id = $4, tries = tries + 1, done_at = now() WHERE id = $1"""
+WAIT = """
+UPDATE xietong_inbox SET tries = tries + 1, said = $2, next_at = now() + make_interval(secs => $3) WHERE id = $1"""
+# Something was booked: what waited for it need not wait longer.
+WAKE = "UPDATE xietong_inbox SET next_at = now() WHERE connection = $1 AND state = 'waiting' AND tries > 0"
+RETRY = """
+UPDATE xietong_inbox SET state = 'waiting', next_at = now(), tries = 0 WHERE id = $1 AND state <> 'done' RETURNING id"""
+INBOX = """
+SELECT id, connection, n, event_id, event_type, sub_type, usc_id, origin, received_at, state, tries, next_at, done_at,
+    bill_id, said FROM xietong_inbox
+WHERE connection = $1 AND ($2 = '' OR state = $2) AND ($3::bigint IS NULL OR id < $3) ORDER BY id DESC LIMIT $4"""
+COUNT_INBOX = "SELECT state, count(*) AS n FROM xietong_inbox WHERE connection = $1 GROUP BY 1"
+
+ORIGIN = "SELECT ours FROM xietong_origin WHERE kind = $1 AND origin = $2 AND theirs = $3"
+SET_ORIGIN = """
+INSERT INTO xietong_origin (kind, ours, origin, theirs) VALUES ($1, $2, $3, $4)
+ON CONFLICT (kind, ours) DO UPDATE SET origin = excluded.origin, theirs = excluded.theirs"""
+SYSTEM_OF = "SELECT origin FROM xietong_origin WHERE kind = 'system' AND ours = $1"
+
+ORG_BY_OTHER = "SELECT id FROM org WHERE uscc IS NULL AND other_id_kind = $1 AND other_id = $2"
+FILING_VERSION = "SELECT version FROM filing WHERE id = $1"
+FREE_NAME = "SELECT own FROM trace_system WHERE name = $1"
+
+BOOKED = "SELECT revision, void, bill_id FROM xietong_bill WHERE owner = $1 AND bill_no = $2"
+SET_BOOKED = """
+INSERT INTO xietong_bill (owner, bill_no, revision, void, bill_id) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (owner, bill_no) DO UPDATE SET revision = excluded.revision, void = excluded.void,
+    bill_id = coalesce(excluded.bill_id, xietong_bill.bill_id)"""
+# ungated: the software books what another system tells of its own firm's bill; nothing of it is shown
+LATEST = """
+SELECT id, type, revision, status, happened_at, from_org, to_org, principal, carrier, direct_org FROM bill
+WHERE owner = $1 AND bill_no = $2 AND revision > 0 ORDER BY revision DESC LIMIT 1"""
+
+# -- what goes out -----------------------------------------------------------------------------------
+
+# The packages of a shipment with everything inside them, for the system of the firm that gets them (R-B1).
+# ungated: the operator's duty to hand over what its customer shipped, to the receiver's system only (R-B9)
+TREE = """
+WITH RECURSIVE tree AS (
+    SELECT u.drug_id, u.code, NULL::text COLLATE "C" AS parent, u.level, u.batch_id, 0 AS depth
+    FROM unnest($1::int[], $2::text[]) AS a(drug_id, code) JOIN unit u ON u.drug_id = a.drug_id AND u.code = a.code
+    UNION ALL
+    SELECT u.drug_id, u.code, u.parent, u.level, u.batch_id, t.depth + 1
+    FROM tree t JOIN unit u ON u.drug_id = t.drug_id AND u.parent = t.code
+)
+SELECT t.drug_id, t.code, t.parent, t.level, t.depth, b.batch_no, b.produced_on, b.expires_on
+FROM tree t LEFT JOIN batch b ON b.drug_id = t.drug_id AND b.id = t.batch_id ORDER BY t.depth, t.code"""
+
+# Against which notice a receipt was checked, and the result (R-B2).
+# ungated: the operator's duty to bring the check result back to the sender's system
+CHECKS = """
+SELECT s.bill_no, c.outcome, c.counts FROM receipt_check c LEFT JOIN bill s ON s.id = c.notice_bill
+WHERE c.receipt_bill = $1 ORDER BY c.id LIMIT 20"""
+# ungated: the same
+NOTICE_NO = "SELECT n.bill_no FROM bill b JOIN bill n ON n.id = b.notice_bill WHERE b.id = $1"
+
+LOCK = "SELECT pg_try_advisory_lock(726244, $1)"
+UNLOCK = "SELECT pg_advisory_unlock(726244, $1)"
+
+
+async def rows(conn: Connection, statement: str, *args: Any) -> Sequence[Record]:
+    """The rows a statement of this file finds."""
+    return await conn.fetch(statement, *args)
