@@ -110,6 +110,8 @@ async def exchange(request: Request) -> Response:
             except YaosuError as error:
                 await conn.execute(store.REFUSED, system.id, str(error.as_json("zh")["message"])[:500])
                 raise
+        if found.event_type == envelope.BASE:
+            resolver_of(app).stale()
         app.parts["xietong.wake"].set()
         return _answer(params, key, _done(said))
     except YaosuError as error:

@@ -63,7 +63,7 @@ class Resolver:
         self._customs: tuple[CustomPattern, ...] = ()
         self._lengths: tuple[int, ...] = ()
         self._mark = ""
-        self._looked = 0.0
+        self._looked = -LOOK_S
 
     async def refresh(self, conn: Reads, at_most_every_s: float = 0.0) -> None:
         """Take in what changed."""
@@ -87,6 +87,10 @@ class Resolver:
             )
             self._mark = mark
         self._looked = now
+
+    def stale(self) -> None:
+        """Something was filed here: look again at the next question."""
+        self._looked = -LOOK_S
 
     def _canonical(self, raw: str) -> tuple[str, str] | None:
         read = parse(raw, self._customs)
