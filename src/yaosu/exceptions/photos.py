@@ -10,20 +10,14 @@ import hashlib
 import io
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
-
-from yaosu.errors import YaosuError
+from yaosu.edge.pictures import opened
 
 BYTES_MAX = 5 * 1024 * 1024
 """Largest upload."""
-PIXELS_MAX = 40_000_000
-"""Largest picture that is decoded: 120 MB of memory."""
 EDGE_MAX = 2400
 """Longest edge of what is kept, in pixels: enough to read a code on a case."""
 PHOTOS_MAX = 20
 """Photographs of one case."""
-
-_MAGIC = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +33,7 @@ class Photo:
 
 def redrawn(content: bytes) -> Photo:
     """The picture in `content`, drawn anew. Refused: `photo_too_large`, `photo_unreadable`. Takes CPU: in a thread."""
-    if len(content) > BYTES_MAX:
-        raise YaosuError("photo_too_large", {"mb": BYTES_MAX // 1024 // 1024})
-    form = next((name for magic, name in _MAGIC.items() if content.startswith(magic)), None)
-    if form is None:
-        raise YaosuError("photo_unreadable")
-    try:
-        with Image.open(io.BytesIO(content), formats=[form]) as picture:
-            if picture.width * picture.height > PIXELS_MAX:
-                raise YaosuError("photo_too_large", {"mb": BYTES_MAX // 1024 // 1024})
-            turned = ImageOps.exif_transpose(picture)
-            plain = turned.convert("RGBA" if form == "PNG" and "A" in turned.getbands() else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise YaosuError("photo_unreadable") from error
+    plain, form = opened(content, BYTES_MAX)
     plain.thumbnail((EDGE_MAX, EDGE_MAX))
     out = io.BytesIO()
     if form == "JPEG":

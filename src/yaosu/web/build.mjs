@@ -10,19 +10,6 @@ const root = path.dirname(fileURLToPath(import.meta.url));
 const dist = path.join(root, "static", "dist");
 await mkdir(dist, { recursive: true });
 
-// the decoder library is 60 readers and writers of which we use four, and does not say that modules are free of
-// side effects; without this the camera would cost a phone 450 kB
-const readersOnly = {
-  name: "readers-only",
-  setup(builder) {
-    builder.onResolve({ filter: /./ }, async ({ path: name, importer, resolveDir, kind, pluginData }) => {
-      if (pluginData === "resolved" || !(name.startsWith("@zxing/library") || importer.includes("@zxing"))) return undefined;
-      const found = await builder.resolve(name, { importer, resolveDir, kind, pluginData: "resolved" });
-      return { ...found, sideEffects: false };
-    });
-  },
-};
-
 const result = await build({
   absWorkingDir: root,
   entryPoints: { app: "assets/ts/app.ts", style: "assets/css/app.css" },
@@ -36,7 +23,9 @@ const result = await build({
   legalComments: "none",
   entryNames: "[name]-[hash]",
   chunkNames: "chunk-[name]-[hash]",
-  plugins: [readersOnly],
+  assetNames: "[name]-[hash]",
+  // the decoder is WebAssembly: a file of its own, fetched when somebody uses the camera
+  loader: { ".wasm": "file" },
   metafile: true,
   logLevel: "warning",
 });

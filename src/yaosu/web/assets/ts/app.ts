@@ -72,6 +72,7 @@ const ISLANDS: [selector: string, load: Island][] = [
   ["[data-org-picker]", () => import("./org-picker")],
   ["[data-upload]", () => import("./upload")],
   ["[data-table-filter]", () => import("./table-filter")],
+  ["[data-capture]", () => import("./capture")],
   ["[data-chart]", () => import("./charts")],
 ];
 const started = new WeakSet<HTMLElement>();

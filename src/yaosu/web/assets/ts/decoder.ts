@@ -1,20 +1,32 @@
-/** The decoder for browsers that have none of their own: only the symbologies found on drug packages (1011). */
-import { BinaryBitmap, Code128Reader, DataMatrixReader, DecodeHintType, EAN13Reader, HybridBinarizer, QRCodeReader, RGBLuminanceSource } from "@zxing/library";
+/** All codes in a picture: the same decoder as the server's (zxing-cpp), compiled for browsers. */
+import { prepareZXingModule, readBarcodes, type ReaderOptions, type ReadResult } from "zxing-wasm/reader";
+import wasm from "zxing-wasm/reader/zxing_reader.wasm";
 
-const HINTS = new Map<DecodeHintType, unknown>([[DecodeHintType.TRY_HARDER, true]]);
-const READERS = [new Code128Reader(), new DataMatrixReader(), new QRCodeReader(), new EAN13Reader()];
+prepareZXingModule({ overrides: { locateFile: () => new URL(wasm, import.meta.url).href } });
 
-/** The text of the first code found in a picture of RGBA pixels, or null. */
-export function decode(pixels: Uint8ClampedArray, width: number, height: number): string | null {
-  const grey = new Uint8ClampedArray(width * height);
-  for (let i = 0; i < grey.length; i += 1) grey[i] = ((pixels[4 * i] ?? 0) * 77 + (pixels[4 * i + 1] ?? 0) * 150 + (pixels[4 * i + 2] ?? 0) * 29) >> 8;
-  const bitmap = new BinaryBitmap(new HybridBinarizer(new RGBLuminanceSource(grey, width, height)));
-  for (const reader of READERS) {
-    try {
-      return reader.decode(bitmap, HINTS).getText();
-    } catch {
-      // this reader sees none of its codes here; the next one looks
-    }
-  }
-  return null;
+export interface Point {
+  x: number;
+  y: number;
+}
+/** One symbol: its text (GS1 content with its symbology identifier, so that separators keep their meaning) and place. */
+export interface Found {
+  text: string;
+  format: string;
+  corners: Point[];
+}
+
+/** The symbologies found on packages of medicine (1011), and the barcodes beside them. */
+const FORMATS: NonNullable<ReaderOptions["formats"]> = ["Code128", "DataMatrix", "QRCode", "EAN13", "EAN8", "UPCA", "ITF", "Code39", "DataBar"];
+const GS1: Record<string, string> = { "]d": "]d2", "]C": "]C1", "]Q": "]Q3", "]e": "]e0" };
+
+function found(one: ReadResult): Found {
+  const { topLeft, topRight, bottomRight, bottomLeft } = one.position;
+  const prefix = one.contentType === "GS1" ? (GS1[one.symbologyIdentifier.slice(0, 2)] ?? "") : "";
+  return { text: prefix + one.text, format: one.format, corners: [topLeft, topRight, bottomRight, bottomLeft] };
+}
+
+/** A frame of the camera, quickly; or a photo, thoroughly. */
+export async function decodeAll(pixels: ImageData, thorough = false): Promise<Found[]> {
+  const options: ReaderOptions = { formats: FORMATS, tryHarder: thorough, tryRotate: true, tryInvert: thorough, tryDownscale: true, textMode: "Plain", maxNumberOfSymbols: 255 };
+  return (await readBarcodes(pixels, options)).filter((one) => one.isValid).map(found);
 }
