@@ -23,6 +23,7 @@ from yaosu.db.engine import connect
 from yaosu.db.jobs import ensure_schema, make_app, run_worker
 from yaosu.db.migrate import migrate
 from yaosu.edge import logging
+from yaosu.exchange.files import tasks as files_tasks
 from yaosu.production import tasks as production_tasks
 from yaosu.settings import Settings
 
@@ -130,6 +131,7 @@ async def run_jobs(settings: Settings, address: str, *, until_empty: bool = Fals
         production_tasks.make_blueprint(settings, address),
         circulation_tasks.make_blueprint(address),
         clock.make_blueprint(settings, address),
+        files_tasks.make_blueprint(settings, address),
     )
     await run_worker(app, address, until_empty=until_empty)
 

@@ -214,11 +214,10 @@ def kind_of(text: str) -> str:
         depth += 1
         name = tag.rpartition(":")[2].lower()
         names = {k.rpartition(":")[2].lower(): v for k, v in list(attributes.items())[:ATTRIBUTES_MAX]}
+        named = name == "event" and type_of(names.get("name", "")) > 0
         if name in {"relation", "batch"} or names.get("name", "").lower() == "relationcreate":
             found = "relation"
-        elif name in {"datafield", "data", "actionmapping"} or "mainaction" in names:
-            found = "scan"
-        elif name == "event" and type_of(names.get("name", "")):
+        elif name in {"datafield", "data", "actionmapping"} or "mainaction" in names or named:
             found = "scan"
         elif name.startswith("epcis"):
             found = "epcis"
