@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -96,12 +96,13 @@ async def test_a_shelf_gives_codes_with_verdicts_and_says_what_the_rest_is(
     assert seen["verdict"]["status"]["code"] == "I" and seen["products"][0]["drug_id"] == trade.goods.drug_id
 
 
-async def test_what_was_read_moves_as_a_bill(client: httpx.AsyncClient, trade: Trade) -> None:
+async def test_what_was_read_moves_as_a_bill(client: httpx.AsyncClient, trade: Trade, pool: Pool) -> None:
     boxes = trade.goods.boxes[6:9]
     content = jpeg(shelf([], boxes))
     found = await client.post("/api/v1/captures", content=content, headers=trade.headers)
-    market = trade.market
-    result = await market.move(201, market.wholesaler, found.json()["codes"], to_org=market.pharmacy)
+    async with pool.acquire() as conn:
+        market = replace(trade.market, conn=conn)
+        result = await market.move(201, market.wholesaler, found.json()["codes"], to_org=market.pharmacy)
     assert result.status == "accepted" and result.qty == 3
 
 

@@ -74,9 +74,6 @@ export async function scanWithCamera(found: (raw: string) => void): Promise<void
   dialog.showModal();
   const closed = new Promise<void>((resolve) => dialog.addEventListener("close", () => resolve(), { once: true }));
   close.addEventListener("click", () => dialog.close());
-  await video.play().catch(() => undefined);
-  const read = (await nativeReader()) ?? (await ownReader());
-  const seen = new Map<string, number>();
   let codes = 0;
   let busy = false;
   const tell = (more: number): void => {
@@ -98,6 +95,9 @@ export async function scanWithCamera(found: (raw: string) => void): Promise<void
       .catch(() => toast(t("无法读取这张照片", "This photo cannot be read"), "refused"))
       .finally(() => (busy = false));
   });
+  await video.play().catch(() => undefined);
+  const read = (await nativeReader()) ?? (await ownReader());
+  const seen = new Map<string, number>();
   while (dialog.open) {
     const raws = busy ? [] : await read(video).catch(() => []);
     const now = performance.now();
