@@ -30,6 +30,7 @@ class Profile:
     uncoded_memo: str = "无码库"
     exempt_memo: str = "免采集"
     opter_type: str = "1"
+    already: tuple[str, ...] = ("已上传", "已存在", "重复上传", "重复上报", "主键冲突")
     more: tuple[str, ...] = ()
     less: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
@@ -39,8 +40,9 @@ class Profile:
 def _made(code: str, attrs: Mapping[str, Any]) -> Profile:
     known = {f for f in Profile.__dataclass_fields__ if f != "code"}
     given: dict[str, Any] = {k: v for k, v in attrs.items() if k in known}
-    for name in ("more", "less", "also"):
-        given[name] = tuple(str(one) for one in given.get(name) or ())
+    for name in ("more", "less", "also", "already"):
+        if name in given:
+            given[name] = tuple(str(one) for one in given[name] or ())
     given["rename"] = {str(k): str(v) for k, v in (given.get("rename") or {}).items()}
     return Profile(code=code, **given)
 

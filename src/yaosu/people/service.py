@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import asyncpg
@@ -175,6 +175,21 @@ async def unmask_all(
         await audit.record(conn, subject, "person.unmask", ("person", row["id"]), {"reason": text})
         await record_read(conn, subject, f"person {row['id']} unmasked", row["org"])
     return found
+
+
+async def for_delivery(
+    conn: Connection, keeper: Keeper, org: int, person_id: int, channel: str, details: Mapping[str, object]
+) -> Open | None:
+    """A person in full for one request to an authority that is owed this sale (医保, real-name upload), as `org` or the
+    organisation it belongs to registered it; None after erasure. Written down as `person.sent`; kept nowhere else."""
+    rows = await conn.fetch(store.FOR_DELIVERY, person_id, org)
+    if not rows:
+        return None
+    subject = Subject("system", name=channel)
+    await audit.record(
+        conn, subject, "person.sent", ("person", person_id), {"channel": channel, **details}, org_id=org
+    )
+    return _open(keeper, rows[0])
 
 
 async def new_key(conn: Connection, subject: Subject) -> int:

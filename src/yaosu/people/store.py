@@ -41,6 +41,15 @@ FROM people.person p JOIN people.given g ON g.person = p.id
 WHERE p.id = ANY($1) AND /*visible:org g.org*/
 ORDER BY p.id, (g.org IS NOT DISTINCT FROM $2) DESC, g.at DESC"""
 
+# What the seller, or the organisation it belongs to, was told of a person whom its own bill names.
+# ungated: read by the sender of the seller's own deliveries, with an audit record; answered to nobody
+FOR_DELIVERY = """
+SELECT p.id, p.kind, p.key_id, p.hash, p.cipher, p.erased_at, g.org, g.key_id AS given_key, g.cipher AS given
+FROM people.person p JOIN people.given g ON g.person = p.id
+WHERE p.id = $1 AND p.erased_at IS NULL
+  AND (g.org = $2 OR g.org = (SELECT parent_id FROM org WHERE id = $2))
+ORDER BY g.org = $2 DESC, g.at DESC LIMIT 1"""
+
 SALTS = "SELECT id, salt FROM people.person WHERE id = ANY($1) ORDER BY id"
 
 # Whether the seller, or the organisation it belongs to, registered these persons.

@@ -1,0 +1,367 @@
+"""The 医保 channel of the outbox: an institution's bills as 3501–3507, sent, answered, asked about (R-C6, R-C7).
+
+Exactly once: message number (msgid) and row numbers (fixmedins_bchno) are fixed when the bill is routed, so a repeat is
+recognised by a platform that keeps them; rows that were accepted are never sent again, whatever becomes of the rest of
+their call. After silence a sale is looked up by 3513 before it is sent again; the other transactions go again under
+the same numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from secrets import token_hex
+from typing import Any
+
+import httpx
+import orjson
+
+from yaosu.db.engine import Connection
+from yaosu.edge.pages import CHINA
+from yaosu.edge.state import AppState
+from yaosu.errors import Finding, YaosuError
+from yaosu.exchange.outbox.model import Channel, Delivery, Link, Outcome, Parcel, RoutedBill
+from yaosu.exchange.yibao import build as building
+from yaosu.exchange.yibao import fill, store
+from yaosu.exchange.yibao.model import CHANNEL
+from yaosu.exchange.yibao.settings import FIELDS, Ready, ready, text
+from yaosu.insurance import envelope
+from yaosu.insurance.fields import codes_of, is_batch, normal, transaction
+from yaosu.insurance.profiles import Profile, profile
+from yaosu.notify import http
+from yaosu.people.keeper import Keeper
+from yaosu.registry.resolver import Registry
+
+TIMEOUT_S = 30.0
+ANSWER_MAX = 2 << 20
+ASKED_ROWS = 20
+"""Rows of one call looked up by 3513 after silence; each is a request."""
+BUSY_S = 60.0
+SALES = ("3505", "3506")
+
+
+def channel(app: AppState) -> Channel:
+    """The channel on a running server."""
+    one = Yibao(app)
+    return Channel(CHANNEL, "医保", "Medical insurance", one.build, one.send, one.ask, fields=FIELDS)
+
+
+class Yibao:
+    """The channel's verbs with what they need of the server."""
+
+    def __init__(self, app: AppState) -> None:
+        self._app = app
+
+    @property
+    def _registry(self) -> Registry:
+        found: Registry = self._app.parts["registry"]
+        return found
+
+    @property
+    def _keeper(self) -> Keeper | None:
+        return self._app.parts.get("keeper")
+
+    async def build(self, conn: Connection, bill: RoutedBill, link: Link) -> Sequence[Parcel]:
+        """What of a bill goes there."""
+        return await building.parcels(conn, self._registry, bill, link)
+
+    def _profile(self, link: Link) -> Profile:
+        card = self._registry.org(link.org)
+        region = link.region or (card.region if card is not None else "")
+        try:
+            return profile(self._registry.lists, link.profile, region)
+        except KeyError:
+            raise YaosuError("yibao_profile_unknown", {"profile": link.profile}) from None
+
+    async def send(self, delivery: Delivery, link: Link) -> Outcome:
+        """Complete, sign, send; read the answer."""
+        try:
+            like = self._profile(link)
+        except YaosuError as error:
+            return _stopped([Finding(error.code, error.params)])
+        usable, wrong = ready(link, like)
+        if usable is None:
+            return _stopped(wrong)
+        infno, entries = str(delivery.body["infno"]), list(delivery.body["rows"])
+        async with self._app.pool.acquire() as conn, conn.transaction():
+            known = await _states(conn, link.id, entries)
+            if infno == "3507" and (early := await _nothing_to_delete(conn, link.id, entries, known)):
+                return early
+            left = [r for r in entries if infno == "3507" or known.get(_bchno(r), ("owed",))[0] != "done"]
+            if not left:
+                return Outcome("processed", answer="各行均已上报成功，未重复上报。")
+            bill = int(delivery.body["bill"])
+            at = await fill.context(conn, self._registry, self._keeper, link, like, left, infno, bill)
+        rows, findings = _completed(at, infno, left)
+        if findings:
+            return _stopped(findings)
+        now = datetime.now(CHINA)
+        body = _input(infno, rows)
+        message = envelope.request(usable.head, infno, str(delivery.body["msgid"]), now, body)
+        outcome = await self._call(link, usable, like, infno, message)
+        if isinstance(outcome, Outcome):
+            return outcome
+        resent = delivery.tries > 0 or delivery.interrupted or delivery.attempts > 1
+        made, states = judged(infno, left, outcome, like, resent=resent)
+        async with self._app.pool.acquire() as conn, conn.transaction():
+            await _remember(conn, link.id, infno, states)
+        return made
+
+    async def ask(self, delivery: Delivery, link: Link) -> Outcome:
+        """What became of a call that was not answered: sales are looked up (3513) by code and row number."""
+        infno, entries = str(delivery.body["infno"]), list(delivery.body["rows"])
+        one = transaction(infno)
+        if one is None or one.infno not in SALES:
+            # no published query tells by row number: the same numbers go again, which the platform recognises
+            return Outcome("pending", answer="未收到应答；将以相同的报文编号和批次流水号重新上报。")
+        like = self._profile(link)
+        usable, wrong = ready(link, like)
+        if usable is None:
+            return _stopped(wrong)
+        asked = [(r, c) for r in entries if (c := codes_of(r["fields"]))][:ASKED_ROWS]
+        if not asked:
+            return Outcome("pending", answer="未收到应答，且各行没有追溯码可供查询；将以相同编号重新上报。")
+        found: dict[str, str] = {}
+        for n, (row, codes) in enumerate(asked):
+            seen = await self._look_up(link, usable, like, delivery, n, codes[0], _bchno(row))
+            if isinstance(seen, Outcome):
+                return seen
+            if seen:
+                found[_bchno(row)] = codes[0]
+        async with self._app.pool.acquire() as conn, conn.transaction():
+            await conn.execute(store.STATE, link.id, list(found), "done", "3513 查询到")
+        if len(found) == len(asked):
+            return Outcome("processed", answer=f"3513 查询确认：{len(found)} 行均已在平台。")
+        return Outcome(
+            "pending", answer=f"3513 查询：{len(asked)} 行中 {len(found)} 行已在平台，其余将重新上报。"
+        )
+
+    async def _look_up(
+        self, link: Link, usable: Ready, like: Profile, delivery: Delivery, n: int, code: str, bchno: str
+    ) -> bool | Outcome:
+        now = datetime.now(CHINA)
+        data = {
+            "fixmedins_code": usable.head.fixmedins_code,
+            "drug_trac_codg": code,
+            "psn_cert_type": text(link, "psn_cert_default") or "99",
+            "page_num": 1,
+            "page_size": 50,
+        }
+        number = envelope.msgid(usable.head.fixmedins_code, now, delivery.id * 31 + n)
+        message = envelope.request(usable.head, "3513", number, now, {"data": data})
+        answer = await self._call(link, usable, like, "3513", message)
+        if isinstance(answer, Outcome):
+            return Outcome("unknown", answer.status, f"3513：{answer.answer}", wait_s=answer.wait_s)
+        if not answer.passed:
+            return Outcome("unknown", 200, f"3513：{answer.infcode} {answer.err_msg}")
+        return any(r.get("fixmedins_bchno") == bchno for r in records(answer.output))
+
+    async def _call(
+        self, link: Link, usable: Ready, like: Profile, infno: str, message: Mapping[str, Any]
+    ) -> envelope.Answer | Outcome:
+        sealed = envelope.seal(message, usable.keys, like.signtype, like.enc_type)
+        url = link.url.rstrip("/") + like.path.replace("{infno}", infno) if like.path else link.url
+        headers = {"content-type": "application/json; charset=utf-8", "accept": "application/json"}
+        if like.gateway == "csb":
+            headers |= gateway_headers(text(link, "paasid"), link.secret.get("paas_token", ""))
+        try:
+            got = await http.post(
+                url, orjson.dumps(sealed), headers, self._app.settings.webhook_hosts, TIMEOUT_S, ANSWER_MAX
+            )
+        except http.AddressRefusedError as error:
+            return Outcome("failed", answer=f"地址不可用：{error.zh}", final=True)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            return Outcome("pending", answer=f"连接不上：{type(error).__name__}")
+        except (TimeoutError, httpx.HTTPError) as error:
+            return Outcome("unknown", answer=f"没有收到应答：{type(error).__name__}")
+        return opened(got, usable, like)
+
+
+def opened(got: http.Answer, usable: Ready, like: Profile) -> envelope.Answer | Outcome:
+    """The answer read and verified, or what is known instead."""
+    if got.status in (429, 503):
+        return Outcome("pending", got.status, got.text, wait_s=got.wait_s or BUSY_S)
+    try:
+        message = envelope.read(got.body or got.text.encode())
+        if not got.whole:
+            raise YaosuError("yibao_message_invalid")
+        signed = like.signtype if usable.keys.peer or like.signtype == "SM3" else ""
+        sealed = like.enc_type if message.get("infcode") in (envelope.OK, 0) and message.get("output") else ""
+        answer = envelope.answer(envelope.unseal(message, usable.keys, signed, sealed, "output"))
+    except YaosuError as error:
+        said = got.text[:2000]
+        if 400 <= got.status < 500:
+            return Outcome("failed", got.status, said, final=True)
+        why = Finding(error.code, error.params).text("zh")
+        return Outcome("unknown", got.status, f"{why} {said}")
+    return answer
+
+
+def gateway_headers(account: str, token: str, now: float | None = None, nonce: str = "") -> dict[str, str]:
+    """Headers of CSB gateways: x-tif-signature = SHA256(timestamp + token + nonce + timestamp)."""
+    stamp = str(int(time.time() if now is None else now))
+    nonce = nonce or token_hex(8)
+    signature = hashlib.sha256(f"{stamp}{token}{nonce}{stamp}".encode()).hexdigest()
+    return {
+        "x-tif-paasid": account,
+        "x-tif-timestamp": stamp,
+        "x-tif-nonce": nonce,
+        "x-tif-signature": signature,
+    }
+
+
+def _input(infno: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    one = transaction(infno)
+    assert one is not None
+    if is_batch(infno):
+        return {one.batch_node: list(rows)}
+    return {one.node: rows[0]}
+
+
+def _completed(
+    at: fill.Context, infno: str, entries: Sequence[Mapping[str, Any]]
+) -> tuple[list[dict[str, Any]], list[Finding]]:
+    rows, findings = [], []
+    for entry in entries:
+        row, wrong = fill.complete(at, infno, entry)
+        rows.append(row)
+        findings += wrong
+    return rows, findings
+
+
+def _bchno(entry: Mapping[str, Any]) -> str:
+    return str(entry["fields"]["fixmedins_bchno"])
+
+
+async def _states(
+    conn: Connection, link_id: int, entries: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[str, str]]:
+    found = await conn.fetch(store.STATES, link_id, [_bchno(e) for e in entries])
+    return {r["bchno"]: (r["state"], r["said"]) for r in found}
+
+
+async def _nothing_to_delete(
+    conn: Connection,
+    link_id: int,
+    entries: Sequence[Mapping[str, Any]],
+    known: Mapping[str, tuple[str, str]],
+) -> Outcome | None:
+    """A deletion of what never arrived is done without a word."""
+    for entry in entries:
+        state = known.get(_bchno(entry), ("owed", ""))[0]
+        if state == "done":
+            return None
+        first = await conn.fetchrow(store.DELIVERY, link_id, str(entry.get("of", "")))
+        if first is None or (first["state"] not in ("given_up", "failed") and first["attempts"]):
+            return None
+    return Outcome("processed", answer="原记录未曾上报成功，无需删除。")
+
+
+def _stopped(findings: Sequence[Finding]) -> Outcome:
+    """Nothing was sent: what a person must do first."""
+    said = list(dict.fromkeys(f"{f.text('zh')}{f.next_step('zh')}" for f in findings))
+    details = {
+        "findings": [{"code": f.code, "where": f.where, "message": f.text("zh")} for f in findings[:100]]
+    }
+    return Outcome("failed", answer="未上报：" + " ".join(said[:20]), final=True, details=details)
+
+
+def judged(
+    infno: str,
+    entries: Sequence[Mapping[str, Any]],
+    answer: envelope.Answer,
+    like: Profile,
+    *,
+    resent: bool = False,
+) -> tuple[Outcome, dict[str, tuple[str, str]]]:
+    """What an answer means for the call, and the state of each row (bchno → done or refused, and what was said)."""
+    all_rows = [_bchno(e) for e in entries]
+    said = " ".join(p for p in (answer.infcode, answer.err_msg, answer.message, answer.warn_msg) if p)
+    if not answer.passed:
+        if answer.infcode == envelope.TIMEOUT:
+            return Outcome("pending", 200, said, remote=answer.refmsgid, wait_s=5.0), {}
+        return Outcome("failed", 200, said, final=True, remote=answer.refmsgid), dict.fromkeys(
+            all_rows, ("refused", said)
+        )
+    refused = {
+        str(r.get("fixmedins_bchno") or ""): str(r.get("msgRslt") or "")
+        for r in map(normal, answer.rows)
+        if str(r.get("retRslt", "0")) != "1"
+    }
+    if refused:
+        if "" in refused and len(all_rows) == 1:
+            refused = {all_rows[0]: refused[""]}
+        states = {b: ("refused", refused[b]) if b in refused else ("done", "") for b in all_rows}
+        arrived = [
+            b for b, (state, told) in states.items() if state == "refused" and resent and _there(told, like)
+        ]
+        states |= {b: ("done", refused[b]) for b in arrived}
+        bad = {b: told for b, (state, told) in states.items() if state == "refused"}
+        details = _details(entries, bad)
+        told = "；".join(f"{b}：{why}" for b, why in bad.items())[:3000]
+        if not bad:
+            return Outcome("processed", 200, said, remote=answer.refmsgid), states
+        if len(bad) == len(all_rows):
+            return Outcome("failed", 200, f"{said} {told}", True, answer.refmsgid, details), states
+        return Outcome("partly", 200, f"{said} {told}", False, answer.refmsgid, details), states
+    if answer.ok is False:
+        if resent and _there(answer.message, like):
+            return Outcome("processed", 200, said, remote=answer.refmsgid), dict.fromkeys(
+                all_rows, ("done", said)
+            )
+        details = _details(entries, dict.fromkeys(all_rows, answer.message))
+        return Outcome("failed", 200, said, True, answer.refmsgid, details), dict.fromkeys(
+            all_rows, ("refused", answer.message)
+        )
+    return Outcome("processed", 200, said, remote=answer.refmsgid), dict.fromkeys(
+        all_rows, ("done", answer.message)
+    )
+
+
+def _there(told: str, like: Profile) -> bool:
+    """Whether a refusal of something sent again says that it is there already."""
+    return any(word in told for word in like.already)
+
+
+def _details(entries: Sequence[Mapping[str, Any]], bad: Mapping[str, str]) -> dict[str, Any]:
+    codes = {
+        code: {"code": "refused", "text": bad[_bchno(e)], "row": _bchno(e)}
+        for e in entries
+        if _bchno(e) in bad
+        for code in codes_of(e["fields"])
+    }
+    return {"codes": codes, "rows": {b: {"text": told} for b, told in bad.items()}}
+
+
+def records(output: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Records of an answer to a query, wherever the platform puts the list, under snake_case names."""
+    listed: list[Any] = []
+    for name in ("data", "list", "result", "output", "drugTracInfo", "seltracinfo"):
+        value = output.get(name)
+        if isinstance(value, list):
+            listed = value
+        elif isinstance(value, Mapping):
+            inner = value.get("data", value.get("list", value.get("records")))
+            listed = inner if isinstance(inner, list) else [value]
+        if listed:
+            break
+    if not listed and ("fixmedinsBchno" in output or "fixmedins_bchno" in output):
+        listed = [output]
+    return [{_snake(k): v for k, v in r.items()} for r in listed if isinstance(r, Mapping)]
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+async def _remember(
+    conn: Connection, link_id: int, infno: str, states: Mapping[str, tuple[str, str]]
+) -> None:
+    if infno == "3507":
+        gone = [b for b, (state, _) in states.items() if state == "done"]
+        await conn.execute(store.STATE, link_id, gone, "gone", "")
+        return
+    for bchno, (state, told) in states.items():
+        await conn.execute(store.STATE, link_id, [bchno], state, told[:2000])
