@@ -51,7 +51,8 @@ def _codes(call: Call) -> list[str]:
     return call.strings("codes") or call.strings("code_list")
 
 
-async def _details(call: Call, raws: Sequence[str], applied: str = "E") -> list[dict[str, Any]]:
+async def details(call: Call, raws: Sequence[str], applied: str = "E") -> list[dict[str, Any]]:
+    """Everything of each code, in order."""
     seen, names = await looked_up(call, raws)
     return [code_values(call, one, names, applied) for one in seen]
 
@@ -70,14 +71,14 @@ async def _details(call: Call, raws: Sequence[str], applied: str = "E") -> list[
 async def query_code(call: Call) -> Reply:
     """Product, batch and status of codes."""
     await call.ref_org()
-    return Reply(fit(call, await _details(call, _codes(call))))
+    return Reply(fit(call, await details(call, _codes(call))))
 
 
 @method(P + "drug.code.kyt.wes.querycode", scope=SCOPE)
 async def query_code_wes(call: Call) -> Reply:
     """The same in the paid tier, which also knows codes that were applied for and never activated (B)."""
     await call.ref_org()
-    return Reply(fit(call, await _details(call, _codes(call), "B")))
+    return Reply(fit(call, await details(call, _codes(call), "B")))
 
 
 @method(P + "drug.code.kyt.hospitalsenddrugmachine", scope=SCOPE)
@@ -87,7 +88,7 @@ async def dispensing_machine(call: Call) -> Reply:
     raws = [r for r in _codes(call) if len(r) == 20 and r.isdigit() and r.startswith("8")]
     if not raws:
         raise Failed("FAIL_BIZ_CODE_FORMAT_ERROR", "没有以8开头的20位追溯码")
-    rows = await _details(call, raws)
+    rows = await details(call, raws)
     barcode = call.text("barcode69")
     if barcode:
         rows = [r for r in rows if r["barcode69"] == barcode]
@@ -99,7 +100,7 @@ async def query_drug_info(call: Call) -> Reply:
     """Codes for a carrier and its principal; both must be organisations the key may name."""
     for name in ("wuliu_ref_ent_id", "huozhu_ref_ent_id"):
         await call.party(name)
-    return Reply(fit(call, {"info_list": await _details(call, _codes(call))}))
+    return Reply(fit(call, {"info_list": await details(call, _codes(call))}))
 
 
 @method(P + "drug.kyt.getcodebaseinfo", scope=SCOPE)

@@ -16,6 +16,7 @@ from yaosu.exchange.top.envelope import layout
 from yaosu.exchange.top.fields import CHINA, Tree
 from yaosu.exchange.top.protocol import Call
 
+
 def payload_tree(method: str) -> Tree:
     """The published shape of a method's payload."""
     place = layout(method)
