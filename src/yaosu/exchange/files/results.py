@@ -62,9 +62,7 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
     return out.getvalue()
 
 
-async def as_csv(
-    lines: AsyncIterator[tuple[str, int, int | None, Line]], lang: str
-) -> AsyncIterator[bytes]:
+async def as_csv(lines: AsyncIterator[tuple[str, int, int | None, Line]], lang: str) -> AsyncIterator[bytes]:
     """A result as CSV in pieces, UTF-8 with the mark that Chinese spreadsheet software needs."""
     yield b"\xef\xbb\xbf" + csv_text([heads(lang)]).encode()
     held: list[list[str]] = []
@@ -122,7 +120,13 @@ def template_xlsx(lang: str) -> bytes:
     explained = [
         [c.zh, c.en, (c.note if zh else c.note_en) or "", "、".join(c.also), c.example] for c in COLUMNS
     ]
-    titles = ["列", "Column", "说明" if zh else "Meaning", "也认的列名" if zh else "Other headings", "例" if zh else "Example"]
+    titles = [
+        "列",
+        "Column",
+        "说明" if zh else "Meaning",
+        "也认的列名" if zh else "Other headings",
+        "例" if zh else "Example",
+    ]
     kinds = [[k.code, k.zh, k.en] for k in submittable().values()]
     return book(
         [

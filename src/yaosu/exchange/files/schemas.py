@@ -33,9 +33,13 @@ class ChoicesIn(BaseModel):
         default_factory=dict, description="Organisations by the text in the file; remembered."
     )
     owner: OrgId | None = Field(default=None, description="库房: the place or store whose bills these are.")
-    notice: Annotated[CleanText, Field(max_length=64)] = Field(default="", description="Receipts: the seller's bill.")
+    notice: Annotated[CleanText, Field(max_length=64)] = Field(
+        default="", description="Receipts: the seller's bill."
+    )
     happened_at: AwareDatetime | None = Field(default=None, description="For bills that name no time.")
-    skip_bad: bool | None = Field(default=None, description="Send bills although lines of theirs are unreadable.")
+    skip_bad: bool | None = Field(
+        default=None, description="Send bills although lines of theirs are unreadable."
+    )
     remember: bool = Field(default=True, description="Keep the partners for later files.")
 
     def values(self) -> dict[str, Any]:

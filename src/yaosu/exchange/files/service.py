@@ -21,7 +21,7 @@ from yaosu.circulation.prepare import scans_of
 from yaosu.db.engine import Connection
 from yaosu.db.jobs import queue
 from yaosu.errors import Finding, YaosuError
-from yaosu.exchange.files import plan, sending, store
+from yaosu.exchange.files import plan, results, sending, store
 from yaosu.exchange.files.answers import Line, error_json, unpacked
 from yaosu.exchange.files.model import FileContent
 from yaosu.exchange.files.plan import Choices, Plan, Planned
@@ -455,3 +455,60 @@ async def sweep(conn: Connection) -> int:
         await conn.execute(store.SWEEP_CHUNKS, ids)
         await conn.execute(store.SWEEP_FILES, ids)
     return len(ids)
+
+
+async def known(room: Room, subject: Subject, file_id: int) -> None:
+    """Refused (`not_found`) unless the file is the organisation's."""
+    subject.require("bill.read")
+    async with room.doors.pool.acquire() as conn:
+        _own(await store.get(conn, subject.org, file_id))
+
+
+async def send_if_clear(room: Room, subject: Subject, file_id: int, lang: str, again: bool) -> Json:
+    """Send when nothing has to be asked; else the preview with its questions."""
+    try:
+        return await send(room, subject, file_id, lang, again)
+    except YaosuError as error:
+        if error.code == "file_questions":
+            return await view(room, subject, file_id, lang)
+        if error.code == "relation_refused":
+            return await view(room, subject, file_id, lang)
+        raise
+
+
+async def page_of_lines(
+    room: Room, subject: Subject, file_id: int, outcome: str, skip: int, limit: int, lang: str
+) -> list[Json]:
+    """Lines `skip` … `skip + limit` of a result."""
+    page: list[Json] = []
+    n = 0
+    async for bill_no, type_, bill_id, one in lines(room, subject, file_id, outcome):
+        n += 1
+        if n <= skip:
+            continue
+        page.append(
+            {
+                "line": one.line,
+                "column": one.column,
+                "bill_no": bill_no,
+                "type": type_ or None,
+                "bill_id": bill_id,
+                "text": one.text,
+                "outcome": one.outcome,
+                "code": one.code,
+                "severity": one.severity,
+                "qty": one.qty,
+                "message": one.reason(lang),
+                "next": one.next_step(lang),
+            }
+        )
+        if len(page) >= limit:
+            break
+    return page
+
+
+async def result_book(found: AsyncIterator[tuple[str, int, int | None, Line]], lang: str) -> bytes:
+    """A result as XLSX."""
+    rows = [results.row(bill_no, type_, one, lang) async for bill_no, type_, _, one in found]
+    title = "结果" if lang.startswith("zh") else "Result"
+    return await asyncio.to_thread(results.book, [(title, results.heads(lang), rows)])

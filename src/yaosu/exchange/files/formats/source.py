@@ -41,7 +41,9 @@ def translated(error: RefusedError) -> FileRefusedError:
     params = dict(error.params)
     if error.code == "archive_unreadable":
         return FileRefusedError("file_archive_cut", incomplete=True)
-    return FileRefusedError(_OURS.get(error.code, error.code), **{"line": error.line or "—", **params})
+    made = FileRefusedError(_OURS.get(error.code, error.code))
+    made.params = {"line": error.line or "—", **params}
+    return made
 
 
 def opened(data: bytes) -> Source:

@@ -36,7 +36,8 @@ def sheets(data: bytes) -> Iterator[tuple[str, list[Row]]]:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         reason = "memory" if "Memory" in last or done.returncode < 0 else last.partition(":")[0][:60]
         raise FileRefusedError("file_xls_unreadable", reason=reason or str(done.returncode))
-    title, rows = "", []
+    title = ""
+    rows: list[Row] = []
     for line in done.stdout.splitlines():
         said = orjson.loads(line)
         if isinstance(said, dict):
