@@ -165,7 +165,7 @@ async def test_a_silent_receiver_holds_nobody_up(
     pool: Pool, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks.http, "TIMEOUT_S", 0.2)
-    monkeypatch.setattr(webhooks.http.post, "__defaults__", ((), 0.2))
+    monkeypatch.setattr(webhooks.http.post, "__defaults__", ((), 0.2, 4096))
     receiver.pause_s = 30
     slow, slow_hook, _ = await subscribed(pool, receiver.url)
     async with receiving() as quick_receiver:

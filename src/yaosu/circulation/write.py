@@ -88,9 +88,16 @@ async def write(
     due = [
         (p.bill_id, p.prepared.movement.owner)
         for p in postings
-        if routed.concerns(p.prepared.movement.owner) and (not p.is_reversal or p.prepared.movement.void)
+        if (not p.is_reversal or p.prepared.movement.void)
+        and any(routed.concerns(org) for org in _parties(p))
     ]
     await store.insert_rows(conn, "bill_due", store.DUE_COLUMNS, due)
+
+
+def _parties(posting: Posting) -> list[int]:
+    """Owner, giver and receiver: whose systems may want to hear of a bill."""
+    movement = posting.prepared.movement
+    return [org for org in (movement.owner, movement.from_org, movement.to_org) if org]
 
 
 async def _meanwhile(statement: Coroutine[Any, Any, None], work: Callable[[], T]) -> T:

@@ -83,6 +83,8 @@ class Outcome:
     wait_s: float | None = None
 
 
+_EVENTS = uuid.UUID("7f2c1c0e-6a55-4f0b-9d0a-3b7f8f0c2e16")
+
 Send = Callable[[Delivery], Awaitable[Outcome]]
 AtRest = Callable[[Connection, Delivery, Outcome], Awaitable[None]]
 
@@ -111,6 +113,11 @@ class Entry:
     lane: str = ""
     bill_id: int | None = None
     event: uuid.UUID = field(default_factory=uuid.uuid4)
+
+
+def event_of(target: str, target_id: int, key: str) -> uuid.UUID:
+    """The event that a key stands for: the same however often it is made."""
+    return uuid.uuid5(_EVENTS, f"{target} {target_id} {key}") if key else uuid.uuid4()
 
 
 class KeyReusedError(ValueError):
@@ -150,6 +157,20 @@ async def enqueue_many(conn: Connection, entries: Sequence[Entry]) -> list[tuple
                 f"{entry.target} {entry.target_id}: {entry.key!r} has other content on record"
             )
     return [(number, event) for number, event, _ in made]
+
+
+async def clashes(conn: Connection, entries: Sequence[Entry]) -> list[Entry]:
+    """Those whose key stands for other content, on record or earlier among them: `enqueue_many` would refuse all."""
+    keyed = [e for e in entries if e.key]
+    known = {
+        k: v[2]
+        for k, v in (await store.by_key(conn, [(e.target, e.target_id, e.key) for e in keyed])).items()
+    }
+    found = []
+    for e in keyed:
+        if known.setdefault((e.target, e.target_id, e.key), digest := store.digest_of(e.body)) != digest:
+            found.append(e)
+    return found
 
 
 class Outbox:

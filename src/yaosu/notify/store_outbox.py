@@ -75,8 +75,8 @@ WITH picked AS (
     SELECT d.id, d.claimed FROM unnest($1::text[], $2::int[], $3::int[]) AS a(target, target_id, few)
     CROSS JOIN LATERAL (
         SELECT id FROM delivery WHERE target = a.target AND target_id = a.target_id
-            AND settled_at IS NULL AND NOT waits AND next_at <= now() ORDER BY next_at, id LIMIT a.few) some
-    JOIN delivery d ON d.id = some.id AND d.next_at <= now() AND d.settled_at IS NULL AND NOT d.waits
+            AND settled_at IS NULL AND NOT waits AND next_at <= now() ORDER BY next_at, id LIMIT a.few) due
+    JOIN delivery d ON d.id = due.id AND d.next_at <= now() AND d.settled_at IS NULL AND NOT d.waits
     LIMIT $4 FOR UPDATE OF d SKIP LOCKED
 ), cut AS (
     INSERT INTO delivery_attempt (delivery_id, n, what, state, answer)

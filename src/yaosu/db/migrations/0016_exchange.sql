@@ -40,6 +40,8 @@ CREATE TABLE connection (
     region     text COLLATE "C" NOT NULL DEFAULT '',  -- only bills of organisations in this region; empty: all
     since      timestamptz NOT NULL DEFAULT now(),    -- bills recorded from here on are owed
     cursor     jsonb NOT NULL DEFAULT '{}',           -- how far pulling from them has come
+    pulled_at  timestamptz,
+    pull_error text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL DEFAULT now(),
     made_by    int,
     ended_at   timestamptz

@@ -43,7 +43,15 @@ OF_CHANNEL = f"""
 SELECT {_COLUMNS} FROM connection
 WHERE channel = $1 AND state = 'active' AND ($2::int IS NULL OR org = $2) ORDER BY id"""  # noqa: S608
 
-SAVE_CURSOR = "UPDATE connection SET cursor = $2 WHERE id = $1"
+# Connections whose turn it is; and the cursor, asked again by whoever got the lock.
+PULLED = """
+SELECT id FROM connection WHERE channel = $1 AND state = 'active'
+    AND (pulled_at IS NULL OR pulled_at <= now() - make_interval(secs => $2))"""
+CURSOR_DUE = """
+SELECT cursor FROM connection WHERE id = $1 AND state = 'active'
+    AND (pulled_at IS NULL OR pulled_at <= now() - make_interval(secs => $2))"""
+SAVE_CURSOR = """
+UPDATE connection SET cursor = coalesce($2::jsonb, cursor), pulled_at = now(), pull_error = $3 WHERE id = $1"""
 
 THEIRS = "SELECT theirs FROM counterpart WHERE connection_id = $1 AND kind = $2 AND ours = $3"
 

@@ -1,0 +1,111 @@
+"""SQL of what people see of deliveries: always of one organisation, theirs (D10: own data only)."""
+
+from __future__ import annotations
+
+# What was said of a bill's codes, counted.
+VERDICTS = """
+SELECT verdict, count(*)::int AS count FROM bill_note WHERE bill_id = $1 AND severity = 'R' GROUP BY verdict"""
+
+_SHOWN = """
+    d.id, d.event, d.target, d.target_id, d.bill_id, d.kind, d.key, d.lane, d.state, d.attempts, d.next_at, d.created_at,
+    d.settled_at, d.answer_status, d.answer, d.remote, d.details, d.note, d.waits, d.claimed, c.title, c.state AS link_state,
+    b.bill_no, b.revision, b.type"""
+_FROM = """
+FROM delivery d JOIN connection c ON c.id = d.target_id AND c.channel = d.target AND c.org = d.org
+LEFT JOIN bill b ON b.id = d.bill_id"""
+
+# Newest first; the filters are those of the page.
+LISTED = f"""
+SELECT {_SHOWN} {_FROM}
+WHERE d.org = $1 AND ($2::int IS NULL OR d.target_id = $2) AND ($3::text[] IS NULL OR d.state = ANY ($3))
+    AND ($4::bigint IS NULL OR d.bill_id = $4) AND ($5::bigint IS NULL OR d.id < $5)
+    AND (NOT $6::bool OR (d.settled_at IS NULL AND d.next_at = 'infinity') OR (d.state IN ('failed', 'partly')
+        AND d.note = ''))
+    AND ($7::text IS NULL OR b.bill_no = $7)
+ORDER BY d.id DESC LIMIT $8"""  # noqa: S608 - constant columns
+
+ONE = f"SELECT {_SHOWN} {_FROM} WHERE d.org = $1 AND d.id = $2"  # noqa: S608
+
+ATTEMPTS = """
+SELECT n, at, what, state, status, took_ms, answer FROM delivery_attempt WHERE delivery_id = $1 ORDER BY n DESC LIMIT 200"""
+
+# Deliveries of each connection by state, and what waits to be prepared.
+COUNTS = """
+SELECT d.target_id, CASE WHEN d.settled_at IS NULL AND d.next_at = 'infinity' AND d.state <> 'held' THEN 'at_rest'
+    ELSE d.state END AS state, count(*)::int AS count
+FROM delivery d JOIN connection c ON c.id = d.target_id AND c.channel = d.target WHERE c.org = $1 AND d.org = $1
+GROUP BY 1, 2
+UNION ALL
+SELECT r.connection_id, 'unrouted', count(*)::int FROM route_due r JOIN connection c ON c.id = r.connection_id
+WHERE c.org = $1 GROUP BY 1"""
+
+FOR_UPDATE = """
+SELECT d.id, d.state, d.target, d.target_id, d.lane, d.settled_at, d.attempts, d.claimed, d.pruned, d.next_at
+FROM delivery d JOIN connection c ON c.id = d.target_id AND c.channel = d.target AND c.org = d.org
+WHERE d.org = $1 AND d.id = $2 FOR UPDATE OF d"""
+
+# A later one of the lane has reached them: going back to this one would undo what it said.
+OVERTAKEN = """
+SELECT EXISTS (SELECT 1 FROM delivery WHERE target = $1 AND target_id = $2 AND lane = $3 AND id > $4
+    AND state IN ('sent', 'accepted', 'processed', 'partly', 'unknown'))"""
+
+RETRY = """
+UPDATE delivery SET state = $2, settled_at = NULL, next_at = CASE WHEN claimed AND settled_at IS NULL THEN next_at
+    ELSE now() END, tries = 0, note = '', done_by = $3,
+    waits = lane <> '' AND EXISTS (SELECT 1 FROM delivery e WHERE e.target = delivery.target
+        AND e.target_id = delivery.target_id AND e.lane = delivery.lane AND e.settled_at IS NULL AND e.id < delivery.id)
+WHERE id = $1"""
+# What comes after it in its lane waits again, unless somebody is at it just now.
+BACK_IN_LINE = """
+UPDATE delivery SET waits = true WHERE target = $1 AND target_id = $2 AND lane = $3 AND id > $4
+    AND settled_at IS NULL AND NOT claimed"""
+
+HOLD = """
+UPDATE delivery SET state = 'held', next_at = CASE WHEN claimed THEN next_at ELSE timestamptz 'infinity' END,
+    note = $2, done_by = $3 WHERE id = $1"""
+
+GIVE_UP = """
+UPDATE delivery SET state = 'given_up', settled_at = now(), next_at = 'infinity', waits = false, note = $2,
+    done_by = $3 WHERE id = $1"""
+
+# What was decided for a bill, for the organisation's own connections.
+DECISIONS = """
+SELECT r.bill_id, r.connection_id, r.owed, r.parcels, r.rule, r.reason, r.left_out, r.at, c.channel, c.title,
+    c.state AS link_state
+FROM route_decision r JOIN connection c ON c.id = r.connection_id WHERE r.bill_id = $1 AND c.org = $2
+ORDER BY r.connection_id"""
+UNROUTED = """
+SELECT r.connection_id, r.tries, r.error, r.next_at, c.channel, c.title, c.state AS link_state FROM route_due r
+JOIN connection c ON c.id = r.connection_id WHERE r.bill_id = $1 AND c.org = $2 ORDER BY r.connection_id"""
+DUE = "SELECT 1 FROM bill_due WHERE bill_id = $1"
+
+# A bill as the organisation may see it here: its own, or one that names it.
+BILL = """
+SELECT id, owner, bill_no, type, revision, flags, status, happened_at, recorded_at, from_org, to_org, lines, refused
+FROM bill WHERE id = $1 AND ($2 IN (owner, submitter, from_org, to_org))"""
+
+# The own bills along the life of a code and of the packages around it; the latest first.
+MOVED_BY = """
+WITH RECURSIVE chain AS (
+    SELECT u.drug_id, u.code, u.last_bill AS bill_id FROM unit u WHERE u.drug_id = $1 AND u.code = ANY ($2::text[])
+    UNION
+    SELECT l.drug_id, l.code, l.prev_bill FROM chain c
+    JOIN bill_line l ON l.drug_id = c.drug_id AND l.code = c.code AND l.bill_id = c.bill_id WHERE l.prev_bill > 0
+)
+SELECT b.id, b.bill_no, b.type, b.revision, b.flags, b.status, b.happened_at, b.recorded_at, b.owner, c.code
+FROM chain c JOIN bill b ON b.id = c.bill_id
+WHERE $3 IN (b.owner, b.submitter) AND b.flags & 8 = 0 ORDER BY b.id DESC LIMIT 20"""
+# Among the latest bills of the firm that refused something.
+REFUSED_BY = """
+SELECT b.id, b.bill_no, b.happened_at, n.verdict, n.params
+FROM (SELECT id, bill_no, happened_at FROM bill WHERE owner = $2 AND refused > 0 ORDER BY id DESC LIMIT 5000) b
+JOIN bill_note n ON n.bill_id = b.id AND n.code = $1 AND n.severity = 'R' ORDER BY b.id DESC LIMIT 1"""
+
+# Packages around a code, outward.
+AROUND = """
+WITH RECURSIVE up AS (
+    SELECT drug_id, code, parent, 1 AS step FROM unit WHERE drug_id = $1 AND code = $2
+    UNION ALL
+    SELECT u.drug_id, u.code, u.parent, up.step + 1 FROM up JOIN unit u ON u.drug_id = up.drug_id AND u.code = up.parent
+    WHERE up.step < 12
+) SELECT code FROM up ORDER BY step"""
