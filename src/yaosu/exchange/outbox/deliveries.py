@@ -203,7 +203,7 @@ async def _restart(conn: Connection, subject: Subject, row: Record, state: str) 
 
 
 async def hold(conn: Connection, subject: Subject, delivery_id: int, reason: str) -> None:
-    """Stop one delivery, and its lane behind it, until it is released. Refused: `delivery_done`, `reason_needed`."""
+    """Stop one delivery, and its lane behind it, until it is released. Refused: `delivery_done`, `delivery_reason_needed`."""
     row = await _locked(conn, subject, delivery_id)
     if row["settled_at"] is not None:
         raise YaosuError("delivery_done", {"delivery": delivery_id})
@@ -237,7 +237,7 @@ async def give_up(conn: Connection, subject: Subject, delivery_id: int, reason: 
 def _reason(text: str) -> str:
     found = text.strip()[:REASON_MAX]
     if len(found) < REASON_MIN:
-        raise YaosuError("reason_needed", {"least": REASON_MIN, "most": REASON_MAX})
+        raise YaosuError("delivery_reason_needed", {"least": REASON_MIN, "most": REASON_MAX})
     return found
 
 
