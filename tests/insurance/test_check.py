@@ -310,3 +310,17 @@ async def test_four_hundred_codes_take_a_handful_of_statements(scene: Scene) -> 
         scene.conn.remove_query_logger(listen)
     assert outcome.severity == "ok"
     assert counted <= 12
+
+
+async def test_one_box_on_two_lines_of_one_message_counts_once(scene: Scene) -> None:
+    goods = await stocked(scene, scene.market.pharmacy)
+    shop = scene.pharmacy.institution
+    lines = [
+        Line(n, goods.boxes[:1], {"bch": f"B{n}", "doc": f"R{n}"}, YIBAO, Decimal(1), act=f"R{n}")
+        for n in (1, 2)
+    ]
+    outcome = await scene.act(shop, lines, channel="collect", keys={})
+    assert rules_of(outcome) == ["ok", "settled_here"]
+    assert [r["state"] for r in await scene.rows(goods.boxes[0])] == ["S", "D"]
+    (case,) = await scene.cases()
+    assert case["act"] == "R2"

@@ -12,7 +12,7 @@ from yaosu.access import audit
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.insurance import files, remit, rules, store, store_case
-from yaosu.insurance.model import CHINA, Act, Institution, Limits, Outcome, Verdict
+from yaosu.insurance.model import CHINA, Institution, Limits, Outcome, Verdict
 from yaosu.insurance.weights import Weights, limit
 from yaosu.notify.service import tell
 from yaosu.registry.resolver import Registry
@@ -33,35 +33,37 @@ async def open_cases(
     conn: Connection,
     registry: Registry,
     institution: Institution,
-    act: Act,
     outcome: Outcome,
     weights: Weights,
     limits: Limits,
     now: datetime,
 ) -> None:
     """A case for every code of an act that calls for one; told to the institution, the other one and the bureau."""
-    rows: dict[str, dict[str, Any]] = {}
-    by_code: dict[str, Verdict] = {}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    about: dict[tuple[str, str], Verdict] = {}
     for verdict in outcome.codes:
         said = next((s for s in verdict.said if weights.case(s.rule)), None)
-        if said is None or verdict.repeated or not verdict.settlement or verdict.code in rows:
+        if said is None or verdict.repeated or not verdict.settlement:
             continue
         assert verdict.claim is not None and verdict.known is not None
+        key = (verdict.code, verdict.claim.act or "-")
+        if key in rows:
+            continue
         earlier = said.earlier
         hints = rules.hint(verdict.claim, earlier, verdict.known, now, limits)
         other = earlier.institution if earlier is not None and earlier.institution != institution.id else None
-        by_code[verdict.code] = verdict
-        rows[verdict.code] = {
+        about[key] = verdict
+        rows[key] = {
             "institution": institution.id,
             "other": other,
             "settlement": verdict.settlement,
-            "earlier": earlier.id if earlier is not None else None,
+            "earlier": (earlier.id or None) if earlier is not None else None,
             "drug_id": verdict.known.drug_id,
             "rule": said.rule,
             "severity": weights.severity(said.rule),
             "hint": ",".join(hints),
             "code": verdict.code,
-            "act": act.number or "-",
+            "act": key[1],
             "findings": [{"rule": s.rule, "params": dict(s.params)} for s in verdict.said],
         }
     if not rows:
@@ -69,7 +71,7 @@ async def open_cases(
     due = now + timedelta(days=limit(registry.lists, "case_days", institution.region))
     made = await conn.fetch(store_case.OPEN, list(rows.values()), due)
     for row in made:
-        by_code[row["code"]].case_no = case_no(row["opened_at"], row["id"])
+        about[row["code"], row["act"]].case_no = case_no(row["opened_at"], row["id"])
     await _tell(conn, institution, [r for r in made if r["fresh"]], due)
 
 

@@ -61,11 +61,11 @@ async def check(
     most = limit(registry.lists, "codes", institution.region)
     if len(raws) > most:
         raise YaosuError("insurance_too_many_codes", {"count": len(raws), "limit": most})
-    seen = looking.ask(registry, [raw for _, raw in raws])
+    seen = looking.ask(registry, [(raw, line.sold_at or act.sold_at) for line, raw in raws])
     if record:
         await store.lock(conn, looking.lockable(seen))
     limits = limits_of(registry.lists, institution.region)
-    goods = await looking.look(conn, registry, memory, institution, seen, act.sold_at, limits)
+    goods = await looking.look(conn, registry, memory, institution, seen, limits)
     weights = Weights(registry.lists, institution.region, act.sold_at)
     judge = _Judge(registry, institution, act, goods, limits, weights, now)
     by_line: dict[int, list[Seen]] = defaultdict(list)
@@ -104,8 +104,8 @@ class _Judge:
         self.now = now
         self.own: dict[int, tuple[Record, Settled]] = {}
         """By the verdict's identity: the row that already tells this code of this act."""
-        self.left: dict[str, int] = {}
-        """Preparation units still free in boxes that several lines of the act take from."""
+        self.before: dict[str, list[Settled]] = defaultdict(list)
+        """What earlier lines of the same message said of a code."""
 
     def claim(self, line: Line) -> Claim:
         """What a line says, before its units are shared out."""
@@ -114,11 +114,12 @@ class _Judge:
             self.institution.region,
             self.act.channel,
             {**self.act.keys, **line.keys},
-            self.act.sold_at,
+            line.sold_at or self.act.sold_at,
             line.split,
             line.med_list_codg,
             0,
-            self.act.person,
+            line.person or self.act.person,
+            line.act or self.act.number,
         )
 
     def line(self, line: Line, scans: Sequence[Seen], outcome: Outcome) -> None:
@@ -129,6 +130,7 @@ class _Judge:
         for one in once:
             # refused attempts never count, and never against anybody
             counted = [s for r, s in one.rows if r["state"] == "S" and not self._mine(base, s)]
+            counted += [s for s in self.before[one.code] if not self._mine(base, s)]
             mine = next((p for p in reversed(one.rows) if self._mine(base, p[1])), None)
             told.append(mine)
             knowns.append(looking.known(self.registry, self.goods, one, counted))
@@ -138,6 +140,8 @@ class _Judge:
             outcome.codes.append(verdict)
             if mine is not None:
                 self.own[id(verdict)] = mine
+            elif verdict.severity != "refuse":
+                self.before[one.code].append(self._as_settled(claim))
         products = looking.billed(self.registry, line.med_list_codg)
         said = self.weights.sorted(
             rules.judge_line(
@@ -151,6 +155,12 @@ class _Judge:
     def _mine(self, claim: Claim, one: Settled) -> bool:
         return rules.same_act(claim, one, self.limits)
 
+    def _as_settled(self, claim: Claim) -> Settled:
+        return Settled(
+            0, claim.institution, claim.region, claim.keys, claim.split, claim.units, claim.sold_at, self.now,
+            frozenset({claim.channel}), claim.person,
+        )  # fmt: skip
+
     def _shared(self, line: Line, base: Claim, knowns: Sequence[Known]) -> list[Claim]:
         """The split quantity of a line, taken out of its boxes one after the other."""
         if not line.split or line.qty is None or not knowns:
@@ -161,10 +171,8 @@ class _Judge:
         boxes = []
         for known in knowns:
             used = sum(s.units for s in known.settled if s.split)
-            boxes.append(max(self.left.get(known.code, known.per_pack - used), 0))
+            boxes.append(max(known.per_pack - used, 0))
         parts = rules.shares(int(units), boxes)
-        for known, left, part in zip(knowns, boxes, parts, strict=True):
-            self.left[known.code] = left - part
         return [replace(base, units=part) for part in parts]
 
     def _code(
@@ -254,11 +262,12 @@ async def _record(
     fresh: list[tuple[Verdict, Seen]] = []
     again: list[tuple[Any, ...]] = []
     merged: list[tuple[Any, ...]] = []
-    seen = {one.code: one for one in goods.seen}
+    seen = {(one.code, one.sold_at): one for one in goods.seen}
     for verdict in outcome.codes:
         if verdict.known is None or verdict.known.kind in UNRECORDED:
             continue
-        one = seen[verdict.code]
+        assert verdict.claim is not None
+        one = seen[verdict.code, verdict.claim.sold_at]
         mine = judge.own.get(id(verdict))
         state = _state(act, verdict, paid, bad_rows)
         if mine is None:
@@ -273,20 +282,14 @@ async def _record(
         await conn.executemany(store.MERGE, merged)
     ids = await store.new_ids(conn, len(fresh))
     rows = []
-    counted: set[tuple[int, str]] = set()
     for number, (verdict, one) in zip(ids, fresh, strict=True):
         verdict.settlement = number
-        row = _row(institution, act, verdict, one, number, _state(act, verdict, paid, bad_rows), now)
-        # two lines of one act that name the same whole package: the first counts
-        if row["state"] == "S" and not row["split"]:
-            if one.key in counted:
-                row["state"] = "D" if act.channel == "collect" else "R"
-            counted.add(one.key)
-        rows.append(row)
+        state = _state(act, verdict, paid, bad_rows)
+        rows.append(_row(institution, act, verdict, one, number, state, now))
     if rows:
         await store.add(conn, rows)
     outcome.recorded = paid
-    await cases.open_cases(conn, registry, institution, act, outcome, weights, limits, now)
+    await cases.open_cases(conn, registry, institution, outcome, weights, limits, now)
 
 
 def _state(act: Act, verdict: Verdict, paid: bool, bad_rows: set[int]) -> str:
@@ -317,7 +320,7 @@ def _row(
     return {
         "id": number,
         "bill_id": bill_of(verdict),
-        "sold_at": act.sold_at,
+        "sold_at": verdict.claim.sold_at,
         "collected_at": now if act.channel == "collect" else None,
         "settled_at": now if act.channel == "settle" else None,
         "drug_id": one.drug_id,
@@ -329,7 +332,7 @@ def _row(
         "code": one.code,
         "med_list_codg": verdict.claim.med_list_codg,
         "keys": store.keys_of(institution.id, verdict.claim.keys),
-        "person": act.person,
+        "person": verdict.claim.person,
         "findings": _findings(verdict),
     }
 

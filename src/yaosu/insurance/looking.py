@@ -29,6 +29,7 @@ class Seen:
     asked: Asked
     code: str
     drug_id: int
+    sold_at: datetime
     found: Found | None = None
     rows: list[tuple[Record, Settled]] = field(default_factory=list)
 
@@ -50,16 +51,16 @@ class Goods:
     sales: Mapping[Key, tuple[str | None, datetime | None, bool]] = field(default_factory=dict)
 
 
-def ask(registry: Registry, raws: Sequence[str]) -> list[Seen]:
-    """Read and resolve the scans; never fails."""
+def ask(registry: Registry, raws: Sequence[tuple[str, datetime]]) -> list[Seen]:
+    """Read and resolve scans, each with the time of its sale; never fails."""
     made = []
-    for raw in raws:
+    for raw, sold_at in raws:
         asked = verify.ask(registry, raw)
         if asked.code is None:
-            made.append(Seen(asked, asked.raw, 0))
+            made.append(Seen(asked, asked.raw, 0, sold_at))
             continue
         drug_id = asked.resolution.drug_id if asked.resolution is not None else None
-        made.append(Seen(asked, asked.code.text, drug_id or 0))
+        made.append(Seen(asked, asked.code.text, drug_id or 0, sold_at))
     return made
 
 
@@ -89,7 +90,6 @@ async def look(
     memory: BatchMemory,
     institution: Institution,
     seen: list[Seen],
-    sold_at: datetime,
     limits: Limits,
 ) -> Goods:
     """Units, batches, stops, settlements; and of what lies before or far from its latest event, the older story."""
@@ -111,7 +111,7 @@ async def look(
     for one in seen:
         codes = [row.code for row in one.found.path] if one.found is not None else [one.code]
         one.rows = [row for code in codes for row in rows.get(code, ())]
-    await _older(conn, goods, sold_at, limits)
+    await _older(conn, goods, limits)
     return goods
 
 
@@ -121,7 +121,7 @@ def _family(registry: Registry, institution: Institution) -> tuple[int, ...]:
     return tuple(card.id for card in registry.family_of(institution.org)) or (institution.org,)
 
 
-async def _older(conn: Connection, goods: Goods, sold_at: datetime, limits: Limits) -> None:
+async def _older(conn: Connection, goods: Goods, limits: Limits) -> None:
     """The older story of units whose latest event lies after the sale, or is an own sale far from it."""
     late: dict[Key, tuple[int, str, int]] = {}
     sales: dict[Key, tuple[int, str, int]] = {}
@@ -130,10 +130,10 @@ async def _older(conn: Connection, goods: Goods, sold_at: datetime, limits: Limi
             continue
         unit, root = one.found.unit, one.found.root
         key = (unit.drug_id, unit.code)
-        if root.since is not None and sold_at < root.since:
+        if root.since is not None and one.sold_at < root.since:
             late[key] = (unit.drug_id, unit.code, unit.last_bill)
         if root.status == "S" and root.holder in goods.family and root.since is not None:
-            apart = abs((sold_at - root.since).total_seconds())
+            apart = abs((one.sold_at - root.since).total_seconds())
             if apart > limits.same_act_s:
                 sales[key] = (unit.drug_id, unit.code, root.last_bill)
     if late:

@@ -118,6 +118,8 @@ class Claim:
     units: int = 0
     """Preparation units out of this box, when split; 0 where not told."""
     person: bytes | None = None
+    act: str = ""
+    """Number of the act as the institution says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +156,15 @@ class Line:
     """What `qty` counts; None: smallest packages, preparation units where split."""
     purchased_on: date | None = None
     """Day of the purchase invoice, for goods without codes."""
+    sold_at: datetime | None = None
+    """Where one message tells several sales: this one's own time, person and number; else the act's."""
+    person: bytes | None = None
+    act: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One settlement or sale: lines of one institution at one time."""
+    """One settlement, or sales told in one message: lines of one institution."""
 
     number: str
     channel: Channel

@@ -11,7 +11,7 @@ SELECT r.institution, r.other, r.settlement, r.earlier, r.drug_id, $2, r.rule, r
 FROM jsonb_to_recordset($1::jsonb) AS r(institution int, other int, settlement bigint, earlier bigint, drug_id int,
     rule text, severity text, hint text, code text, act text, findings jsonb)
 ON CONFLICT (institution, code, act) DO UPDATE SET times = insurance_case.times + 1, last_at = now()
-RETURNING id, code, other, opened_at, (xmax = 0) AS fresh"""
+RETURNING id, code, act, other, opened_at, (xmax = 0) AS fresh"""
 
 _CASE = """c.id, c.institution, c.other, c.settlement, c.earlier, c.drug_id, c.times, c.opened_at, c.last_at, c.due_at,
     c.answered_at, c.closed_at, c.closed_by, c.rule, c.severity, c.hint, c.state, c.result, c.code, c.act, c.findings,

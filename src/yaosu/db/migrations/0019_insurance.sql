@@ -30,6 +30,7 @@ CREATE TABLE insurance_message (
     rows        int NOT NULL,
     refused     int NOT NULL,
     received_at timestamptz NOT NULL DEFAULT now(),
+    kept        boolean NOT NULL,                     -- false: refused as a whole, nothing of it counts
     infno       text COLLATE "C" NOT NULL,
     msgid       text COLLATE "C" NOT NULL,
     content     bytea NOT NULL,                       -- SHA-256 over number and input, keyed: equal or not, nothing more
@@ -37,7 +38,8 @@ CREATE TABLE insurance_message (
     body        bytea NOT NULL                        -- sealed with the master secret
 );
 ALTER TABLE insurance_message ALTER COLUMN body SET STORAGE EXTERNAL;
-CREATE UNIQUE INDEX insurance_message_msgid ON insurance_message (institution, msgid);
+CREATE UNIQUE INDEX insurance_message_msgid ON insurance_message (institution, msgid) WHERE kept;
+CREATE INDEX insurance_message_of ON insurance_message (institution, id);
 
 -- Values used once within the time that a signature holds, against replays.
 CREATE TABLE insurance_nonce (

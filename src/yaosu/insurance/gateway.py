@@ -1,0 +1,39 @@
+"""Routes of the receiving side, at the addresses clients already have (interfaces.md §3.1).
+
+`YAOSU_INSURANCE_PATHS` names others, separated by blanks, `{infno}` where the transaction stands.
+"""
+
+from __future__ import annotations
+
+import os
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from yaosu.edge.state import state
+from yaosu.insurance import receive
+
+PATHS = (
+    "/fsi/api/rsfComIfsService/callService/{infno}",
+    "/fsi/api/rsfComIfsService/callService",
+    "/mbs/fmi/fsi/api/callFsiService/callService",
+)
+READ_MAX = 9 << 20
+"""Bytes read of a body that is too large anyway; it is refused in the protocol's own form."""
+
+router = APIRouter()
+
+
+async def call(request: Request, infno: str = "") -> Response:
+    """One 医保 transaction."""
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > READ_MAX:
+            break
+    made = await receive.receive(state(request), infno[:10], request.headers, bytes(raw))
+    return Response(made, media_type="application/json;charset=UTF-8")
+
+
+for path in (*PATHS, *os.environ.get("YAOSU_INSURANCE_PATHS", "").split()):
+    router.add_api_route(path, call, methods=["POST"], name=f"insurance {path}")
