@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Whoever puts something into a lane holds its lock until the commit, so that numbers rise in the order of commits.
 # Few locks for all lanes: their number in one transaction stays bounded.
 LANE_LOCKS = """
-SELECT pg_advisory_xact_lock(7295461016, k) FROM (
+SELECT pg_advisory_xact_lock(7295461016000 + k) FROM (
     SELECT DISTINCT abs(hashtext(l) % 512) AS k FROM unnest($1::text[]) AS l ORDER BY 1) keys"""
 
 # One with a key that is there already stays as it is. What has somebody before it in its lane waits.
