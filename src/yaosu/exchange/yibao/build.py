@@ -95,6 +95,9 @@ async def plan(conn: Connection, registry: Registry, bill: RoutedBill, link_id: 
 
 async def parcels(conn: Connection, registry: Registry, bill: RoutedBill, link: Link) -> list[Parcel]:
     """The parcels of a bill, and its rows entered; nothing where nothing is owed."""
+    if not link.everyone and home(registry, bill.owner) != home(registry, link.org):
+        # a partner's bill names us; what of it is ours to report is our own receipt
+        return []
     card = registry.org(bill.owner)
     like = profile_of(registry, link, card.region if card is not None else "")
     made = await plan(conn, registry, bill, link.id, like)
