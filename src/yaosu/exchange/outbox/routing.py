@@ -144,7 +144,7 @@ def _sorted_out(
     used: dict[str, int] = defaultdict(int)
     out: dict[str, dict[str, None]] = defaultdict(dict)
 
-    def owed(lines: Sequence[RoutedLine]) -> list[RoutedLine]:
+    def owed(lines: Sequence[RoutedLine]) -> tuple[RoutedLine, ...]:
         kept = []
         for line in lines:
             code, reason = why_not(line)
@@ -153,7 +153,7 @@ def _sorted_out(
             else:
                 used[code] += 1
                 kept.append(line)
-        return kept
+        return tuple(kept)
 
     lines, before = owed(bill.lines), owed(bill.before)
     with_quantities = next((r for r in rules if r.quantities and r.owed), None)

@@ -22,9 +22,9 @@ WHERE d.org = $1 AND ($2::int IS NULL OR d.target_id = $2) AND ($3::text[] IS NU
     AND (NOT $6::bool OR (d.settled_at IS NULL AND d.next_at = 'infinity') OR (d.state IN ('failed', 'partly')
         AND d.note = ''))
     AND ($7::text IS NULL OR b.bill_no = $7)
-ORDER BY d.id DESC LIMIT $8"""  # noqa: S608 - constant columns
+ORDER BY d.id DESC LIMIT $8"""
 
-ONE = f"SELECT {_SHOWN} {_FROM} WHERE d.org = $1 AND d.id = $2"  # noqa: S608
+ONE = f"SELECT {_SHOWN} {_FROM} WHERE d.org = $1 AND d.id = $2"
 
 ATTEMPTS = """
 SELECT n, at, what, state, status, took_ms, answer FROM delivery_attempt WHERE delivery_id = $1 ORDER BY n DESC LIMIT 200"""

@@ -1,9 +1,9 @@
-"""SQL of the router: bills that wait, everything of them for many at once, what was decided. No caller sees rows of it."""
+"""SQL of the router: bills that wait, all of them for many at once, what was decided. No caller sees rows of it."""
 
 from __future__ import annotations
 
 # One router for each part of the owners at a time, so that an owner's bills are routed in their order.
-PART_LOCK = "SELECT pg_try_advisory_xact_lock(7295461017, $1)"
+PART_LOCK = "SELECT pg_try_advisory_xact_lock(7295461017000000 + $1::bigint)"
 
 PARTS_DUE = """
 SELECT DISTINCT owner % $1 FROM (SELECT owner FROM bill_due ORDER BY bill_id LIMIT 2000) b
@@ -98,5 +98,5 @@ UPDATE delivery d SET state = 'pending', settled_at = NULL, next_at = now(), tri
 FROM again a WHERE d.id = a.id RETURNING d.id"""
 
 # One process pulls from a connection at a time; the lock ends with the session that holds it.
-PULL_LOCK = "SELECT pg_try_advisory_lock(7295461018, $1)"
-PULL_FREE = "SELECT pg_advisory_unlock(7295461018, $1)"
+PULL_LOCK = "SELECT pg_try_advisory_lock(7295461018000000000 + $1::bigint)"
+PULL_FREE = "SELECT pg_advisory_unlock(7295461018000000000 + $1::bigint)"
