@@ -120,9 +120,9 @@ def checked_choices(text: str) -> dict[str, Any]:
     "",
     status_code=201,
     summary="Send a file",
-    description="The file as body (with `name`) or as multipart field `file`, with `choices` (JSON) beside it: 扫码单据 "
-    "XML 3.0, client TXT, list of codes, CSV, XLSX, XLS, relation file; told by content. Answers with a preview; with "
-    "`send` it is confirmed at once when nothing has to be asked (`state` then is `done`, or `sending` with a job).",
+    description="The file as body (with `name`) or as multipart field `file`, with `choices` (JSON) beside "
+    "it: 扫码单据 XML 3.0, client TXT, list of codes, CSV, XLSX, XLS, relation file; told by content. Answers "
+    "with a preview; with `send` it is confirmed at once when nothing has to be asked (`state` then is `done`, or `sending` with a job).",
     responses={
         201: {"content": {"application/json": {"example": _PREVIEW}}},
         **problems(
@@ -213,8 +213,8 @@ def attachment(data: bytes, name: str, media: str) -> Response:
 @router.get(
     "/export",
     summary="Export bills",
-    description="Bills of a period as `xml` (扫码单据 XML 3.0, names on Event), `xml-events` (names on Events), `txt`, `csv` "
-    "or `xlsx`. Only codes that moved. At most 92 days and 200,000 lines.",
+    description="Bills of a period as `xml` (扫码单据 XML 3.0, names on Event), `xml-events` (names on Events), "
+    "`txt`, `csv` or `xlsx`. Only codes that moved. At most 92 days and 200,000 lines.",
     response_class=Response,
     responses={
         200: {"content": {"application/xml": {}, "text/plain": {}, results.CSV: {}, results.XLSX: {}}},
@@ -249,8 +249,8 @@ async def export(
 @router.get(
     "/relations/{bill_id}.xml",
     summary="Relation XML of a bill",
-    description="关联关系 XML 3.0 of the packages on a bill and everything inside them, as far as the caller may see it. UTF-8 "
-    "without mark, LF, one trailing newline.",
+    description="关联关系 XML 3.0 of the packages on a bill and everything inside them, as far as the caller may "
+    "see it. UTF-8 without mark, LF, one trailing newline.",
     response_class=Response,
     responses={
         200: {"content": {"application/xml": {}}},
@@ -369,8 +369,8 @@ async def choices(request: Request, subject: CurrentSubject, file_id: FileId, bo
 @router.post(
     "/{file_id}/send",
     summary="Confirm a file",
-    description="Sends every bill through the same door as the API. Up to 10,000 lines are answered at once, larger files "
-    "run as a job (`state` is `sending`, `job` is watched at /jobs/{id}). Repeating it is safe.",
+    description="Sends every bill through the same door as the API. Up to 10,000 lines are answered at once, "
+    "larger files run as a job (`state` is `sending`, `job` is watched at /jobs/{id}). Repeating it is safe.",
     responses=answered(_SENT, "not_found", "file_questions", "file_state", "file_busy", "relation_refused"),
 )
 async def send_file(

@@ -17,6 +17,7 @@ from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.exchange.files import store_export as store
 from yaosu.exchange.files import writers
+from yaosu.exchange.files.formats.cells import CHINA
 from yaosu.exchange.files.writers import OutBill, OutLine, Package
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
@@ -53,7 +54,10 @@ class Made:
 
 
 async def bills(conn: Connection, registry: Registry, subject: Subject, wanted: Wanted) -> Made:
-    """Bills of the organisation, its places and stores. Refused: `file_export_format`, `_period`, `_large`, `file_no_lines`."""
+    """Bills of the organisation, its places and stores.
+
+    Refused: `file_export_format`, `file_export_period`, `file_export_large`, `file_no_lines`.
+    """
     subject.require("bill.read")
     form = writers.FORMS.get(wanted.format)
     if form is None:
@@ -184,9 +188,14 @@ async def relation(conn: Connection, registry: Registry, subject: Subject, bill_
             raise YaosuError("file_export_product", {"what": row["code"]})
         packages.append(
             Package(
-                row["code"], row["parent"] or "", row["level"], row["qty"] >= level.units_per, product, batch
+                row["code"],
+                row["parent"] or "",
+                row["level"],
+                row["qty"] >= level.units_per,
+                product,
+                dict(batch),
             )
         )
     data = await asyncio.to_thread(writers.relation, packages)
-    stamp = head["shipped_at"].astimezone(writers.CHINA)
+    stamp = head["shipped_at"].astimezone(CHINA)
     return Made(f"Relation_{bill_id}_{stamp:%Y%m%d%H%M%S}.xml", "application/xml", data, 1, len(packages))

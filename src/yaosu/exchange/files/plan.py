@@ -16,6 +16,7 @@ from yaosu.errors import Finding, YaosuError
 from yaosu.exchange.files import store
 from yaosu.exchange.files.model import QUANTITIES_MAX, FileBill, FileContent
 from yaosu.registry.import_rows import References
+from yaosu.registry.model import OrgCard
 from yaosu.registry.names import normalise
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import BillType, submittable
@@ -244,7 +245,7 @@ class _Maker:
             self.ask("owner", bill.owner, Finding("file_ask_owner", {"value": bill.owner[:60]}))
         return found
 
-    def _stores(self) -> list[Any]:
+    def _stores(self) -> list[OrgCard]:
         return [c for i in self.registry.stores(self.org) if (c := self.registry.org(i)) is not None]
 
     def _sides(self, bill: FileBill, kind: BillType, found: dict[str, int]) -> None:
@@ -273,8 +274,8 @@ class _Maker:
     def _quantities(self, bill: FileBill, made: Planned) -> list[Quantity]:
         quantities: list[Quantity] = []
         if len(bill.quantities) > QUANTITIES_MAX:
-            params = {"limit": QUANTITIES_MAX}
-            made.findings.append(Finding("file_too_many_quantities", params, f"line {bill.line}"))
+            limit = {"limit": QUANTITIES_MAX}
+            made.findings.append(Finding("file_too_many_quantities", limit, f"line {bill.line}"))
             return []
         for one in bill.quantities:
             drug = product_of(self.registry, one.product)

@@ -40,7 +40,8 @@ ORDER BY l.bill_id, l.code"""
 QUANTITIES = """
 SELECT e.bill_id, e.drug_id, t.batch_no, t.produced_on, t.expires_on, e.qty
 FROM entry e JOIN batch t ON t.drug_id = e.drug_id AND t.id = e.batch_id
-WHERE e.bill_id = ANY($1::bigint[]) AND e.drug_id = ANY($2::int[]) AND (e.from_status IN ('U', 'W') OR e.to_status = 'W')
+WHERE e.bill_id = ANY($1::bigint[]) AND e.drug_id = ANY($2::int[])
+    AND (e.from_status IN ('U', 'W') OR e.to_status = 'W')
 ORDER BY e.bill_id, e.drug_id, t.batch_no"""
 
 

@@ -171,7 +171,7 @@ class TableReader:
         else:
             known = self._given[bill.n]
             for key, value in given.items():
-                if key not in {"at", "oper_name"} and known.setdefault(key, value) != value:
+                if key not in {"at", "oper_name"} and not _same(key, known.setdefault(key, value), value):
                     params = {
                         "bill_no": number[:64],
                         "field": BY_KEY[key].zh,
@@ -286,6 +286,11 @@ class TableReader:
                 bill.codes[:] = codes
                 del bill.lines[:]
                 bill.lines.extend(lines)
+
+
+def _same(key: str, one: str, other: str) -> bool:
+    """Whether two values of a bill say the same: 201 and 销售出库 are one kind."""
+    return one == other or (key == "type" and type_of(one) == type_of(other) > 0)
 
 
 def _of_mark(mark: str, key: str, text: str) -> Finding:
