@@ -44,7 +44,11 @@ def token(master: bytes, link: Link, now: float | None = None) -> str:
     until = int((now if now is not None else time.time()) + GOOD_FOR_S)
     text = f"{link.org}.{link.kind}.{link.ref}.{until}"
     sign = hmac.digest(master, f"yaosu top file {text}".encode(), hashlib.sha256)[:18]
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=") + "." + base64.urlsafe_b64encode(sign).decode()
+    return (
+        base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        + "."
+        + base64.urlsafe_b64encode(sign).decode()
+    )
 
 
 def opened(master: bytes, given: str, now: float | None = None) -> Link | None:
@@ -138,4 +142,3 @@ async def download(request: Request, given: str) -> Response:
 def _file(content: bytes, name: str, media: str) -> Response:
     headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "private, no-store"}
     return Response(content, media_type=media, headers=headers)
-

@@ -93,7 +93,9 @@ async def _activate(call: Call, org: int, data: bytes, name: str) -> Activation:
 
 def _note(error: YaosuError) -> str:
     """Every finding with its line, word for word."""
-    found = [f"{f.where}：{f.text('zh')}" if f.where else f.text("zh") for f in error.findings[:FINDINGS_SHOWN]]
+    found = [
+        f"{f.where}：{f.text('zh')}" if f.where else f.text("zh") for f in error.findings[:FINDINGS_SHOWN]
+    ]
     head = error.entry.text("zh", error.params)
     return "；".join([head, *found])[:NOTE_MAX]
 
@@ -177,8 +179,8 @@ async def processed(call: Call) -> Reply:
                 | about
                 | {
                     "produce_batch_no": one.get("batch_no"),
-                    "produce_date": one.get("produced_on") or one.get("made_on"),
-                    "exprie_date": one.get("expires_on"),
+                    "active_count": one.get("codes"),
+                    "small_num": one.get("boxes"),
                     "ref_ent_id": names.ref(org),
                 }
             )
@@ -216,7 +218,7 @@ async def detail(call: Call) -> Reply:
     for one, product in batches:
         line = lines.get((one.get("drug_id"), one.get("batch_no")))
         goods = product_values(call.registry, product, names) if product is not None else {}
-        boxes = int(one.get("boxes") or one.get("qty") or row["boxes"])
+        boxes, codes = int(one.get("boxes") or 0), int(one.get("codes") or 0)
         details.append(
             goods
             | {
@@ -224,9 +226,9 @@ async def detail(call: Call) -> Reply:
                 "duty_man": line["line_manager"] if line else None,
                 "produce_line": line["line_name"] if line else None,
                 "produce_factory": line["workshop"] if line else None,
-                "active_count": row["codes"],
+                "active_count": codes,
                 "small_num": boxes,
-                "other_num": row["codes"] - row["boxes"],
+                "other_num": codes - boxes,
                 "produce_date": line["produced_on"] if line else None,
                 "exprie_date": line["expires_on"] if line else None,
                 "produce_batch_no": one.get("batch_no"),

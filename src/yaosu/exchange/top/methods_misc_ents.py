@@ -99,7 +99,9 @@ async def by_name(call: Call) -> Reply:
         await call.ref_org()
     name = call.text("ent_name")
     found = await _by_name(call, name, 2)
-    same = [o for o in found if (card := call.card(o)) is not None and normalise(card.name) == normalise(name)]
+    same = [
+        o for o in found if (card := call.card(o)) is not None and normalise(card.name) == normalise(name)
+    ]
     if len(same) != 1:
         raise Failed(*NOBODY)
     return await _one(call, same[0])
@@ -122,7 +124,10 @@ async def _matching(call: Call, query: dict[str, Any]) -> list[int]:
             return [r["id"] for r in await conn.fetch(store.ORGS_BY_NUMBER, number[:100])]
     name = str(query.get("ent_name") or "").strip()
     if not name:
-        raise Failed("FAIL_BIZ_PARAM_ERROR", "查询条件不能为空：ent_name、org_code、medical_code、par_ref_ent_id、ent_id")
+        raise Failed(
+            "FAIL_BIZ_PARAM_ERROR",
+            "查询条件不能为空：ent_name、org_code、medical_code、par_ref_ent_id、ent_id",
+        )
     return await _by_name(call, name, FOUND_MAX)
 
 
@@ -289,7 +294,11 @@ async def save_partner(call: Call) -> Reply:
     master: bytes = call.app.parts["master_secret"]
     async with call.conn() as conn:
         row = await partners.ask(conn, call.subject, owner, master, draft, picture)
-    done = {"add_sucess": True, "par_ref_ent_id": row["ref_ent_id"], "check_msg": "已提交，待平台运营单位审核"}
+    done = {
+        "add_sucess": True,
+        "par_ref_ent_id": row["ref_ent_id"],
+        "check_msg": "已提交，待平台运营单位审核",
+    }
     return Reply(fit(call, done))
 
 
@@ -429,5 +438,3 @@ async def terminal_id(call: Call) -> Reply:
         raise Failed(*NOBODY)
     names = await names_of(call, found)
     return Reply(names.ent(found[0]))
-
-

@@ -235,9 +235,7 @@ async def last_four(call: Call) -> Reply:
         ranges = await conn.fetch(store.ISSUED, code.prefix)
         (seen,) = await look(call, conn, [code.text])
     number = locate(code.text, derive(master, ranges[0]["key_id"])) if ranges else None
-    issued = number is not None and any(
-        r["start_no"] <= number < r["start_no"] + r["count"] for r in ranges
-    )
+    issued = number is not None and any(r["start_no"] <= number < r["start_no"] + r["count"] for r in ranges)
     return Reply(issued or seen.found is not None)
 
 

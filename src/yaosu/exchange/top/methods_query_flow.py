@@ -30,7 +30,9 @@ async def events_of(call: Call, raw: str) -> Json:
         except YaosuError as error:
             if error.code == "trace_no_unit":
                 (seen,) = await look(call, conn, [raw])
-                raise Failed(*(seen.problem if seen.problem[0] else ("FAIL_BIZ_CODE_NOT_ACTIVE", "追溯码未激活"))) from None
+                raise Failed(
+                    *(seen.problem if seen.problem[0] else ("FAIL_BIZ_CODE_NOT_ACTIVE", "追溯码未激活"))
+                ) from None
             if error.code == "trace_elsewhere":
                 raise Failed("FAIL_BIZ_CODE_NOT_EXIST", error.entry.text("zh", error.params)) from None
             if error.code.startswith("code_"):
@@ -223,9 +225,6 @@ def _time(event: Json | None) -> str | None:
     if event is None:
         return None
 
-
-
-
     return text(datetime.fromisoformat(str(event["happened_at"])))
 
 
@@ -242,7 +241,10 @@ async def flow_of_bills(call: Call) -> Reply:
         if not node.open or node.org is None:
             continue
         card = call.card(node.org)
-        before, after = (nodes[at - 1].org if at else None), (nodes[at + 1].org if at + 1 < len(nodes) else None)
+        before, after = (
+            (nodes[at - 1].org if at else None),
+            (nodes[at + 1].org if at + 1 < len(nodes) else None),
+        )
         came, left = node.came, node.left
         rows.append(
             {
@@ -297,5 +299,3 @@ async def flow_of_bills(call: Call) -> Reply:
         }
     }
     return Reply(fit(call, model))
-
-

@@ -116,6 +116,4 @@ async def details(call: Call) -> Reply:
         found = await conn.fetchval(store.ONE, org, call.number("code_flow_warning_id"))
     if found is None:
         raise Failed("FAIL_BIZ_NO_PAT_INFO", "信息不存在")
-    return Reply(
-        fit(call, {"result_list": found[offset : offset + limit], "total_num": len(found)})
-    )
+    return Reply(fit(call, {"result_list": found[offset : offset + limit], "total_num": len(found)}))

@@ -88,7 +88,9 @@ async def status(call: Call) -> Reply:
         raise call.invalid("deal_status")
     if asked in ("0", "1"):
         # bills are processed before they are answered: none ever waits
-        return Reply(fit(call, {"result_list": [], "results": [], "total_num": 0, "page": 1, "page_size": limit}))
+        return Reply(
+            fit(call, {"result_list": [], "results": [], "total_num": 0, "page": 1, "page_size": limit})
+        )
     if asked == "4":
         async with call.conn() as conn:
             failed = await refusal_rows(call, conn, wanted)
@@ -151,16 +153,16 @@ async def detail_of(
         if with_codes:
             codes = await store.codes(conn, sight, row["id"], row["drug_ids"], CODES_MAX + 1)
     if len(codes) > CODES_MAX:
-        raise Failed("FAIL_BIZ_PARAM_CODE_NUM_ERROR", f"单据追溯码超过 {CODES_MAX} 个，请使用平台接口分页查询")
+        raise Failed(
+            "FAIL_BIZ_PARAM_CODE_NUM_ERROR", f"单据追溯码超过 {CODES_MAX} 个，请使用平台接口分页查询"
+        )
     names = await names_of(call, [*orgs_of_bills([row]), *orgs_of_goods(call.registry, goods)])
     lines = []
     for one in goods:
         values = goods_values(call, one, names)
         values["detail_bill_id"] = detail_id(row["id"], one["drug_id"], one["batch_id"])
         if with_codes:
-            of_line = code_rows(
-                call, codes, one["drug_id"], one["batch_id"], largest_is_one=largest_is_one
-            )
+            of_line = code_rows(call, codes, one["drug_id"], one["batch_id"], largest_is_one=largest_is_one)
             values["code_and_parent_list"] = of_line
             values["code_info_list_dto_list"] = of_line
         lines.append(values)
@@ -178,9 +180,7 @@ def detail_id(bill_id: int, drug_id: int, batch_id: int) -> str:
 
 async def _bill(call: Call, owner: int, types: list[int] | None = None) -> Record:
     async with call.conn() as conn:
-        row = await store.by_number(
-            conn, visible(call.subject), owner, call.text("bill_code"), types or ()
-        )
+        row = await store.by_number(conn, visible(call.subject), owner, call.text("bill_code"), types or ())
     if row is None:
         raise Failed(*NO_SUCH_BILL)
     return row

@@ -83,7 +83,10 @@ def _codes_of_file(call: Call) -> list[str]:
     except NotReadableError as error:
         raise Failed(error.code, error.why) from None
     if found.kind is not None and found.kind != call.number("bill_type"):
-        raise Failed("BILL_DECODE_ERROR", f"文件为 {found.event}（{found.kind}），与单据类型 {call.text('bill_type')} 不符")
+        raise Failed(
+            "BILL_DECODE_ERROR",
+            f"文件为 {found.event}（{found.kind}），与单据类型 {call.text('bill_type')} 不符",
+        )
     if found.numbers and found.numbers != {call.text("bill_code")}:
         other = "、".join(sorted(found.numbers - {call.text("bill_code")}))
         raise Failed("BILL_DECODE_ERROR", f"文件中的单据号 {other[:100]} 与 bill_code 不符")
@@ -137,7 +140,9 @@ def _with(call: Call, **params: str) -> Call:
 @method(P + "drug.kyt.uploadb2cbill", scope=WRITE)
 async def upload_online(call: Call) -> Reply:
     """An online sale (326) by its orders."""
-    orders = {name: call.text(name) for name in ("master_order", "lbx_order", "order_source") if call.text(name)}
+    orders = {
+        name: call.text(name) for name in ("master_order", "lbx_order", "order_source") if call.text(name)
+    }
     made = _with(call, bill_type=str(B2C), remarks=" ".join(f"{k}:{v}" for k, v in orders.items())[:500])
     return await fitted(call, uploads.retail(made))
 

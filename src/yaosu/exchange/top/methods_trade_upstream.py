@@ -124,9 +124,7 @@ async def count_up(call: Call) -> Reply:
     """How many bills of each type upstream uploaded for us in a period."""
     receiver = await _receiver(call)
     since, until = call.days()
-    wanted = Upstream(
-        receiver, recorded_since=since, recorded_until=until, type=_positive(call, "bill_type")
-    )
+    wanted = Upstream(receiver, recorded_since=since, recorded_until=until, type=_positive(call, "bill_type"))
     async with call.conn() as conn:
         found = await store.upstream_by_type(conn, visible(call.subject), wanted)
     return Reply(
@@ -242,9 +240,7 @@ async def reject(call: Call) -> Reply:
     return Reply()
 
 
-def _rejected(
-    call: Call, bill_id: int, how: int, lines: Sequence[Record]
-) -> tuple[list[str], list[str]]:
+def _rejected(call: Call, bill_id: int, how: int, lines: Sequence[Record]) -> tuple[list[str], list[str]]:
     """The codes that the receipt scans, and those of them it rejects by name."""
     if how == 3:
         codes = call.strings("codes")
@@ -279,9 +275,7 @@ async def direct(call: Call) -> Reply:
     if asked not in ("", "1", "2", "3"):
         raise call.invalid("approval_status")
     async with call.conn() as conn:
-        rows = await store.direct(
-            conn, visible(call.subject), org, since, until, call.text("bill_code"), 500
-        )
+        rows = await store.direct(conn, visible(call.subject), org, since, until, call.text("bill_code"), 500)
     if asked in ("1", "3"):
         rows = []
     names = await names_of(

@@ -102,7 +102,12 @@ async def ask(
     )
     assert row is not None
     await audit.record(
-        conn, subject, "top.partner_asked", ("top_partner", row["id"]), {"org_code": draft.org_code}, org_id=org
+        conn,
+        subject,
+        "top.partner_asked",
+        ("top_partner", row["id"]),
+        {"org_code": draft.org_code},
+        org_id=org,
     )
     return row
 

@@ -42,7 +42,9 @@ async def relation_of(call: Call, raw: str) -> dict[str, Any]:
         await note_reads(conn, [(call.subject, f"contents {unit.code}", root.holder)])
         nodes = await trace_store.contents(conn, (unit.drug_id, unit.code), NODES_MAX + 1)
         if len(nodes) > NODES_MAX:
-            raise Failed("FAIL_BIZ_PARAM_CODE_NUM_ERROR", f"包装内追溯码超过 {NODES_MAX} 个，请按下级包装查询")
+            raise Failed(
+                "FAIL_BIZ_PARAM_CODE_NUM_ERROR", f"包装内追溯码超过 {NODES_MAX} 个，请按下级包装查询"
+            )
         origin = (await store_activation.origins(conn, unit.drug_id, [unit.code])).get(unit.code)
     names = await names_of(call, orgs_of(call.registry, [seen]))
     active: dict[str, Any] | None = None

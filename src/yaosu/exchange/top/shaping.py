@@ -56,13 +56,16 @@ def leaf(kind: str, value: Any) -> Any:
 
 
 def text(value: Any) -> str:
-    """A value as text: `yyyy-MM-dd HH:mm:ss` and `yyyy-MM-dd` for times and days, true and false for yes and no."""
+    """A value as text: `yyyy-MM-dd HH:mm:ss` and `yyyy-MM-dd` for times and days, true and false for yes and no,
+    lists with commas."""
     if isinstance(value, datetime):
         return value.astimezone(CHINA).strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return ",".join(text(one) for one in value)
     return str(value)
 
 

@@ -91,9 +91,9 @@ WHERE n.to_org = $1 AND n.state <> 'cancelled' AND ($2::int IS NULL OR n.from_or
 UPSTREAM = f"""
 SELECT n.bill_id, n.from_org, n.to_org, n.state, n.shipped_at, b.bill_no, b.type, b.recorded_at, b.principal, l.drug_id,
     l.batch_id, l.expected, t.batch_no, t.produced_on, t.expires_on
-{_UP} ORDER BY n.bill_id DESC, l.drug_id, t.batch_no LIMIT $12 OFFSET $13"""  # noqa: S608 - constants
+{_UP} ORDER BY n.bill_id DESC, l.drug_id, t.batch_no LIMIT $12 OFFSET $13"""
 
-UPSTREAM_COUNT = f"SELECT count(*) {_UP}"  # noqa: S608 - constants
+UPSTREAM_COUNT = f"SELECT count(*) {_UP}"
 
 # Bills that announced something, by kind.
 UPSTREAM_BY_TYPE = f"""
@@ -256,7 +256,12 @@ async def upstream_by_type(conn: Connection, sight: Sight, wanted: Upstream) -> 
 
 @traced_read("top upstream bill")
 async def upstream_bill(
-    conn: Connection, sight: Sight, receiver: int, sender: int | None, bill_no: str, bill_id: int | None = None
+    conn: Connection,
+    sight: Sight,
+    receiver: int,
+    sender: int | None,
+    bill_no: str,
+    bill_id: int | None = None,
 ) -> Record | None:
     """One announcement, by the seller's number or our id of it."""
     sql, args = sight.apply(UPSTREAM_BILL, receiver, sender, bill_no, bill_id)

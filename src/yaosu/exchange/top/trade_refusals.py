@@ -14,7 +14,7 @@ from yaosu.exchange.top import store_trade as store
 from yaosu.exchange.top.protocol import Call, Failed
 from yaosu.exchange.top.shaping import names_of
 from yaosu.exchange.top.store_trade import Wanted
-from yaosu.exchange.top.values_bills import FAILED, type_name
+from yaosu.exchange.top.values_bills import FAILED, sides, type_name
 
 REFUSED_MAX = 10_000
 
@@ -31,11 +31,11 @@ async def refusal_rows(call: Call, conn: Connection, wanted: Wanted) -> list[dic
     rows = await refusals(conn, wanted)
     orgs: list[int | None] = []
     for row in rows:
-        orgs += [row["owner"], row["from_org"], row["to_org"], row["submitter"]]
+        orgs += [row["owner"], *sides(row), row["submitter"]]
     names = await names_of(call, orgs)
     found = []
     for row in rows:
-        owner, sender, receiver = row["owner"], row["from_org"], row["to_org"]
+        owner, (sender, receiver) = row["owner"], sides(row)
         found.append(
             {
                 "bill_code": row["bill_no"],
@@ -85,7 +85,9 @@ async def refused_codes(
         # the type is a group of verdicts: what is asked for is chosen here, few as refused codes are
         notes = await store.refused_codes(conn, sight, row["id"], code, (), 0, REFUSED_MAX)
     rows = [
-        _row(n["code"] or n["raw"], n["verdict"], _why(n["verdict"], n["code"], n["params"]), n["recorded_at"])
+        _row(
+            n["code"] or n["raw"], n["verdict"], _why(n["verdict"], n["code"], n["params"]), n["recorded_at"]
+        )
         for n in notes
     ]
     rows = [r for r in rows if not error_type or r["error_code"] == error_type]
