@@ -37,6 +37,7 @@ ROOMS = (
     "quality",
     "capture",
     "insurance",
+    "sandbox",
     "exchange",
     "exchange.outbox",
     "exchange.top",

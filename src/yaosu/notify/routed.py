@@ -8,6 +8,7 @@ from yaosu.db.engine import Connection
 
 VERSION = "SELECT version FROM route_version"
 OWNERS = "SELECT DISTINCT org, everyone FROM connection WHERE state <> 'ended'"
+SANDBOX = "SELECT org FROM sandbox_org"
 RAISE_VERSION = "UPDATE route_version SET version = version + 1"
 
 
@@ -18,6 +19,8 @@ class Routed:
         self.version = -1
         self.everyone = False
         self.orgs: frozenset[int] = frozenset()
+        self.sandbox: frozenset[int] = frozenset()
+        """Organisations that only try something out: nothing of theirs goes to the authorities."""
 
     async def at(self, conn: Connection, version: int) -> None:
         """Bring it to at least `version`."""
@@ -28,11 +31,12 @@ class Routed:
         rows = await conn.fetch(OWNERS)
         self.everyone = any(r["everyone"] for r in rows)
         self.orgs = frozenset(r["org"] for r in rows)
+        self.sandbox = frozenset(r["org"] for r in await conn.fetch(SANDBOX))
         self.version = found
 
     def concerns(self, owner: int) -> bool:
         """Whether bills of this owner may be owed to somebody."""
-        return self.everyone or owner in self.orgs
+        return owner in self.orgs or (self.everyone and owner not in self.sandbox)
 
 
 async def raise_version(conn: Connection) -> None:

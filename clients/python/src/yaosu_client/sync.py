@@ -1,0 +1,111 @@
+"""The synchronous client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+
+from yaosu_client import calls
+from yaosu_client.calls import Call, Tries, arguments, options
+from yaosu_client.model import Bill, Movement, Org, Result
+
+T = TypeVar("T")
+
+
+class Yaosu:
+    """One server and one API key. Use it in a `with` block, or `close` it.
+
+    `url` is the server's address, `key` an API key (`yk_…`), `lang` the language of messages (zh or en).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        lang: str = "zh",
+        timeout_s: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.Client(transport=transport, **options(url, key, lang, timeout_s))
+
+    def __enter__(self) -> Yaosu:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+
+    def _do(self, call: Call[T]) -> T:
+        tries = Tries(call)
+        while True:
+            try:
+                answer = self._http.request(call.method, call.path, **arguments(call))
+                pause = tries.after_answer(answer)
+                if pause is None:
+                    return call.read(answer)
+            except httpx.HTTPError as error:
+                pause = tries.after_error(error)
+            calls.sleep(pause)
+
+    def submit(self, movement: Movement) -> Result:
+        """Judge and record a bill; safe to repeat. Raises `RefusedError` when it is refused as a whole."""
+        return self._do(calls.submit(movement))
+
+    def check(self, movement: Movement) -> dict[str, Any]:
+        """What submitting would say of each code now, without moving anything."""
+        return self._do(calls.check(movement))
+
+    def void(self, bill_id: int, reason: str) -> Result:
+        """Take a bill back; refused when others built on it."""
+        return self._do(calls.void(bill_id, reason))
+
+    def bills(
+        self,
+        types: Sequence[int] = (),
+        bill_no: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[Bill]:
+        """Bills, newest first; `before` is the number of the last one of the page before."""
+        return self._do(calls.bills(types, bill_no, before, limit))
+
+    def bill(self, bill_id: int) -> dict[str, Any]:
+        """One bill with its codes, revisions and notes."""
+        return self._do(calls.bill(bill_id))
+
+    def verify(self, codes: Sequence[str]) -> list[dict[str, Any]]:
+        """What is known of up to 1,000 codes, in order."""
+        return self._do(calls.verify(codes))
+
+    def history(self, code: str) -> dict[str, Any]:
+        """What happened to a code, also while it was inside its case."""
+        return self._do(calls.history(code))
+
+    def notices(self, direction: str = "in", states: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """What is on its way to you (`in`) or from you (`out`)."""
+        return self._do(calls.notices(direction, states))
+
+    def notice(self, bill_id: int) -> dict[str, Any]:
+        """One notice with its package hierarchy."""
+        return self._do(calls.notice(bill_id))
+
+    def stock(self, org: Org | None = None) -> list[dict[str, Any]]:
+        """Stock by product and batch."""
+        return self._do(calls.stock(org))
+
+    def capture(self, picture: bytes, verify: bool = False) -> dict[str, Any]:
+        """All codes in a JPEG or PNG picture."""
+        return self._do(calls.capture(picture, verify))
+
+    def why(self, code: str) -> dict[str, Any]:
+        """Why a code was not uploaded to a system it is owed to."""
+        return self._do(calls.why(code))
