@@ -298,8 +298,14 @@ async def test_codes_at_home_here_are_not_owed_to_another_system_and_why_says_so
         assert stranger.answer.finding.code == "why_not_scanned"
         receiver = await why(conn, box.subject(box.market.wholesaler), registry, {}, codes[0])
         assert receiver.answer.finding.code == "why_not_scanned"
-    refused = await box.market.move(202, box.market.hospital, [codes[0]], to_org=maker)
-    assert refused.status == "refused"
+    wholesaler = box.market.wholesaler
+    await box.market.move(102, wholesaler, codes[:5], from_org=maker)
+    strange = boxes(goods)[0]
+    mixed = await box.market.move(201, wholesaler, [codes[0], strange], to_org=box.market.pharmacy)
+    assert mixed.status == "partial"
     async with box.pool.acquire() as conn:
-        said = await why(conn, box.subject(box.market.hospital), registry, {}, codes[0])
-        assert said.answer.finding.code == "why_refused" and said.answer.bill == refused.bill_id
+        said = await why(conn, box.subject(wholesaler), registry, {}, strange)
+        assert said.answer.finding.code == "why_refused" and said.answer.bill == mixed.bill_id
+        assert (
+            await why(conn, box.subject(wholesaler), registry, {}, codes[0])
+        ).answer.finding.code == "why_no_connection"

@@ -1,4 +1,4 @@
-"""What people do with deliveries: see to whom a bill went and what was answered, retry, hold, release, give up (R-X9)."""
+"""What people do with deliveries: see to whom a bill went and the answers, retry, hold, release, give up (R-X9)."""
 
 from __future__ import annotations
 
@@ -203,7 +203,8 @@ async def _restart(conn: Connection, subject: Subject, row: Record, state: str) 
 
 
 async def hold(conn: Connection, subject: Subject, delivery_id: int, reason: str) -> None:
-    """Stop one delivery, and its lane behind it, until it is released. Refused: `delivery_done`, `delivery_reason_needed`."""
+    """Stop one delivery, and its lane behind it, until it is released. Refused: `delivery_done`,
+    `delivery_reason_needed`."""
     row = await _locked(conn, subject, delivery_id)
     if row["settled_at"] is not None:
         raise YaosuError("delivery_done", {"delivery": delivery_id})

@@ -20,7 +20,7 @@ PULL_MAX_S = 300.0
 
 
 class Puller:
-    """One per server process; the place in their stream (`connection.cursor`) and the time of the next call are shared."""
+    """One per server process; the place in their stream and the time of the next call are shared."""
 
     def __init__(self, pool: Pool, keeper: Keeper, channels: Mapping[str, Channel]) -> None:
         self._pool = pool

@@ -1,4 +1,4 @@
-"""Which lines of a bill are owed through a connection: pure, from rules as data (list `route_rule`; R-X9, R-A4, R-A6)."""
+"""Which lines of a bill are owed through a connection: pure, by rules as data (`route_rule`; R-X9, R-A4, R-A6)."""
 
 from __future__ import annotations
 

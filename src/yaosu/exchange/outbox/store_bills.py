@@ -7,9 +7,9 @@ VERDICTS = """
 SELECT verdict, count(*)::int AS count FROM bill_note WHERE bill_id = $1 AND severity = 'R' GROUP BY verdict"""
 
 _SHOWN = """
-    d.id, d.event, d.target, d.target_id, d.bill_id, d.kind, d.key, d.lane, d.state, d.attempts, d.next_at, d.created_at,
-    d.settled_at, d.answer_status, d.answer, d.remote, d.details, d.note, d.waits, d.claimed, c.title, c.state AS link_state,
-    b.bill_no, b.revision, b.type"""
+    d.id, d.event, d.target, d.target_id, d.bill_id, d.kind, d.key, d.lane, d.state, d.attempts, d.next_at,
+    d.created_at,    d.settled_at, d.answer_status, d.answer, d.remote, d.details, d.note, d.waits, d.claimed, c.title,
+    c.state AS link_state, b.bill_no, b.revision, b.type"""
 _FROM = """
 FROM delivery d JOIN connection c ON c.id = d.target_id AND c.channel = d.target AND c.org = d.org
 LEFT JOIN bill b ON b.id = d.bill_id"""
@@ -27,7 +27,8 @@ ORDER BY d.id DESC LIMIT $8"""
 ONE = f"SELECT {_SHOWN} {_FROM} WHERE d.org = $1 AND d.id = $2"
 
 ATTEMPTS = """
-SELECT n, at, what, state, status, took_ms, answer FROM delivery_attempt WHERE delivery_id = $1 ORDER BY n DESC LIMIT 200"""
+SELECT n, at, what, state, status, took_ms, answer FROM delivery_attempt WHERE delivery_id = $1
+ORDER BY n DESC LIMIT 200"""
 
 # Deliveries of each connection by state, and what waits to be prepared.
 COUNTS = """
