@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,12 @@ from yaosu.production.activation import Options, activate
 from yaosu.registry import service as registry_service
 from yaosu.registry.drafts import FilingDraft, OrgDraft, ProductDraft
 from yaosu.registry.resolver import Registry
+from yaosu.registry.service_orgs import draft_of
 from yaosu.sandbox import store, world
 from yaosu.subject import ADMIN, SYSTEM, Subject
 
 SCOPE = "key.manage"
 BATCH = "SBX2601"
-OTHER_ID = 9
-"""Organisations of a sandbox have no 统一社会信用代码: a number of ours stands in for it (list `id_kind_org`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +151,14 @@ async def _generation(parts: _Parts, box: Sandbox) -> tuple[dict[str, int], list
         firm = parts.registry.org(box.org)
         region = firm.region if firm is not None and firm.region != "000000" else "370102"
         roles = {}
-        for role in world.ROLES:
+        for n, role in enumerate(world.ROLES):
             draft = OrgDraft(
                 name=f"沙箱{box.id}号{role.zh}（第{generation}代 {number}）",
                 short_name=f"沙箱{role.zh}",
                 type=role.type,
                 sub_type=role.sub_type,
                 region=region,
-                other_id_kind=OTHER_ID,
-                other_id=f"SBX-{number}-{role.key}",
+                uscc=world.uscc(region, 4 * number + n),
                 contact_name="沙箱",
             )
             roles[role.key] = (await registry_service.create_org(conn, SYSTEM, draft)).id
@@ -259,16 +257,6 @@ async def _move(conn: Connection, before: Sandbox, roles: Mapping[str, int]) -> 
             identities.forget("key", row["id"])
         for row in await conn.fetch(store.MOVE_ACCOUNTS, old, roles[role]):
             identities.forget("account", row["id"])
-        card = await registry_service.get_org(conn, SYSTEM, old)
-        draft = OrgDraft(
-            name=card.name,
-            short_name=card.short_name,
-            type=card.type,
-            sub_type=card.sub_type,
-            region=card.region,
-            other_id_kind=card.other_id_kind,
-            other_id=card.other_id or "",
-            contact_name=card.contact_name,
-            status=0,
-        )
-        await registry_service.update_org(conn, SYSTEM, old, draft, card.version)
+        org = await registry_service.get_org(conn, SYSTEM, old)
+        draft = replace(draft_of(org), status=0)
+        await registry_service.update_org(conn, SYSTEM, old, draft, org.version)

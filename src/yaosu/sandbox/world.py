@@ -9,6 +9,7 @@ from datetime import date
 
 import orjson
 
+from yaosu.codes.identifiers.uscc import organisation_check_character, uscc_check_character
 from yaosu.registry.drafts import LevelDraft
 
 CASES, BOXES = 6, 10
@@ -58,6 +59,13 @@ def gtin(first13: str) -> str:
     """A GTIN-14 with its check digit (GS1 General Specifications 7.9)."""
     total = sum(int(d) * (3 if n % 2 == 0 else 1) for n, d in enumerate(first13))
     return f"{first13}{-total % 10}"
+
+
+def uscc(region: str, number: int) -> str:
+    """A well-formed 统一社会信用代码 (GB 32100) that no real firm has: registered by Y 其他, kind 1."""
+    organisation = f"{number:08d}"
+    body = "Y1" + region + organisation + organisation_check_character(organisation)
+    return body + uscc_check_character(body)
 
 
 def ladder(kind: Kind, number: int) -> tuple[LevelDraft, ...]:
