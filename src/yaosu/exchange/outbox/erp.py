@@ -75,7 +75,7 @@ class Erp:
                 {"drug_id": drug_id, "batch_no": batch_no, "qty": qty} for drug_id, batch_no, qty in bill.quantities
             ],
             "verdicts": {"accepted": len(bill.lines), **(refused if own else {})},
-            "link": f"/circulation/bills/{bill.id}",
+            "link": f"/bills/{bill.id}",
         }  # fmt: skip
         key = f"{bill.owner}:{bill.bill_no}:{bill.revision}"
         return [Parcel(KIND, key, body, f"{bill.owner}:{bill.bill_no}")]
