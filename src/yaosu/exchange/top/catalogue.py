@@ -65,7 +65,7 @@ def table() -> str:
 def written(text: str) -> str:
     """`text` (docs/top.md) with the table of now. Raises ValueError when the marks are missing."""
     before, found, rest = text.partition(START)
-    inside, closed, after = rest.partition(END)
+    _, closed, after = rest.partition(END)
     if not found or not closed:
         raise ValueError("the marks of the table are missing")
     return before + table() + after

@@ -1,4 +1,4 @@
-"""For whom an app key may call: its own organisation, those it acts for by what it is, and its principals (R-B7, R-B8)."""
+"""For whom an app key may call: its own organisation, those it acts for by what it is, its principals (R-B7, R-B8)."""
 
 from __future__ import annotations
 

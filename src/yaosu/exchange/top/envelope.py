@@ -106,9 +106,27 @@ def filled(method: str, reply: Reply) -> dict[str, Any]:
             box[name] = typed(place.box[name], value, name)
         elif name in place.top:
             out[name] = typed(place.top[name], value, name)
-        elif name not in _ABOUT:
+        elif name not in _all_names():
             raise ValueError(f"{method} has no field {name}")
     return out
+
+
+@cache
+def _all_names() -> frozenset[str]:
+    """Every name that any method publishes."""
+    found: set[str] = set()
+
+    def walk(tree: Tree) -> None:
+        if isinstance(tree, list):
+            walk(tree[1])
+        elif isinstance(tree, dict):
+            found.update(tree)
+            for one in tree.values():
+                walk(one)
+
+    for method in published().values():
+        walk(method.response)
+    return frozenset(found)
 
 
 def typed(tree: Tree, value: Any, where: str) -> Any:
@@ -127,7 +145,9 @@ def typed(tree: Tree, value: Any, where: str) -> Any:
             continue
         inner = tree.get(name)
         if inner is None:
-            raise ValueError(f"{where} has no field {name}")
+            if name not in _all_names():
+                raise ValueError(f"{where} has no field {name}")
+            continue  # a name that a sister method publishes; one handler serves several
         made[name] = typed(inner, one, name)
     return made
 

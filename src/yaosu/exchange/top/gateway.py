@@ -67,8 +67,8 @@ async def serve(request: Request, app: AppState) -> Response:
         if type(error).__name__ in ("BodyRefusedError", "ClientDisconnect"):
             raise
         log.error("top_failed", id=request_id, exc_info=error)
-        no = Refused("isp.system-error", f"系统错误，编号 {request_id}")
-        body = refusal(no, request_id, xml=xml)
+        failure = Refused("isp.system-error", f"系统错误，编号 {request_id}")
+        body = refusal(failure, request_id, xml=xml)
     return _response(request, body, xml=xml)
 
 

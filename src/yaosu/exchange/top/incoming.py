@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from email.message import Message
 from urllib.parse import parse_qsl
@@ -97,7 +97,7 @@ def _form(data: bytes, charset: str) -> list[tuple[str, str]]:
 
 
 async def _multipart(headers: Headers, body: bytes) -> tuple[list[tuple[str, str]], dict[str, File]]:
-    async def stream() -> AsyncIterator[bytes]:
+    async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
     parser = MultiPartParser(
@@ -109,12 +109,14 @@ async def _multipart(headers: Headers, body: bytes) -> tuple[list[tuple[str, str
         reason = error.message if isinstance(error, MultiPartException) else "multipart"
         raise Refused("isv.invalid-form", f"表单无法读取：{reason[:80]}", 43, "Parameter Error") from None
     pairs, files = [], {}
-    async with form:
+    try:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 files[name] = File(value.filename or "", await value.read(), value.content_type or "")
             else:
                 pairs.append((name, value))
+    finally:
+        await form.close()
     return pairs, files
 
 

@@ -23,6 +23,7 @@ from yaosu.access.scopes import role_for, scopes_of
 from yaosu.db.engine import Connection, Pool
 from yaosu.errors import YaosuError
 from yaosu.exchange.top import store
+from yaosu.exchange.top.protocol import load_methods
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
 
@@ -158,7 +159,9 @@ async def add(
     card = registry.org(subject.org)
     org_type = str(card.type) if card is not None else subject.org_type
     role_for(role, org_type)
-    beyond = [s for s in sorted(scopes_of(role, org_type)) if not subject.can(s)]
+    # what the gateway never asks for cannot be used through it
+    asked = {one.scope for one in load_methods().values()}
+    beyond = [s for s in sorted(scopes_of(role, org_type) & asked) if not subject.can(s)]
     if beyond:
         raise YaosuError("scope_beyond", {"scope": ", ".join(beyond)})
     have = await conn.fetch(store.KEYS, subject.org)

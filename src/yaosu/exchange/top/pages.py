@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -13,14 +14,16 @@ from yaosu.edge import problem
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.pages import render, see_other
 from yaosu.edge.state import state
-from yaosu.errors import YaosuError
-from yaosu.exchange.top import catalogue, gateway, keys
+from yaosu.errors import Finding, YaosuError
+from yaosu.exchange.top import catalogue, downloads, gateway, keys
+from yaosu.exchange.top import methods_retail_drugs as drugs
 from yaosu.exchange.top.parts import aliases_of, keys_of, sealing_of
 from yaosu.exchange.top.protocol import Refused
 from yaosu.registry.parts import registry_of
 from yaosu.subject import Subject
 
 router = APIRouter()
+router.include_router(downloads.router)
 
 ADDRESSES = ("/router/rest", "/top/router/rest", "/router/rest/")
 """Where published clients send calls, on whatever host they are told."""
@@ -39,7 +42,12 @@ for _address in ADDRESSES:
 
 def _refused(request: Request, error: YaosuError) -> Response:
     """What was refused before the gateway saw it (size, unreadable address), in the protocol's form."""
-    no = Refused(f"isv.{error.code.replace('_', '-')}", error.text("zh"), 43, "Parameter Error")
+    no = Refused(
+        f"isv.{error.code.replace('_', '-')}",
+        Finding(error.code, error.params).text("zh"),
+        43,
+        "Parameter Error",
+    )
     request_id = getattr(request.state, "request_id", "") or gateway.new_request_id()
     xml = request.query_params.get("format") != "json"
     media = "text/xml;charset=UTF-8" if xml else "application/json;charset=UTF-8"
@@ -120,3 +128,13 @@ async def revoke_key(request: Request, app_key: AppKey, subject: CurrentSubject,
     await keys.revoke(conn, subject, app_key)
     keys_of(request).forget(app_key)
     return see_other("/top")
+
+
+@router.get("/top/key-drugs/{token}.csv")
+async def key_drugs(request: Request, token: Annotated[str, Path(max_length=80)]) -> Response:
+    """The list of key drugs, for whoever was given the address by the gateway within the hour."""
+    app = state(request)
+    if not drugs.good_link(app.parts["master_secret"], token, time.time()):
+        raise YaosuError("not_found", {"what": "该地址"})
+    headers = {"content-disposition": 'attachment; filename="key-drugs.csv"'}
+    return Response(drugs.key_drugs_csv(registry_of(request)), media_type="text/csv", headers=headers)

@@ -231,7 +231,7 @@ class Call:
         return await self.aliases.org_of(self.pool, self.registry, value)
 
     async def party(self, name: str) -> int | None:
-        """The organisation in a field (either alias); None when not given. Refused (`isv.ent-not-exist`) when unknown."""
+        """The organisation in a field (either alias); None when not given. Refused: `isv.ent-not-exist`."""
         value = self.text(name)
         if not value:
             return None

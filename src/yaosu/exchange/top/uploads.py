@@ -7,8 +7,8 @@ Answers of an upload (levels 2 to 4 of §2.7 at once, since we answer after the 
 * nothing moved: success false; the upload is kept for the status queries (result_type 4) until a bill has its number;
 * the same bill again: the first answer, with 单据重复; another bill under a number in use: success false.
 
-`ignore_part_success_flag` 1 asks for all or nothing (the write path's atomic mode); otherwise codes that cannot move are
-left out and can be asked for.
+`ignore_part_success_flag` 1 asks for all or nothing (the write path's atomic mode); otherwise codes that cannot move
+are left out and can be asked for.
 """
 
 from __future__ import annotations

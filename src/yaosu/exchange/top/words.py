@@ -11,7 +11,7 @@ import orjson
 import yaml
 
 from yaosu.circulation.model import CodeResult
-from yaosu.errors import YaosuError, message
+from yaosu.errors import Finding, YaosuError, message
 from yaosu.exchange.top.protocol import Refused, Reply
 
 LANG = "zh"
@@ -51,15 +51,16 @@ def words() -> Words:
 
 def reply(error: YaosuError) -> Reply:
     """A refusal as the method's answer with success false; raises `Refused` where it concerns the call itself."""
+    said = Finding(error.code, error.params)
     refused = words().refused.get(error.code)
     if refused is not None:
-        raise Refused(refused[1], error.text(LANG), refused[0]) from error
+        raise Refused(refused[1], said.text(LANG), refused[0]) from error
     findings = error.findings
     code = findings[0].code if error.code == "invalid_request" and findings else error.code
     msg_code = words().msg_codes.get(code)
     if msg_code is None:
         msg_code = words().msg_codes["invalid_request"] if findings else f"FAIL_BIZ_{error.code.upper()}"
-    parts = [f.text(LANG) for f in findings[:20]] or [error.text(LANG), error.next_step(LANG)]
+    parts = [f.text(LANG) for f in findings[:20]] or [said.text(LANG), said.next_step(LANG)]
     return Reply(None, False, msg_code, "；".join(p.rstrip("。；") for p in parts if p))
 
 

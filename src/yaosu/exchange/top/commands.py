@@ -1,0 +1,152 @@
+"""`yaosu top`: app keys of the 码上放心 gateway, and which of its methods are done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from yaosu import settings
+from yaosu.db.embedded import database_address
+from yaosu.db.engine import Connection, open_pool
+from yaosu.edge.terminal import refusals
+from yaosu.exchange.top import catalogue, keys
+from yaosu.exchange.top.aliases import Alias, Aliases
+from yaosu.exchange.top.keys import Sealing
+from yaosu.registry.resolver import Registry, load_registry
+from yaosu.registry.terminal import acting
+from yaosu.settings import master_secret
+from yaosu.subject import SYSTEM, Subject
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="top", help="码上放心 (TOP) gateway: app keys, aliases, methods.", no_args_is_help=True
+)
+key_app = typer.Typer(name="key", help="App keys: list, add, rotate, revoke.", no_args_is_help=True)
+app.add_typer(key_app)
+out = Console()
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")
+]
+OrgOption = Annotated[int, typer.Option("--org", min=1, help="Number of the organisation 单位编号.")]
+KeyArgument = Annotated[str, typer.Argument(help="The 8-digit AppKey.")]
+
+
+def _run(
+    data: Path | None, org: int, work: Callable[[Connection, Registry, Sealing, Subject], Awaitable[T]]
+) -> T:
+    async def inside() -> T:
+        chosen = settings.load(data=data)
+        pool = await open_pool(database_address(chosen.data, chosen.database_url), 2)
+        try:
+            async with pool.acquire() as conn, conn.transaction():
+                registry = await load_registry(conn)
+                acting(registry, org)
+                subject = replace(SYSTEM, org_id=org)
+                return await work(conn, registry, Sealing(master_secret(chosen.data)), subject)
+        finally:
+            await pool.close()
+
+    with refusals():
+        return asyncio.run(inside())
+
+
+@key_app.command("list")
+def list_keys(org: OrgOption, data: DataOption = None) -> None:
+    """App keys of an organisation 列出 AppKey."""
+
+    async def work(
+        conn: Connection, registry: Registry, sealing: Sealing, subject: Subject
+    ) -> list[keys.TopKey]:
+        return await keys.listed(conn, subject)
+
+    table = Table("AppKey", "用途 title", "角色 role", "最近使用 used", "状态 state")
+    for one in _run(data, org, work):
+        used = one.used_at.isoformat(timespec="minutes") if one.used_at else "—"
+        table.add_row(
+            one.app_key, one.title, one.role, used, "已停用 revoked" if one.revoked_at else "有效 active"
+        )
+    out.print(table)
+
+
+@key_app.command("add")
+def add_key(
+    org: OrgOption,
+    title: Annotated[str, typer.Option(help="What program uses it 用途.")],
+    role: Annotated[str, typer.Option(help="Role whose permissions it has 角色.")] = "warehouse",
+    data: DataOption = None,
+) -> None:
+    """A new app key; its secret is printed this once 新建 AppKey."""
+
+    async def work(
+        conn: Connection, registry: Registry, sealing: Sealing, subject: Subject
+    ) -> tuple[keys.TopKey, str]:
+        return await keys.add(conn, registry, sealing, subject, title, role)
+
+    made, secret = _run(data, org, work)
+    out.print(f"app_key {made.app_key}\nsecret  {secret}", highlight=False)
+
+
+@key_app.command("rotate")
+def rotate_key(
+    org: OrgOption,
+    app_key: KeyArgument,
+    keep_hours: Annotated[int, typer.Option(help="How long the old secret stays good 旧密钥保留小时数.")] = 0,
+    data: DataOption = None,
+) -> None:
+    """A new secret, printed this once 换发密钥."""
+
+    async def work(conn: Connection, registry: Registry, sealing: Sealing, subject: Subject) -> str:
+        return await keys.rotate(conn, sealing, subject, app_key, keep_hours)
+
+    out.print(f"secret  {_run(data, org, work)}", highlight=False)
+
+
+@key_app.command("revoke")
+def revoke_key(org: OrgOption, app_key: KeyArgument, data: DataOption = None) -> None:
+    """End an app key now 停用 AppKey."""
+
+    async def work(conn: Connection, registry: Registry, sealing: Sealing, subject: Subject) -> None:
+        await keys.revoke(conn, subject, app_key)
+
+    _run(data, org, work)
+    out.print(f"{app_key} 已停用 revoked", highlight=False)
+
+
+@app.command("alias")
+def alias(org: OrgOption, data: DataOption = None) -> None:
+    """ent_id and ref_ent_id of an organisation 企业标识."""
+
+    async def inside() -> Alias:
+        chosen = settings.load(data=data)
+        pool = await open_pool(database_address(chosen.data, chosen.database_url), 2)
+        try:
+            async with pool.acquire() as conn:
+                acting(await load_registry(conn), org)
+            return (await Aliases(master_secret(chosen.data)).of(pool, [org]))[org]
+        finally:
+            await pool.close()
+
+    with refusals():
+        found = asyncio.run(inside())
+    out.print(f"ref_ent_id {found.ref_ent_id}\nent_id     {found.ent_id}", highlight=False)
+
+
+@app.command("methods")
+def methods(
+    write: Annotated[
+        Path | None, typer.Option(help="Write the table into this file, between its marks (docs/top.md).")
+    ] = None,
+) -> None:
+    """All published methods: done or not, and why not 接口方法清单."""
+    if write is not None:
+        write.write_text(catalogue.written(write.read_text("utf-8")), "utf-8")
+    else:
+        typer.echo(catalogue.table())
