@@ -104,7 +104,9 @@ async def test_every_line_of_a_mixed_file_ends_somewhere_and_the_totals_add_up(
     assert (total["accepted"], total["refused"], total["ignored"]) == (2, 3, 3)
     # the bill with an unreadable line was not sent, so that the corrected file may use its number
     assert await market.status(goods.boxes[2]) == await market.status(goods.boxes[3])
-    text = (await client.get(f"/api/v1/files/{got['id']}/result.csv", headers=world.head(market.maker))).content
+    text = (
+        await client.get(f"/api/v1/files/{got['id']}/result.csv", headers=world.head(market.maker))
+    ).content
     lines = list(csv.reader(io.StringIO(text.decode("utf-8-sig"))))
     assert len(lines) == 1 + 8
     by_line = {row[0]: row for row in lines[1:]}
@@ -140,7 +142,9 @@ async def test_the_same_file_twice_is_recognised_and_does_nothing_twice(
         assert await conn.fetchval("SELECT count(*) FROM bill WHERE bill_no = $1", no) == 1
 
 
-async def test_a_plain_list_of_codes_asks_for_what_it_does_not_say(world: World, client: httpx.AsyncClient) -> None:
+async def test_a_plain_list_of_codes_asks_for_what_it_does_not_say(
+    world: World, client: httpx.AsyncClient
+) -> None:
     market = world.market
     goods = await world.goods(market.maker, cases=1)
     data = "追溯码\n".encode() + "\n".join(goods.boxes).encode()
@@ -159,25 +163,37 @@ async def test_a_plain_list_of_codes_asks_for_what_it_does_not_say(world: World,
 
 async def test_a_file_is_its_organisations_own(world: World, client: httpx.AsyncClient) -> None:
     market = world.market
-    got = (await world.post(client, market.maker, table([(number(), "215", stamp(), "", "83857930000000000001")]))).json()
+    got = (
+        await world.post(
+            client, market.maker, table([(number(), "215", stamp(), "", "83857930000000000001")])
+        )
+    ).json()
     for way in ("", "/lines", "/result.csv", "/content"):
         answer = await client.get(f"/api/v1/files/{got['id']}{way}", headers=world.head(market.wholesaler))
         assert answer.status_code == 404, way
     for way in ("send", "choices"):
-        answer = await client.post(f"/api/v1/files/{got['id']}/{way}", headers=world.head(market.wholesaler), json={})
+        answer = await client.post(
+            f"/api/v1/files/{got['id']}/{way}", headers=world.head(market.wholesaler), json={}
+        )
         assert answer.status_code == 404, way
     assert (await client.get("/api/v1/files")).status_code == 401
     gone = await client.delete(f"/api/v1/files/{got['id']}", headers=world.head(market.maker))
     assert gone.status_code == 204
-    assert (await client.get(f"/api/v1/files/{got['id']}", headers=world.head(market.maker))).status_code == 404
+    assert (
+        await client.get(f"/api/v1/files/{got['id']}", headers=world.head(market.maker))
+    ).status_code == 404
 
 
-async def test_a_relation_file_goes_to_the_reader_that_knows_it(world: World, client: httpx.AsyncClient) -> None:
+async def test_a_relation_file_goes_to_the_reader_that_knows_it(
+    world: World, client: httpx.AsyncClient
+) -> None:
     relation = (
-        '<?xml version="1.0" encoding="UTF-8"?><Document><Events><Event Name="RelationCreate">\n'
-        '<Relation productCode="1" cascade="1:10"><Batch batchNo="B" madeDate="2026-01-01" validateDate="2027-01-01">\n'
-        '<Code curCode="99999999999999999999" packLayer="1" flag="0"/>\n</Batch></Relation></Event></Events></Document>\n'
-    ).encode()
+        b'<?xml version="1.0" encoding="UTF-8"?><Document><Events><Event Name="RelationCreate">\n'
+        b'<Relation productCode="1" cascade="1:10"><Batch batchNo="B" madeDate="2026-01-01" '
+        b'validateDate="2027-01-01">\n'
+        b'<Code curCode="99999999999999999999" packLayer="1" flag="0"/>\n'
+        b"</Batch></Relation></Event></Events></Document>\n"
+    )
     got = (await world.post(client, world.market.maker, relation, name="scan.csv", send=True)).json()
     assert (got["kind"], got["state"], got["relation"]["ok"]) == ("relation", "preview", False)
     assert got["relation"]["findings"][0]["where"] == "line 3"

@@ -107,7 +107,9 @@ def scan_xml(
     return text.encode("gb18030" if encoding.upper().startswith("GB") else encoding)
 
 
-def table(rows: Sequence[Sequence[str]], heads: Sequence[str] = HEADS, sep: str = ",", encoding: str = "utf-8") -> bytes:
+def table(
+    rows: Sequence[Sequence[str]], heads: Sequence[str] = HEADS, sep: str = ",", encoding: str = "utf-8"
+) -> bytes:
     """A CSV."""
     return "".join(sep.join(row) + "\r\n" for row in (heads, *rows)).encode(encoding)
 
@@ -117,7 +119,8 @@ def xlsx(cells: str, strings: Sequence[str] = (), more: dict[str, bytes] | None 
     shared = "".join(f"<si><t>{s}</t></si>" for s in strings)
     parts: dict[str, bytes] = {
         "[Content_Types].xml": b"<Types/>",
-        "xl/workbook.xml": b'<workbook xmlns:r="r"><sheets><sheet name="a" sheetId="1" r:id="rId1"/></sheets></workbook>',
+        "xl/workbook.xml": b'<workbook xmlns:r="r"><sheets><sheet name="a" sheetId="1" r:id="rId1"/></sheets>'
+        b"</workbook>",
         "xl/_rels/workbook.xml.rels": b'<Relationships><Relationship Id="rId1" Target="worksheets/sheet1.xml"/>'
         b"</Relationships>",
         "xl/worksheets/sheet1.xml": f"<worksheet><sheetData>{cells}</sheetData></worksheet>".encode(),

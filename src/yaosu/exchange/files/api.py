@@ -120,9 +120,10 @@ def checked_choices(text: str) -> dict[str, Any]:
     "",
     status_code=201,
     summary="Send a file",
-    description="The file as body (with `name`) or as multipart field `file`, with `choices` (JSON) beside "
-    "it: 扫码单据 XML 3.0, client TXT, list of codes, CSV, XLSX, XLS, relation file; told by content. Answers "
-    "with a preview; with `send` it is confirmed at once when nothing has to be asked (`state` then is `done`, or `sending` with a job).",
+    description="The file as body (with `name`) or as multipart field `file`, with `choices` (JSON) beside it: "
+    "扫码单据 XML 3.0, client TXT, list of codes, CSV, XLSX, XLS, relation file; told by content. Answers with a "
+    "preview; with `send` it is confirmed at once when nothing has to be asked (`state` then is `done`, or `sending` "
+    "with a job).",
     responses={
         201: {"content": {"application/json": {"example": _PREVIEW}}},
         **problems(
@@ -320,7 +321,8 @@ async def folder(request: Request, conn: Conn, subject: CurrentSubject) -> Respo
 @router.put(
     "/folder",
     summary="Watch a folder, or stop",
-    description="The server makes a folder of the organisation's own under its data folder and picks up complete files.",
+    description="The server makes a folder of the organisation's own under its data folder and picks up complete "
+    "files.",
     responses=answered({"folder": _FOLDER}, "file_folder_path"),
 )
 async def set_folder(request: Request, conn: Conn, subject: CurrentSubject, body: FolderIn) -> Response:

@@ -21,7 +21,7 @@ from yaosu.circulation.prepare import scans_of
 from yaosu.db.engine import Connection
 from yaosu.db.jobs import queue
 from yaosu.errors import Finding, YaosuError
-from yaosu.exchange.files import plan, results, sending, store
+from yaosu.exchange.files import plan, results, sending, store, store_jobs
 from yaosu.exchange.files.answers import Line, error_json, unpacked
 from yaosu.exchange.files.model import FileContent
 from yaosu.exchange.files.plan import Choices, Plan, Planned
@@ -158,6 +158,13 @@ async def view(room: Room, subject: Subject, file_id: int, lang: str) -> Json:
                     "summary": earlier["summary"],
                 }
         else:
+            if row["job"] is not None:
+                job = await conn.fetchrow(store_jobs.PROGRESS, row["job"], subject.org)
+                answer["progress"] = (
+                    {"state": job["state"], "done": job["done"], "total": job["total"]}
+                    if job is not None
+                    else None
+                )
             source = row["repeats"] or file_id
             answer["bills"] = [
                 {**dict(b), "error": error_json(b["error"], lang)}
@@ -304,10 +311,13 @@ async def _said(
     return found
 
 
-async def send(room: Room, subject: Subject, file_id: int, lang: str, again: bool = False) -> Json:
+async def send(
+    room: Room, subject: Subject, file_id: int, lang: str, again: bool = False, *, direct: bool = False
+) -> Json:
     """Confirm a preview. Small files are answered at once, large ones run as a job; the file as it stands then.
 
     Bytes that came before and went through without a refused line take over that result, unless `again`.
+    `direct`: also large ones are sent by this process (command line).
     """
     subject.require("bill.write")
     async with room.doors.pool.acquire() as conn:
@@ -330,7 +340,7 @@ async def send(room: Room, subject: Subject, file_id: int, lang: str, again: boo
         await _relation_send(room, subject, row, data)
         return await view(room, subject, file_id, lang)
     content = await sending.read(data)
-    if content.items > INLINE_ITEMS or len(content.bills) > INLINE_BILLS:
+    if not direct and (content.items > INLINE_ITEMS or len(content.bills) > INLINE_BILLS):
         await _queue(room, subject, row, content, data, lang)
     else:
         await sending.send(room.doors, subject, file_id)
@@ -346,8 +356,10 @@ async def _queue(
         if made.questions:
             found = [q.finding for q in made.questions[:200]]
             raise YaosuError("file_questions", {"count": len(made.questions)}, found)
-        if row["state"] == "sending" and row["job"] is not None:
-            return
+        if row["job"] is not None:
+            job_row = await conn.fetchrow(store_jobs.PROGRESS, row["job"], subject.org)
+            if job_row is not None and job_row["state"] in ("queued", "running"):
+                return
         details = {
             "file": row["id"],
             "kind": subject.kind,
@@ -464,10 +476,12 @@ async def known(room: Room, subject: Subject, file_id: int) -> None:
         _own(await store.get(conn, subject.org, file_id))
 
 
-async def send_if_clear(room: Room, subject: Subject, file_id: int, lang: str, again: bool) -> Json:
+async def send_if_clear(
+    room: Room, subject: Subject, file_id: int, lang: str, again: bool, *, direct: bool = False
+) -> Json:
     """Send when nothing has to be asked; else the preview with its questions."""
     try:
-        return await send(room, subject, file_id, lang, again)
+        return await send(room, subject, file_id, lang, again, direct=direct)
     except YaosuError as error:
         if error.code == "file_questions":
             return await view(room, subject, file_id, lang)

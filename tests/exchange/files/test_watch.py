@@ -1,0 +1,207 @@
+"""A folder for ERPs that can only drop files, against a real server process: killed, cut off, doubled (R-I1, R-X2)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from exchange.files.world import World, make_world, number, scan_xml, stamp, table
+from exchange.running import Running, running
+from yaosu.db.engine import Connection, connect
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def server(
+    server_address: str, template_name: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    with running(server_address, template_name, tmp_path_factory.mktemp("server")) as one:
+        yield one
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def conn(server: Running) -> AsyncIterator[Connection]:
+    opened = await connect(server.database)
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(conn: Connection) -> World:
+    made = await make_world(conn)
+    await asyncio.sleep(1.0)
+    return made
+
+
+class Watching:
+    """`yaosu files watch` as a process of its own."""
+
+    def __init__(self, server: Running, key: str, folder: Path, *more: str) -> None:
+        self.command = (
+            *(sys.executable, "-m", "yaosu.cli.main", "files", "watch", str(folder)),
+            *("--server", server.url, "--settle", "0.4", "--patience", "2.5", *more),
+        )
+        self.env = {**os.environ, "YAOSU_API_KEY": key}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.command, env=self.env, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.communicate()
+
+
+async def until(path: Path, seconds: float = 15) -> Path:
+    """Wait for a file."""
+    end = time.monotonic() + seconds
+    while not path.exists():  # noqa: ASYNC240 - a look at a local folder
+        assert time.monotonic() < end, (
+            f"{path.name} did not come; there are {sorted(path.parent.parent.rglob('*'))}"
+        )
+        await asyncio.sleep(0.05)
+    return path
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def watching(server: Running, world: World, tmp_path: Path) -> AsyncIterator[Watching]:
+    one = Watching(server, world.keys[world.market.maker], tmp_path)
+    one.start()
+    yield one
+    one.kill()
+
+
+async def test_dropped_files_are_sent_and_moved_with_their_results(
+    watching: Watching, world: World, tmp_path: Path
+) -> None:
+    market = world.market
+    goods = await world.goods(market.maker, cases=3)
+    partner = world.uscc(market.wholesaler)
+    (tmp_path / "好.xml").write_bytes(scan_xml("OA", [(number(), partner, goods.boxes[:10])]))
+    # a name as old software on a Chinese system writes it
+    raw = os.fsencode(tmp_path) + b"/" + "出库单.txt".encode("gb18030")
+    (tmp_path / "OA").mkdir()
+    with open(raw, "wb") as file:  # noqa: ASYNC230, PTH123 - a name that is no text
+        file.write(
+            table([(number(), "201", stamp(), partner, c) for c in goods.boxes[10:11]], encoding="gb18030")
+        )
+    (tmp_path / "坏.csv").write_bytes(table([(number(), "201", stamp(), partner, "8.38579E+19")]))
+    # kind named by the subfolder; the temporary name of a writer is left alone
+    listed = table([(number(), partner, goods.boxes[11])], heads=("单号", "客户", "追溯码"))
+    (tmp_path / "OA" / "清单.csv").write_bytes(listed)
+    (tmp_path / "正在写.xml.tmp").write_bytes(b"<Document")
+    await until(tmp_path / "done" / "好.xml")
+    await until(tmp_path / "failed" / "坏.csv")
+    await until(tmp_path / "OA" / "done" / "清单.csv")
+    done = {os.fsencode(p.name) for p in (tmp_path / "done").iterdir()}
+    assert "出库单.txt".encode("gb18030") in done
+    good = (tmp_path / "done" / "好.xml.result.csv").read_text("utf-8-sig")
+    assert good.count("已受理") == 10
+    bad = (tmp_path / "failed" / "坏.csv.result.csv").read_text("utf-8-sig")
+    assert "file_code_rounded" in bad and "文本格式" in bad
+    assert "未受理" in (tmp_path / "failed" / "坏.csv.result.txt").read_text("utf-8-sig")
+    assert (tmp_path / "正在写.xml.tmp").exists()
+    assert (await market.status(goods.boxes[11]))[0] == "O"
+
+
+async def test_a_file_still_being_written_waits_for_its_end(
+    watching: Watching, world: World, tmp_path: Path
+) -> None:
+    market = world.market
+    goods = await world.goods(market.maker, cases=1)
+    data = scan_xml("OA", [(number(), world.uscc(market.wholesaler), goods.boxes)])
+    slow = tmp_path / "慢.xml"
+    slow.write_bytes(data[:400])
+    # longer than it takes a file to count as complete: what looks cut off is given more patience
+    await asyncio.sleep(1.2)
+    assert slow.exists()
+    with slow.open("ab") as file:
+        file.write(data[400:])
+    await until(tmp_path / "done" / "慢.xml")
+    assert (await market.status(goods.boxes[0]))[0] == "O"
+    (tmp_path / "断.xml").write_bytes(data[:400])
+    await until(tmp_path / "failed" / "断.xml")
+    assert "file_cut" in (tmp_path / "failed" / "断.xml.result.csv").read_text("utf-8-sig")
+
+
+async def test_killed_in_the_middle_nothing_is_lost_and_nothing_done_twice(
+    server: Running, world: World, conn: Connection, tmp_path: Path
+) -> None:
+    market = world.market
+    goods = await world.goods(market.maker, cases=4)
+    partner = world.uscc(market.wholesaler)
+    numbers = [number("K") for _ in range(8)]
+    for n, no in enumerate(numbers):
+        part = goods.boxes[n * 5 : n * 5 + 5]
+        (tmp_path / f"{n}.xml").write_bytes(scan_xml("OA", [(no, partner, part)]))
+    one = Watching(server, world.keys[market.maker], tmp_path)
+    for pause in (0.9, 1.0, 1.15):
+        one.start()
+        await asyncio.sleep(pause)
+        one.kill()
+    # the server goes away, too, and comes back while the watcher waits
+    one.start()
+    server.kill()
+    await asyncio.sleep(1.0)
+    server.start()
+    try:
+        for n in range(8):
+            await until(tmp_path / "done" / f"{n}.xml", 30)
+    finally:
+        one.kill()
+    query = "SELECT bill_no, count(*) FROM bill WHERE bill_no = ANY($1) GROUP BY 1"
+    assert {r["bill_no"]: r["count"] for r in await conn.fetch(query, numbers)} == dict.fromkeys(numbers, 1)
+    for n in range(8):
+        result = (tmp_path / "done" / f"{n}.xml.result.csv").read_text("utf-8-sig")
+        assert result.count("已受理") == 5, result
+    # the same content under another name: recognised, done, and no second bill
+    (tmp_path / "again.xml").write_bytes((tmp_path / "done" / "0.xml").read_bytes())
+    (tmp_path / "0.xml").write_bytes((tmp_path / "done" / "1.xml").read_bytes())
+    once = Watching(server, world.keys[market.maker], tmp_path, "--once")
+    once.start()
+    assert once.process is not None
+    await asyncio.to_thread(once.process.communicate, None, 30)
+    assert "与此前的文件相同" in (tmp_path / "done" / "again.xml.result.txt").read_text("utf-8-sig")
+    assert (tmp_path / "done" / "0~2.xml").exists()
+    assert {r["bill_no"]: r["count"] for r in await conn.fetch(query, numbers)} == dict.fromkeys(numbers, 1)
+
+
+async def test_one_folder_has_one_watcher_and_a_wrong_key_ends_it(
+    server: Running, watching: Watching, world: World, tmp_path: Path
+) -> None:
+    await until(tmp_path / ".yaosu-watch.lock")
+    second = subprocess.run(watching.command, env=watching.env, capture_output=True, timeout=30, check=False)  # noqa: ASYNC221
+    assert second.returncode == 1 and b"file_folder_taken" in second.stderr
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "a.csv").write_bytes(table([("1", "201", stamp(), "x", "83857930000000000001")]))
+    wrong = Watching(server, "yk_wrong", other, "--once")
+    ended = subprocess.run(wrong.command, env=wrong.env, capture_output=True, timeout=30, check=False)  # noqa: ASYNC221
+    assert ended.returncode == 1 and (other / "a.csv").exists()
+
+
+async def test_the_server_itself_watches_a_folder_for_an_organisation(server: Running, world: World) -> None:
+    import httpx
+
+    market = world.market
+    goods = await world.goods(market.maker, cases=1)
+    async with httpx.AsyncClient(base_url=server.url, headers=world.head(market.maker)) as client:
+        got = await client.put("/api/v1/files/folder", json={"active": True})
+        assert got.status_code in (200, 403), got.text
+        assert got.status_code == 200, got.text
+    folder = server.data / "folders" / str(market.maker)
+    (folder / "a.xml").write_bytes(scan_xml("OA", [(number(), world.uscc(market.wholesaler), goods.boxes)]))
+    await until(folder / "done" / "a.xml", 20)
+    assert (await market.status(goods.boxes[0]))[0] == "O"
