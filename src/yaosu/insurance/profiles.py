@@ -31,6 +31,7 @@ class Profile:
     exempt_memo: str = "免采集"
     opter_type: str = "1"
     already: tuple[str, ...] = ("已上传", "已存在", "重复上传", "重复上报", "主键冲突")
+    again: tuple[str, ...] = ("签名", "解密", "报文不是有效", "繁忙", "稍后", "超时")
     more: tuple[str, ...] = ()
     less: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
@@ -40,7 +41,7 @@ class Profile:
 def _made(code: str, attrs: Mapping[str, Any]) -> Profile:
     known = {f for f in Profile.__dataclass_fields__ if f != "code"}
     given: dict[str, Any] = {k: v for k, v in attrs.items() if k in known}
-    for name in ("more", "less", "also", "already"):
+    for name in ("more", "less", "also", "already", "again"):
         if name in given:
             given[name] = tuple(str(one) for one in given[name] or ())
     given["rename"] = {str(k): str(v) for k, v in (given.get("rename") or {}).items()}

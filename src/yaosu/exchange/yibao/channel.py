@@ -99,7 +99,11 @@ class Yibao:
             return _stopped(findings)
         now = datetime.now(CHINA)
         body = _input(infno, rows)
-        message = envelope.request(usable.head, infno, str(delivery.body["msgid"]), now, body)
+        number = str(delivery.body["msgid"])
+        if delivery.remote:
+            # they have answered this number; what goes now is another message, whose rows keep their numbers
+            number = envelope.msgid(usable.head.fixmedins_code, now, delivery.id * 37 + delivery.attempts)
+        message = envelope.request(usable.head, infno, number, now, body)
         outcome = await self._call(link, usable, like, infno, message)
         if isinstance(outcome, Outcome):
             return outcome
@@ -194,9 +198,20 @@ def opened(got: http.Answer, usable: Ready, like: Profile) -> envelope.Answer | 
         said = got.text[:2000]
         if 400 <= got.status < 500:
             return Outcome("failed", got.status, said, final=True)
+        if error.code == "yibao_signature_missing" and (told := _unsigned_refusal(got)):
+            # nobody signs for whom they do not know; tried again, since anybody on the way could say so
+            return Outcome("failed", got.status, told)
         why = Finding(error.code, error.params).text("zh")
         return Outcome("unknown", got.status, f"{why} {said}")
     return answer
+
+
+def _unsigned_refusal(got: http.Answer) -> str:
+    try:
+        answer = envelope.answer(envelope.read(got.body or got.text.encode()))
+    except YaosuError:
+        return ""
+    return "" if answer.passed else f"{answer.infcode} {answer.err_msg}（应答未签名）"
 
 
 def gateway_headers(account: str, token: str, now: float | None = None, nonce: str = "") -> dict[str, str]:
@@ -282,6 +297,8 @@ def judged(
     if not answer.passed:
         if answer.infcode == envelope.TIMEOUT:
             return Outcome("pending", 200, said, remote=answer.refmsgid, wait_s=5.0), {}
+        if any(word in said for word in like.again):
+            return Outcome("failed", 200, said), {}
         return Outcome("failed", 200, said, final=True, remote=answer.refmsgid), dict.fromkeys(
             all_rows, ("refused", said)
         )
