@@ -33,15 +33,16 @@ ATTEMPT: dict[str, Any] = {
 WHY: dict[str, Any] = {
     "code": "83857930000000264381", "product": "阿莫西林胶囊", "home": "码上放心",
     "answer": {"code": "why_rejected", "text": "“码上放心”拒绝了单据 XS20260930001：企业未入网",
-               "next": "请按对方的回答改正后重试。", "bill": 4711, "delivery": 90, "connection": 7, "title": "码上放心"},
+               "next": "请按对方的回答改正后重试。", "bill": 4711, "delivery": 90,
+               "connection": 7, "title": "码上放心"},
     "connections": [],
 }  # fmt: skip
 OF_BILL: dict[str, Any] = {
     "bill": {"id": 4711, "bill_no": "XS20260930001", "revision": 1, "type": 201, "status": "A",
              "recorded_at": "2026-09-30T10:12:31+08:00"},
     "due": False,
-    "decisions": [{"connection": 7, "title": "码上放心", "channel": "top", "owed": True, "parcels": 1, "rule": "top.linked",
-                   "reason": "", "text": "", "left_out": {}, "at": "2026-09-30T10:12:31+08:00"}],
+    "decisions": [{"connection": 7, "title": "码上放心", "channel": "top", "owed": True, "parcels": 1,
+                   "rule": "top.linked", "reason": "", "text": "", "left_out": {}, "at": "2026-09-30T10:12:31+08:00"}],
     "waiting": [],
     "deliveries": [DELIVERY],
 }  # fmt: skip

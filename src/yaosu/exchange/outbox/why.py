@@ -20,7 +20,8 @@ from yaosu.subject import Subject
 ORDER = (
     "why_not_a_code", "why_not_scanned", "why_refused", "why_void", "why_exempt", "why_no_connection", "why_due",
     "why_unbuilt", "why_not_asked", "why_not_owed", "why_link_held", "why_no_credentials", "why_held", "why_waits",
-    "why_pending", "why_rejected", "why_at_rest", "why_failed", "why_unknown", "why_sent", "why_partly", "why_given_up", "why_done",
+    "why_pending", "why_rejected", "why_at_rest", "why_failed", "why_unknown", "why_sent", "why_partly",
+    "why_given_up", "why_done",
 )  # fmt: skip
 """The answers in the order of the checks that give them."""
 
