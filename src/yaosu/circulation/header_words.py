@@ -32,6 +32,17 @@ HEADER_WORDS: dict[str, tuple[str, str]] = {
     "disposal": ("处置意见", "Proposed disposal"),
     "count_no": ("盘点单号", "Count"),
     "purchase_bill": ("原采购单号", "Original purchase"),
+    "settlement_id": ("医保结算编号", "Insurance settlement"),
+    "settle_kind": ("医保费用结算类型", "Kind of settlement"),
+    "visit_no": ("就医流水号", "Visit"),
+    "receipt_no": ("零售小票号", "Till receipt"),
+    "outside_prescription": ("外购处方", "Prescription filled outside"),
+    "pharmacist": ("药师", "Pharmacist"),
+    "pharmacist_no": ("药师执业资格证号", "Pharmacist's certificate"),
+    "operator": ("经办人", "Handled by"),
+    "unit_price": ("单价", "Unit price"),
+    "invoice_code": ("发票代码", "Invoice code"),
+    "delivery_note": ("随货单号", "Delivery note"),
 }
 
 

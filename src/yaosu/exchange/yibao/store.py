@@ -88,6 +88,35 @@ FROM yibao_row y JOIN bill b ON b.owner = y.owner AND b.id = y.bill_id AND /*vis
 WHERE y.bill_no = $1 AND y.owner = $2 ORDER BY y.made_at, length(y.bchno), y.bchno"""
 
 
+LINK = """
+SELECT id, org, profile, title, url, account FROM connection
+WHERE org = $1 AND channel = 'yibao' AND state <> 'ended' ORDER BY id LIMIT 1"""
+
+# ungated: products in the organisation's own balances ($2), and what its connection has mapped
+MAPPING = """
+SELECT d.drug_id, c.theirs, c.more FROM (
+    SELECT DISTINCT drug_id FROM balance WHERE org = ANY($2) AND status = ANY('{I,D,Q,S,U,T}') AND qty > 0
+    UNION SELECT ours::int FROM counterpart WHERE connection_id = $1 AND kind = 'product') d
+LEFT JOIN counterpart c ON c.connection_id = $1 AND c.kind = 'product' AND c.ours = d.drug_id
+LIMIT 5000"""
+
+PUT_MAPPING = """
+INSERT INTO counterpart (connection_id, kind, ours, theirs, more) VALUES ($1, 'product', $2, $3, $4)
+ON CONFLICT (connection_id, kind, ours) DO UPDATE SET theirs = excluded.theirs,
+    more = counterpart.more || excluded.more, checked_at = now()"""
+
+# ungated: the organisation's own rows ($1)
+COUNTS = """
+SELECT infno, state, count(*)::int AS n FROM yibao_row WHERE owner = $1 GROUP BY infno, state ORDER BY infno, state"""
+
+# ungated: the organisation's own rows ($1)
+RECENT = """
+SELECT bchno, bill_id, bill_no, infno, drug_id, batch_no, count::float8 AS count, split, cardinality(codes) AS codes,
+    state, said, made_at FROM yibao_row
+WHERE owner = $1 AND ($2 = '' OR state = $2) AND ($3::bigint = 0 OR bill_id < $3)
+ORDER BY bill_id DESC, length(bchno), bchno LIMIT $4"""
+
+
 def _standing(row: Record) -> Standing:
     return Standing(
         row["bchno"], row["infno"], row["drug_id"], row["batch_no"], row["count"], row["split"], tuple(row["codes"]),
