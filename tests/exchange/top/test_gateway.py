@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from urllib.parse import urlencode
@@ -203,6 +204,13 @@ async def test_a_clock_more_than_ten_minutes_off_is_refused(
     assert (await till.error(ACTIVE, await question(world), timestamp=stamp))["code"] == 31
     near = china_now(timedelta(minutes=minutes - minutes // 11 * 2))
     await till.ok(ACTIVE, await question(world), timestamp=near)
+
+
+async def test_the_published_python_client_sends_milliseconds(world: World, till: TopClient) -> None:
+    now = int(time.time() * 1000)
+    await till.ok(ACTIVE, await question(world), timestamp=str(now))
+    late = await till.error(ACTIVE, await question(world), timestamp=str(now - 11 * 60_000))
+    assert late["code"] == 31
 
 
 async def test_a_changed_parameter_breaks_the_signature(world: World, till: TopClient) -> None:

@@ -126,6 +126,9 @@ def _fresh(params: Mapping[str, str]) -> None:
     if not given:
         raise Refused("isv.missing-timestamp", "缺少参数 timestamp", 30)
     at = moment(given) if len(given) > 10 else None
+    if at is None and len(given) == 13 and given.isascii() and given.isdigit():
+        # the published Python client sends milliseconds since 1970
+        at = datetime.fromtimestamp(int(given) / 1000, UTC)
     if at is None:
         raise Refused("isv.invalid-timestamp", "timestamp 应为 yyyy-MM-dd HH:mm:ss（东八区）", 31)
     if abs(datetime.now(UTC) - at) > WINDOW:
@@ -153,6 +156,7 @@ def _call(app: AppState, incoming: Incoming, known: Known, done: Method, request
         app,
         request_id,
         incoming.body,
+        {"sign": incoming.params["sign"].strip().upper()},
     )
     for one in done.fields.request.values():
         if one.file:
@@ -183,7 +187,8 @@ async def carry_out(call: Call, done: Method) -> Reply:
 async def _once(call: Call, done: Method) -> Reply:
     """Carry out a call that must not happen twice; a repeat of the very same request gets the first answer."""
     digest = hashlib.sha256(orjson.dumps(dict(call.params), option=orjson.OPT_SORT_KEYS))
-    digest.update(f"{call.app_key} {done.name} {call.notes.get('sign', '')}".encode())
+    signed = call.notes["sign"]
+    digest.update(f"{call.app_key} {done.name} {signed}".encode())
     for name in sorted(call.files):
         digest.update(hashlib.sha256(call.files[name].content).digest())
     key = digest.digest()
