@@ -151,12 +151,16 @@ async def test_purchases_stock_and_returns_are_taken_in_and_3513_gives_back_what
     goods = await stocked(scene, scene.market.pharmacy)
     box = goods.boxes[0]
     assert (await shop.send("3503", {"purcinfo": bought("K1", [box])}))["infcode"] == "0"
-    count = {
-        "invdate": "2026-03-01", "inv_cnt": "5", **{
-            k: v for k, v in bought("K2", [box]).items()
-            if k in ("med_list_codg", "fixmedins_hilist_id", "fixmedins_hilist_name", "rx_flag", "manu_date", "expy_end")
-        }, "fixmedins_bchno": "K2",
-    }  # fmt: skip
+    shared = (
+        "med_list_codg",
+        "fixmedins_hilist_id",
+        "fixmedins_hilist_name",
+        "rx_flag",
+        "manu_date",
+        "expy_end",
+    )
+    count = {k: v for k, v in bought("K2", [box]).items() if k in shared}
+    count |= {"fixmedins_bchno": "K2", "invdate": "2026-03-01", "inv_cnt": "5"}
     assert (await shop.send("3501", {"invinfo": count}))["infcode"] == "0"
     await shop.send("3505", {"selinfo": sale("K3", [box])})
     query = {"psn_cert_type": "01", "drug_trac_codg": box}

@@ -14,6 +14,9 @@ from yaosu.insurance.model import Claim, Known, Limits, Settled
 from yaosu.insurance.weights import Weights
 from yaosu.registry import lists
 
+# the lists and messages are read at the first example
+lists.delivered()
+registry()
 LIMITS = Limits(72 * 3600, 120, 24 * 3600, 600)
 NOW = datetime(2026, 9, 1, 4, tzinfo=UTC)
 KINDS = st.sampled_from(["fee", "bch", "line", "setl", "mdtrt", "visit", "doc"])

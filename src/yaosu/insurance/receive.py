@@ -21,10 +21,10 @@ from yaosu.db.engine import Connection
 from yaosu.edge.state import AppState
 from yaosu.errors import Finding, YaosuError
 from yaosu.insurance import envelope, institutions, store, store_message, transactions
+from yaosu.insurance.calls import MSG_MAX, SHOWN_MAX, Call, Taken, words
 from yaosu.insurance.envelope import FAILED, TIMEOUT, Keys
 from yaosu.insurance.model import CHINA, Institution
 from yaosu.insurance.profiles import Profile
-from yaosu.insurance.transactions import Call, Taken, words
 from yaosu.insurance.weights import limit
 from yaosu.people.keeper import Keeper
 from yaosu.registry.resolver import Registry
@@ -201,14 +201,14 @@ async def _taken(
 def _said(taken: Taken) -> dict[str, Any]:
     """What is answered, and stored to be answered again: no person is in it."""
     if taken.whole:
-        text = "；".join(words(f) for f in taken.whole[: transactions.SHOWN_MAX])
-        more = len(taken.whole) - transactions.SHOWN_MAX
+        text = "；".join(words(f) for f in taken.whole[:SHOWN_MAX])
+        more = len(taken.whole) - SHOWN_MAX
         text += f"；另有{more}处" if more > 0 else ""
         return {
             "infcode": FAILED,
             "err_msg": text[:ERR_MAX],
             "warn_msg": "",
-            "output": {"result": {"retRslt": "0", "msgRslt": text[: transactions.MSG_MAX]}},
+            "output": {"result": {"retRslt": "0", "msgRslt": text[:MSG_MAX]}},
         }
     return {
         "infcode": FAILED if taken.failed else envelope.OK,
@@ -227,7 +227,7 @@ def _answer(message: Mapping[str, Any], said: Mapping[str, Any], now: datetime) 
 def _refusal(asked: Mapping[str, Any], error: YaosuError, now: datetime) -> dict[str, Any]:
     """A refused call in the protocol's own form."""
     found: Sequence[Finding] = error.findings or [Finding(error.code, error.params)]
-    text = "；".join(words(f) for f in found[: transactions.SHOWN_MAX])
+    text = "；".join(words(f) for f in found[:SHOWN_MAX])
     late = error.code == "insurance_in_expired"
     return envelope.response(
         {"msgid": str(asked.get("msgid", ""))[:30]}, now.astimezone(CHINA), None, TIMEOUT if late else FAILED,

@@ -87,6 +87,7 @@ SELECT s.sold_at, i.region, s.split, s.state FROM insurance_settlement s
 JOIN insurance_institution i ON i.id = s.institution
 WHERE s.drug_id = ANY($1::int[]) AND s.code = $2 AND s.institution <> ALL($3::int[]) AND s.state IN ('S', 'D')
 ORDER BY s.id LIMIT 100"""
+NAMED = "SELECT id, code, name, region, org FROM insurance_institution WHERE id = ANY($1::int[]) ORDER BY id"
 # How often a code was sold, for the public's page: no places, no persons, no quantities.
 PUBLIC = """
 SELECT count(*) FILTER (WHERE NOT s.split) AS whole, count(*) FILTER (WHERE s.split) AS split,
