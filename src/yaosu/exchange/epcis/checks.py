@@ -1,4 +1,4 @@
-"""What is wrong with an event beyond its schema: every problem with its field, all at once (EPCIS 2.0 §7.4, CBV 2.0 §7).
+"""What is wrong with an event beyond its schema: every problem with its field (EPCIS 2.0 §7.4, CBV 2.0 §7).
 
 `check` also brings the words of the standard into their bare form, so that whatever comes after compares one spelling.
 """

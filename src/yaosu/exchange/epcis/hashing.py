@@ -141,7 +141,9 @@ def _field(name: str, value: Any, prefixes: Mapping[str, str]) -> str:
             )
         case _:
             kind = _WORDS.get(name)
-            return f"{name}={as_web(kind, value) if kind else value if name == 'eventTimeZoneOffset' else _value(value)}"
+            if name == "eventTimeZoneOffset":
+                return f"{name}={value}"
+            return f"{name}={as_web(kind, value) if kind else _value(value)}"
 
 
 def _pairs(name: str, value: Sequence[Mapping[str, Any]]) -> str:

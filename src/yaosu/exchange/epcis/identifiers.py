@@ -1,8 +1,8 @@
 """EPC identifiers in their two standard forms, EPC URN and GS1 Digital Link URI, and our own (CBV 2.0 §8; TDS 2.0).
 
 Inside, an identifier with a GS1 key is its canonical Digital Link URI (`https://id.gs1.org/01/…/21/…`), a code of
-another scheme is `urn:yaosu:code:…`, and anything else is the text as it came. Forms of ours, for what GS1 keys cannot
-name: `urn:yaosu:code:<20 digits or issuer:TEXT>`, `urn:yaosu:product:<药品标识码>`, `urn:yaosu:lot:<药品标识码>:<batch>`,
+another scheme is `urn:yaosu:code:…`, and anything else is the text as it came. Ours, for what GS1 keys cannot
+name: `urn:yaosu:code:<20 digits or issuer:TEXT>`, `urn:yaosu:product:<药品标识码>`, `urn:yaosu:lot:<药品标识码>:<lot>`,
 `urn:yaosu:org:<统一社会信用代码>`; codes also as `https://<any host>/id/<20 digits>`.
 """
 

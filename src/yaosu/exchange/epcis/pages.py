@@ -1,0 +1,50 @@
+"""The EPCIS root `/epcis` (GS1's REST binding, so outside /api/v1).
+
+Calls carry an API key as elsewhere; a signed-in browser may look too, and sends the CSRF header where it writes.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from yaosu.exchange.epcis import routes_capture as capture
+from yaosu.exchange.epcis import routes_named as named
+from yaosu.exchange.epcis import routes_query as query
+from yaosu.exchange.epcis.web import Handler, discovery, limits
+
+router = APIRouter(prefix="/epcis")
+
+_EVENT = "/events/{event:path}"
+_RESOURCE = "/{resource}"
+_RESOURCES = tuple(query.SUB)
+
+
+def _add(path: str, **handlers: Handler) -> None:
+    methods = ", ".join(["OPTIONS", *(m.upper() for m in handlers)])
+    more = (lambda r: {**limits(r), "GS1-Capture-Error-Behaviour": "all"}) if path == "/capture" else None
+    router.add_api_route(path, discovery(methods, more), methods=["OPTIONS"], response_model=None)
+    for method, handler in handlers.items():
+        names = ["GET", "HEAD"] if method == "get" else [method.upper()]
+        router.add_api_route(path, handler, methods=names, response_model=None)
+
+
+_add("", get=query.root)
+_add("/", get=query.root)
+_add("/capture", post=capture.post_capture, get=capture.get_captures)
+_add("/capture/{capture}", get=capture.get_capture)
+_add("/events", get=query.get_events, post=capture.post_event)
+_add(_EVENT, get=query.get_event)
+_add("/parties", get=capture.get_parties, put=capture.put_party)
+_add("/parties/{gln:path}", delete=capture.delete_party)
+_add("/queries", get=named.get_queries, post=named.post_query)
+_add("/queries/{name}", get=named.get_query, delete=named.delete_query)
+_add("/queries/{name}/events", get=named.get_query_events)
+_add("/queries/{name}/subscriptions", get=named.get_subscriptions, post=named.post_subscription)
+_add(
+    "/queries/{name}/subscriptions/{subscription}",
+    get=named.get_subscription,
+    delete=named.delete_subscription,
+)
+_add(_RESOURCE, get=query.get_members)
+_add(_RESOURCE + "/{member:path}/events", get=query.get_member_events)
+_add(_RESOURCE + "/{member:path}", get=query.get_member)

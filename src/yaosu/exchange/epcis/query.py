@@ -1,0 +1,549 @@
+"""SimpleEventQuery (EPCIS 2.0 §8.2.7.1): parameters to conditions, as much as possible for the database, the rest here.
+
+The rest is judged on the event as it would be shown, so that captured events and bills told as events obey one rule.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from yaosu.errors import YaosuError
+from yaosu.exchange.epcis import shape
+from yaosu.exchange.epcis.fields import indexed
+from yaosu.exchange.epcis.identifiers import GS1
+from yaosu.exchange.epcis.model import EVENT_TYPES, Event
+from yaosu.exchange.epcis.parties import inner_of
+from yaosu.exchange.epcis.times import moment
+from yaosu.exchange.epcis.vocabulary import YAOSU, expand, word
+
+PER_PAGE, PER_PAGE_MAX = 30, 1_000
+VALUES_MAX = 1_000
+"""Values of one parameter."""
+Test = Callable[[Event, Mapping[str, str], Sequence[str]], bool]
+"""Whether an event fits: its body, its namespaces, its indexed identifiers."""
+
+CONTROL = frozenset(
+    [
+        "perPage",
+        "nextPageToken",
+        "lang",
+        "minute",
+        "second",
+        "hour",
+        "dayOfMonth",
+        "month",
+        "dayOfWeek",
+        "stream",
+        "reportIfEmpty",
+        "initialRecordTime",
+    ]
+)
+_LISTS = {
+    "EQ_action": "action",
+    "EQ_bizStep": "bizStep",
+    "EQ_disposition": "disposition",
+    "EQ_eventID": "eventID",
+    "EQ_transformationID": "transformationID",
+}
+_MATCH = {
+    "MATCH_epc": "e",
+    "MATCH_parentID": "p",
+    "MATCH_inputEPC": "i",
+    "MATCH_outputEPC": "o",
+    "MATCH_anyEPC": "epio",
+    "MATCH_epcClass": "c",
+    "MATCH_inputEPCClass": "j",
+    "MATCH_outputEPCClass": "k",
+    "MATCH_anyEPCClass": "cjk",
+}
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "EQ": lambda a, b: a == b,
+    "GT": lambda a, b: a > b,
+    "GE": lambda a, b: a >= b,
+    "LT": lambda a, b: a < b,
+    "LE": lambda a, b: a <= b,
+}
+_SENSOR_URIS = (
+    "deviceID",
+    "dataProcessingMethod",
+    "microorganism",
+    "chemicalSubstance",
+    "uriValue",
+    "stringValue",
+    "hexBinaryValue",
+    "bizRules",
+    "rawData",
+    "deviceMetadata",
+)
+
+
+def wrong(name: str, reason: str) -> YaosuError:
+    """A parameter that cannot be understood."""
+    return YaosuError("epcis_query_parameter", {"name": name[:100], "reason": reason})
+
+
+@dataclass(slots=True)
+class Query:
+    """A query: what the database is asked, and the tests that remain."""
+
+    types: list[str] | None = None
+    ge_event: datetime | None = None
+    lt_event: datetime | None = None
+    ge_record: datetime | None = None
+    lt_record: datetime | None = None
+    actions: list[str] | None = None
+    steps: list[str] | None = None
+    dispositions: list[str] | None = None
+    read_points: list[str] | None = None
+    biz_locations: list[str] | None = None
+    event_ids: list[str] | None = None
+    declared: bool | None = None
+    any_of: list[str] | None = None
+    """Indexed identifiers of which one must be there; None when no exact one was asked for."""
+    patterns: list[tuple[str, str]] = field(default_factory=list)
+    """(letters, inner identifier or pattern) of the match that `any_of` comes from."""
+    within: dict[str, list[str]] = field(default_factory=dict)
+    """WD_readPoint and WD_bizLocation: places whose hierarchy is looked up before asking."""
+    tests: list[Test] = field(default_factory=list)
+    order_by: str = ""
+    descending: bool = True
+    limit: int | None = None
+    """eventCountLimit: only the first so many."""
+    most: int | None = None
+    """maxEventCount: more than this is refused."""
+
+    def fits(self, body: Event, prefixes: Mapping[str, str], epcs: Sequence[str] | None = None) -> bool:
+        """Whether an event fits everything that was asked."""
+        keys = epcs if epcs is not None else indexed(body)
+        return all(test(body, prefixes, keys) for test in self.tests)
+
+
+def strings(name: str, given: object) -> list[str]:
+    """Values of a list parameter: a JSON array, or text with `|` between (and `,` for words that hold none)."""
+    if isinstance(given, (list, tuple)):
+        values = [str(v) for v in given]
+    elif isinstance(given, (str, int, float)) and not isinstance(given, bool):
+        values = str(given).split("|")
+    else:
+        raise wrong(name, "list of texts")
+    values = [v.strip() for v in values if v.strip()]
+    if not values or len(values) > VALUES_MAX:
+        raise wrong(name, f"1–{VALUES_MAX}")
+    return values
+
+
+def time_of(name: str, given: object) -> datetime:
+    """A time parameter."""
+    at = moment(str(given).replace(" ", "+")) if isinstance(given, str) else None
+    if at is None:
+        raise wrong(name, "2026-09-30T10:12:31+08:00")
+    return at
+
+
+def number_of(name: str, given: object) -> float:
+    """A number parameter."""
+    try:
+        value = float(str(given))
+    except ValueError:
+        raise wrong(name, "number") from None
+    if not math.isfinite(value):
+        raise wrong(name, "number")
+    return value
+
+
+def whole(name: str, given: object, least: int, most: int) -> int:
+    """A whole number parameter within bounds."""
+    value = number_of(name, given)
+    if value != int(value) or not least <= value <= most:
+        raise wrong(name, f"{least}–{most}")
+    return int(value)
+
+
+def truth(name: str, given: object) -> bool:
+    """true, false, 1, 0, or nothing, which means true (EXISTS_…)."""
+    if given in (None, "", True, "true", 1, "1"):
+        return True
+    if given in (False, "false", 0, "0"):
+        return False
+    raise wrong(name, "true / false")
+
+
+def words(kind: str, name: str, given: object, prefixes: Mapping[str, str]) -> list[str]:
+    """Values of a vocabulary in their inner form, in whatever spelling they were asked for."""
+    found = []
+    for text in strings(name, given):
+        one = word(kind, text, prefixes)
+        if one.problem and not (one.problem == "epcis_word_unknown" and ":" not in text):
+            raise wrong(name, text[:100])
+        found.append(one.value)
+    return found
+
+
+class Parser:
+    """Reads the parameters of one query. `prefixes` are those of the header GS1-Extensions or the query's context."""
+
+    def __init__(self, prefixes: Mapping[str, str]) -> None:
+        self.prefixes = prefixes
+        self.query = Query()
+
+    def read(self, given: Mapping[str, object]) -> Query:
+        """The query; raises `epcis_query_parameter`, `epcis_query_unknown_parameter`."""
+        for name, value in given.items():
+            if name in CONTROL or name == "@context":
+                continue
+            self._one(name, value)
+        query = self.query
+        if query.limit is not None and query.most is not None:
+            raise wrong("eventCountLimit", "maxEventCount")
+        if query.limit is not None and not query.order_by:
+            raise wrong("eventCountLimit", "orderBy")
+        return query
+
+    def _one(self, name: str, value: object) -> None:
+        query = self.query
+        match name:
+            case "eventType":
+                types = [
+                    t if t in EVENT_TYPES else expand(t, self.prefixes) or t for t in strings(name, value)
+                ]
+                unknown = [t for t in types if t not in EVENT_TYPES and ":" not in t]
+                if unknown:
+                    raise wrong(name, unknown[0][:60])
+                query.types = types
+                query.tests.append(lambda b, p, _: b["type"] in types or expand(str(b["type"]), p) in types)
+            case "GE_eventTime" | "LT_eventTime" | "GE_recordTime" | "LT_recordTime":
+                self._time(name, value)
+            case "EQ_bizStep" | "EQ_disposition":
+                key = _LISTS[name]
+                found = words(key, name, value, self.prefixes)
+                if key == "bizStep":
+                    query.steps = found
+                else:
+                    query.dispositions = found
+                query.tests.append(lambda b, _p, _k: b.get(key) in found)
+            case "EQ_persistentDisposition_set" | "EQ_persistentDisposition_unset":
+                side, wanted = name.rpartition("_")[2], words("disposition", name, value, self.prefixes)
+                query.tests.append(
+                    lambda b, _p, _k: bool(
+                        set((b.get("persistentDisposition") or {}).get(side) or ()) & set(wanted)
+                    )
+                )
+            case "EQ_action":
+                query.actions = strings(name, value)
+                if set(query.actions) - {"ADD", "OBSERVE", "DELETE"}:
+                    raise wrong(name, "ADD, OBSERVE, DELETE")
+                actions = query.actions
+                query.tests.append(lambda b, _p, _k: b.get("action") in actions)
+            case "EQ_eventID":
+                query.event_ids = ids = strings(name, value)
+                query.tests.append(lambda b, _p, _k: b.get("eventID") in ids)
+            case "EQ_transformationID":
+                found = strings(name, value)
+                query.tests.append(lambda b, _p, _k: b.get("transformationID") in found)
+            case "EQ_readPoint" | "EQ_bizLocation":
+                self._place(name, value)
+            case "WD_readPoint" | "WD_bizLocation":
+                query.within[name.partition("_")[2]] = [inner_of(v) for v in strings(name, value)]
+            case "EXISTS_errorDeclaration":
+                if truth(name, value):
+                    query.declared = True
+                    query.tests.append(lambda b, _p, _k: b.get("errorDeclaration") is not None)
+            case "EQ_errorReason":
+                found = words("er", name, value, self.prefixes)
+                query.tests.append(lambda b, _p, _k: (b.get("errorDeclaration") or {}).get("reason") in found)
+            case "EQ_correctiveEventID":
+                found = strings(name, value)
+                query.tests.append(
+                    lambda b, _p, _k: bool(
+                        set((b.get("errorDeclaration") or {}).get("correctiveEventIDs") or ()) & set(found)
+                    )
+                )
+            case "orderBy":
+                self._order(str(value))
+            case "orderDirection":
+                if value not in ("ASC", "DESC"):
+                    raise wrong(name, "ASC, DESC")
+                query.descending = value == "DESC"
+            case "eventCountLimit":
+                query.limit = whole(name, value, 1, 1_000_000)
+            case "maxEventCount":
+                query.most = whole(name, value, 1, 1_000_000)
+            case _ if name in _MATCH:
+                self._match(name, value)
+            case _:
+                self._flexible(name, value)
+
+    def _time(self, name: str, value: object) -> None:
+        at, query = time_of(name, value), self.query
+        setattr(
+            query,
+            {
+                "GE_eventTime": "ge_event",
+                "LT_eventTime": "lt_event",
+                "GE_recordTime": "ge_record",
+                "LT_recordTime": "lt_record",
+            }[name],
+            at,
+        )
+
+    def _place(self, name: str, value: object) -> None:
+        key = name.partition("_")[2]
+        found = [inner_of(v) for v in strings(name, value)]
+        if key == "readPoint":
+            self.query.read_points = found
+        else:
+            self.query.biz_locations = found
+        self.query.tests.append(place_test(key, found))
+
+    def _order(self, given: str) -> None:
+        if given not in ("eventTime", "recordTime") and ":" not in given:
+            raise wrong("orderBy", given[:60])
+        self.query.order_by = given
+
+    def _match(self, name: str, value: object) -> None:
+        letters = _MATCH[name]
+        asked = [inner_of(v) for v in strings(name, value)]
+        self.query.tests.append(
+            lambda _b, _p, keys: any(_matches(k, letters, a) for k in keys for a in asked)
+        )
+        if self.query.any_of is not None:
+            return
+        self.query.patterns = [(letters, a) for a in asked]
+        if not any("*" in a or _is_class(a, letters) for a in asked):
+            self.query.any_of = [f"{letter}|{a}" for a in asked for letter in letters]
+
+    def _flexible(self, name: str, value: object) -> None:
+        """Parameters whose name holds a type, a unit or the full name of a field."""
+        for start, key, inner, kind in (
+            ("EQ_bizTransaction_", "bizTransactionList", "bizTransaction", "btt"),
+            ("EQ_source_", "sourceList", "source", "sdt"),
+            ("EQ_destination_", "destinationList", "destination", "sdt"),
+        ):
+            if name.startswith(start):
+                self._pair(name, name[len(start) :], key, inner, kind, value)
+                return
+        found = re.fullmatch(r"(EQ|GT|GE|LT|LE)_quantity(?:_([A-Z0-9]{2,3}))?", name)
+        if found is not None:
+            self._quantity(name, found[1], found[2], value)
+            return
+        found = re.fullmatch(r"(GE|LT)_errorDeclaration_?Time", name)
+        if found is not None:
+            self._declared(found[1], time_of(name, value))
+            return
+        if self._sensor(name, value):
+            return
+        found = re.fullmatch(
+            r"(EQ|GT|GE|LT|LE|EXISTS|HASATTR|EQATTR)_(INNER_)?(ILMD_|SENSORELEMENT_|SENSORMETADATA_|SENSORREPORT_|"
+            r"ERROR_DECLARATION_|readPoint_|bizLocation_)?(.+)",
+            name,
+        )
+        if found is None or ":" not in found[4]:
+            raise YaosuError("epcis_query_unknown_parameter", {"name": name[:100]})
+        self._named(name, found[1], bool(found[2]), found[3] or "", found[4], value)
+
+    def _pair(self, name: str, kind: str, key: str, inner: str, vocabulary: str, value: object) -> None:
+        (wanted,) = words(vocabulary, name, kind, self.prefixes)
+        values = {inner_of(v) for v in strings(name, value)}
+        self.query.tests.append(
+            lambda b, _p, _k: any(
+                one.get("type") == wanted and inner_of(str(one.get(inner))) in values
+                for one in b.get(key) or ()
+            )
+        )
+
+    def _quantity(self, name: str, sign: str, unit: str | None, value: object) -> None:
+        limits = [number_of(name, v) for v in (strings(name, value) if sign == "EQ" else [value])]
+        compare = _COMPARE[sign]
+        self.query.tests.append(
+            lambda b, _p, _k: any(
+                one.get("quantity") is not None
+                and (unit is None or one.get("uom") == unit)
+                and any(compare(one["quantity"], limit) for limit in limits)
+                for key in shape.QUANTITY_FIELDS
+                for one in b.get(key) or ()
+            )
+        )
+
+    def _declared(self, sign: str, at: datetime) -> None:
+        compare = _COMPARE[sign]
+        self.query.declared = True
+
+        def test(body: Event, _p: Mapping[str, str], _k: Sequence[str]) -> bool:
+            told = moment(str((body.get("errorDeclaration") or {}).get("declarationTime", "")))
+            return told is not None and compare(told, at)
+
+        self.query.tests.append(test)
+
+    def _sensor(self, name: str, value: object) -> bool:
+        """Parameters on sensor elements; whether this is one."""
+        sign, _, key = name.partition("_")
+        if name == "EXISTS_sensorElementList":
+            if truth(name, value):
+                self.query.tests.append(lambda b, _p, _k: bool(b.get("sensorElementList")))
+            return True
+        if sign == "EQ" and key == "type":
+            wanted = words("measurement", name, value, self.prefixes)
+            self.query.tests.append(lambda b, _p, _k: any(r.get("type") in wanted for r in reports(b)))
+            return True
+        if sign == "EQ" and key in _SENSOR_URIS:
+            texts = {inner_of(v) for v in strings(name, value)}
+            self.query.tests.append(
+                lambda b, _p, _k: any(inner_of(str(r[key])) in texts for r in structures(b) if key in r)
+            )
+            return True
+        if sign == "EQ" and key == "booleanValue":
+            flag = truth(name, value)
+            self.query.tests.append(lambda b, _p, _k: any(r.get(key) is flag for r in reports(b)))
+            return True
+        if sign in ("GE", "LT") and key in ("time", "startTime", "endTime"):
+            at, compare = time_of(name, value), _COMPARE[sign]
+            self.query.tests.append(
+                lambda b, _p, _k: any(
+                    (t := moment(str(r.get(key, "")))) is not None and compare(t, at) for r in structures(b)
+                )
+            )
+            return True
+        found = re.fullmatch(
+            r"(EQ|GT|GE|LT|LE)_(value|minValue|maxValue|meanValue|sDev|percValue|percRank)(?:_([A-Z0-9]{2,3}))?",
+            name,
+        )
+        if found is None:
+            return False
+        compare, field_name, unit = _COMPARE[found[1]], found[2], found[3]
+        limit = number_of(name, value)
+        self.query.tests.append(
+            lambda b, _p, _k: any(
+                isinstance(r.get(field_name), (int, float))
+                and (unit is None or r.get("uom") == unit)
+                and compare(r[field_name], limit)
+                for r in reports(b)
+            )
+        )
+        return True
+
+    def _named(self, name: str, sign: str, inner: bool, place: str, full: str, value: object) -> None:
+        """EQ_<field>, EQ_ILMD_<field>, EQ_INNER_<field>, EXISTS_… with the field's full name or CURIE."""
+        uri = expand(full, self.prefixes) if not full.startswith("yaosu:") else YAOSU + full[6:]
+        if uri is None:
+            raise wrong(name, full.partition(":")[0][:60])
+        wanted = plain(uri)
+        if sign == "EXISTS":
+            self.query.tests.append(lambda b, p, _k: bool(values_of(b, p, place, inner, wanted)))
+            return
+        if sign in ("HASATTR", "EQATTR"):
+            raise YaosuError("epcis_query_unknown_parameter", {"name": name[:100]})
+        compare = _COMPARE[sign]
+        asked = [comparable(v) for v in (strings(name, value) if sign == "EQ" else [str(value)])]
+
+        def test(body: Event, prefixes: Mapping[str, str], _k: Sequence[str]) -> bool:
+            for given in values_of(body, prefixes, place, inner, wanted):
+                for limit in asked:
+                    one = comparable(given)
+                    if type(one) is type(limit) and compare(one, limit):
+                        return True
+            return False
+
+        self.query.tests.append(test)
+
+
+def place_test(key: str, found: Sequence[str]) -> Test:
+    """An event's readPoint or bizLocation is one of these."""
+    return lambda b, _p, _k: isinstance(b.get(key), dict) and inner_of(str(b[key].get("id"))) in found
+
+
+def reports(body: Event) -> list[Mapping[str, Any]]:
+    """All sensor reports of an event."""
+    return [r for s in body.get("sensorElementList") or () for r in s.get("sensorReport") or ()]
+
+
+def structures(body: Event) -> list[Mapping[str, Any]]:
+    """All sensor reports and their metadata."""
+    data = [s["sensorMetadata"] for s in body.get("sensorElementList") or () if s.get("sensorMetadata")]
+    return [*reports(body), *data]
+
+
+def comparable(value: object) -> object:
+    """A value as number, time or text, so that `10` and `10.0` are equal and times compare as times."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return float(value)
+    text = str(value)
+    at = moment(text)
+    if at is not None:
+        return at
+    if re.fullmatch(r"[+-]?\d{1,15}(\.\d+)?", text):
+        return float(text)
+    return text
+
+
+def plain(uri: str) -> str:
+    """A full name without its last separator, so that `ns#name`, `ns/name` and `nsname` are one."""
+    found = re.fullmatch(r"(.*?)[#/:]([^#/:]+)", uri)
+    return f"{found[1]} {found[2]}" if found else uri
+
+
+_PLACES = {
+    "ILMD_": "ilmd",
+    "ERROR_DECLARATION_": "errorDeclaration",
+    "readPoint_": "readPoint",
+    "bizLocation_": "bizLocation",
+}
+
+
+def values_of(body: Event, prefixes: Mapping[str, str], place: str, inner: bool, wanted: str) -> list[object]:
+    """Values of the extension field `wanted` at the top level of its place, or anywhere below with `inner`."""
+    roots: list[Any] = [body]
+    if place in _PLACES:
+        roots = [body.get(_PLACES[place]) or {}]
+    elif place.startswith("SENSOR"):
+        elements = body.get("sensorElementList") or []
+        roots = {
+            "SENSORELEMENT_": elements,
+            "SENSORMETADATA_": [s.get("sensorMetadata") or {} for s in elements],
+            "SENSORREPORT_": reports(body),
+        }[place]
+    found: list[object] = []
+    for root in roots:
+        for key, value in root.items():
+            if ":" in key:
+                _gather(key, value, prefixes, wanted, inner, found)
+    return found
+
+
+def _gather(
+    key: str, value: Any, prefixes: Mapping[str, str], wanted: str, inner: bool, found: list[object]
+) -> None:
+    uri = expand(key, prefixes) if ":" in key else key
+    values = value if isinstance(value, list) else [value]
+    if uri is not None and plain(uri) == wanted:
+        for one in values:
+            found.append(one.get("#text", "") if isinstance(one, Mapping) else one)
+    if inner:
+        for one in values:
+            for k, v in one.items() if isinstance(one, Mapping) else ():
+                _gather(k, v, prefixes, wanted, True, found)
+
+
+def _is_class(inner: str, letters: str) -> bool:
+    """Whether an identifier asked for among objects names a class: all instances of it match (§8.2.7.1.1)."""
+    return "e" in letters and inner.startswith(f"{GS1}/01/") and inner.count("/") == 4
+
+
+def _matches(key: str, letters: str, asked: str) -> bool:
+    """Whether an indexed identifier is, or is of the class, or fits the pattern, that was asked for."""
+    if key[0] not in letters:
+        return False
+    have = key[2:]
+    if have == asked:
+        return True
+    if asked.endswith("*"):
+        return have.startswith(asked[:-1])
+    if key[0] in "epio" and asked.startswith(f"{GS1}/01/") and asked.count("/") == 4:
+        return have.startswith(asked + "/")
+    return False
