@@ -73,6 +73,7 @@ UNCLAIM = "DELETE FROM top_repeat WHERE digest = $1 AND answer IS NULL"
 FORGET_REPEATS = "DELETE FROM top_repeat WHERE at < now() - interval '1 hour'"
 
 # An upload of which nothing moved; the latest try under a number counts. Nothing where the number is a bill's by now.
+# ungated: writes; only whether the owner has a bill of its own number is looked at
 KEEP_REFUSAL = """
 INSERT INTO top_refusal (owner, bill_no, submitter, type, from_org, to_org, happened_at, reason, codes)
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE NOT EXISTS (SELECT 1 FROM bill b WHERE b.owner = $1 AND b.bill_no = $2)
