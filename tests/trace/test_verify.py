@@ -175,3 +175,12 @@ async def test_the_explanation_is_one_paragraph_in_the_readers_language(db: Conn
     assert "库存" in zh["text"]
     assert "In the stock of" in en["text"]
     assert "\n" not in zh["text"] + en["text"]
+
+
+def test_every_status_a_package_can_have_is_explained() -> None:
+    """A status without words would fail the whole answer about the code."""
+    from yaosu.errors import registry as messages
+    from yaosu.rules.bill_types import bill_types
+
+    statuses = {one.post for one in bill_types().values() if one.kind != "uncoded"}
+    assert {f"explain_{s}" for s in statuses} <= set(messages())

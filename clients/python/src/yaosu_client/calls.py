@@ -63,7 +63,9 @@ def submit(movement: Movement) -> Call[Result]:
 
 def check(movement: Movement) -> Call[dict[str, Any]]:
     """What submitting would say, without moving anything."""
-    return Call("POST", "/movements/check", body_of, json=movement.as_json())
+    body = movement.as_json()
+    context = {k: body[k] for k in ("type", "owner", "from_org", "to_org", "notice", "parts") if k in body}
+    return Call("POST", "/movements/check", body_of, json={"codes": body["codes"], "context": context})
 
 
 def void(bill_id: int, reason: str) -> Call[Result]:
