@@ -17,8 +17,7 @@ from yaosu.registry.resolver import Registry
 NAME = "jianguan"
 EVENTS_MAX = 200
 BYTES_MAX = 4 * 1024 * 1024
-LEASE_S = 120
-PAUSES_S = (1, 5, 30, 300, 1800)
+PAUSES_S = (1, 1, 2, 3, 5, 10, 30, 60, 300)
 
 
 def url_of(url: str, what: str) -> str:
@@ -73,10 +72,17 @@ async def push(app: AppState, link: Link) -> int:
     """Send one batch; how many events the regulator holds more than before."""
     if not link.url:
         return 0  # it pulls
-    async with app.pool.acquire() as conn:
-        claim = await conn.fetchrow(store.CLAIM, link.id, float(LEASE_S))
-    if claim is None:
-        return 0
+    async with app.pool.acquire() as guard:
+        due = await guard.fetchrow(store.DUE, link.id)
+        if due is None or not await guard.fetchval(store.PUSH_LOCK, link.id):
+            return 0
+        try:
+            return await _send(app, link, due)
+        finally:
+            await guard.execute(store.PUSH_FREE, link.id)
+
+
+async def _send(app: AppState, link: Link, claim: Any) -> int:
     events = await batch(app, link.id, claim["acked"])
     body = {"events": events, "last": claim["seq"]}
     said = await wire.call(

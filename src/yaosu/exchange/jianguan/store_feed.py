@@ -69,10 +69,10 @@ AFTER = """
 SELECT seq, event_id, digest, body FROM jianguan_event WHERE feed = $1 AND seq > $2 ORDER BY seq LIMIT $3"""
 SOME = "SELECT seq, event_id, digest, body FROM jianguan_event WHERE feed = $1 AND seq = ANY($2::bigint[]) ORDER BY seq"
 
-# One process pushes a feed at a time; a claim is a lease.
-CLAIM = """
-UPDATE jianguan_feed SET next_at = now() + make_interval(secs => $2)
-WHERE connection = $1 AND next_at <= now() AND acked < seq RETURNING acked, seq, fails"""
+# One process pushes a feed at a time; the lock ends with the session that holds it, so also with a crash.
+PUSH_LOCK = "SELECT pg_try_advisory_lock(726245, $1)"
+PUSH_FREE = "SELECT pg_advisory_unlock(726245, $1)"
+DUE = "SELECT acked, seq, fails FROM jianguan_feed WHERE connection = $1 AND next_at <= now() AND acked < seq"
 ACKED = """
 UPDATE jianguan_feed SET acked = $2, sent_at = now(), fails = 0, said = $3, next_at = now() WHERE connection = $1"""
 FAILED = """

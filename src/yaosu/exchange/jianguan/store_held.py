@@ -17,8 +17,7 @@ REFUSED = "UPDATE jianguan_source SET refused = refused + 1, said = $2, seen_at 
 
 HELD = """
 SELECT seq, event_id, digest FROM jianguan_received WHERE source = $1 AND seq = ANY($2::bigint[])"""
-HELD_EVENTS = """
-SELECT seq, event_id FROM jianguan_received WHERE source = $1 AND event_id = ANY($2::uuid[])"""
+HELD_BODIES = "SELECT seq, body FROM jianguan_received WHERE source = $1 AND seq = ANY($2::bigint[])"
 PUT = """
 INSERT INTO jianguan_received (source, seq, event_id, kind, org, day, qty, codes, digest, body)
 SELECT $1, * FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::date[], $7::bigint[], $8::int[],

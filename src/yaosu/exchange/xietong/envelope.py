@@ -238,7 +238,10 @@ def unpack(packed: bytes) -> dict[str, Any]:
 def content_digest(event_type: int, sub_type: str, usc_id: str, content: Mapping[str, Any]) -> bytes:
     """SM3 of what an event says, whatever way its zip was made: same event_id, same digest, same event."""
     head = {"event_type": event_type, "sub_type": sub_type, "usc_id": usc_id, "content": dict(content)}
-    return gm.sm3(orjson.dumps(head, option=orjson.OPT_SORT_KEYS))
+    try:
+        return gm.sm3(orjson.dumps(head, option=orjson.OPT_SORT_KEYS))
+    except orjson.JSONEncodeError:
+        raise _broken("含有超出范围的数值", "a number out of range") from None
 
 
 class Content:
