@@ -273,11 +273,11 @@ async def take(conn: Connection, found: Source, body: Mapping[str, Any]) -> dict
         await conn.execute(store.DROP_OLD, found.id, differing)
     new = [events[n] for n in sorted(events) if n not in same]
     if new:
-        rows = [
+        fresh = [
             (e.seq, e.event_id, e.kind, e.org, e.day, e.qty, e.codes, e.digest, zlib.compress(e.body, 3))
             for e in new
         ]
-        await conn.execute(store.PUT, found.id, *(list(c) for c in zip(*rows, strict=True)))
+        await conn.execute(store.PUT, found.id, *(list(c) for c in zip(*fresh, strict=True)))
         contiguous = await conn.fetchval(store.CONTIGUOUS, found.id, contiguous)
     await conn.execute(store.SET, found.id, contiguous, max([told, *events]) if events else told)
     return {
