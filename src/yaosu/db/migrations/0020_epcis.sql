@@ -126,7 +126,4 @@ CREATE TABLE epcis_sent (
 );
 
 -- Packing bills are found by the package that they filled, which has no line on them.
-CREATE INDEX bill_container ON bill ((header ->> 'container')) WHERE type = 2;
-
--- Queries by record time over bills: a few kilobytes, since bills come in the order of time.
-CREATE INDEX bill_recorded ON bill USING brin (recorded_at) WITH (pages_per_range = 32);
+CREATE INDEX epcis_bill_container ON bill ((header ->> 'container')) WHERE type = 2;
