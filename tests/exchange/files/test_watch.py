@@ -108,7 +108,7 @@ async def test_dropped_files_are_sent_and_moved_with_their_results(
     done = {os.fsencode(p.name) for p in (tmp_path / "done").iterdir()}
     assert "出库单.txt".encode("gb18030") in done
     good = (tmp_path / "done" / "好.xml.result.csv").read_text("utf-8-sig")
-    assert good.count("已受理") == 10
+    assert good.count(",已受理,") == 10
     bad = (tmp_path / "failed" / "坏.csv.result.csv").read_text("utf-8-sig")
     assert "file_code_rounded" in bad and "文本格式" in bad
     assert "未受理" in (tmp_path / "failed" / "坏.csv.result.txt").read_text("utf-8-sig")
@@ -165,7 +165,7 @@ async def test_killed_in_the_middle_nothing_is_lost_and_nothing_done_twice(
     assert {r["bill_no"]: r["count"] for r in await conn.fetch(query, numbers)} == dict.fromkeys(numbers, 1)
     for n in range(8):
         result = (tmp_path / "done" / f"{n}.xml.result.csv").read_text("utf-8-sig")
-        assert result.count("已受理") == 5, result
+        assert result.count(",已受理,") == 5, result
     # the same content under another name: recognised, done, and no second bill
     (tmp_path / "again.xml").write_bytes((tmp_path / "done" / "0.xml").read_bytes())
     (tmp_path / "0.xml").write_bytes((tmp_path / "done" / "1.xml").read_bytes())

@@ -50,13 +50,12 @@ def type_of(text: str) -> int:
     found = _known().get(plain)
     if found is not None:
         return found
-    numbers = {int(n) for n in _NUMBER.findall(plain)}
-    words = _plain(re.sub(r"[0-9()\[\]【】\-_:：./]", "", plain))
-    if len(numbers) == 1:
-        (number,) = numbers
-        named = _known().get(words) if words else None
+    for given in _NUMBER.findall(plain):
+        number = int(given)
+        words = plain.replace(given, "", 1).strip("()[]-_:./、")
+        named = _known().get(words)
         # a number beside a name counts when the two agree, or the name is none we know
-        if number in submittable() and named in (None, number):
+        if number in submittable() and (named == number or (named is None and not _NUMBER.search(words))):
             return number
     return 0
 

@@ -129,18 +129,20 @@ class TableReader:
         if reason:
             self.content.ignored.append(Ignored(row.number, reason, _shown(row)))
             return
-        for at, mark in row.marks.items():
-            key = next((k for k, place in self._places.items() if place == at), "")
-            if key:
-                self._wrong(row, key, _of_mark(mark, key, cells[at]), self._bill_or_none(values))
-                return
-        bill = self._bill(row, values)
+        marked = {k: row.marks[at] for k, at in self._places.items() if at in row.marks}
+        # a doubtful cell says nothing of the bill; the line still belongs to it, so that the bill is held back
+        bill = (
+            None
+            if "bill_no" in marked
+            else self._bill(row, {k: v for k, v in values.items() if k not in marked})
+        )
+        if marked:
+            if bill is not None or "bill_no" in marked:
+                key, mark = next(iter(marked.items()))
+                self._wrong(row, key, _of_mark(mark, key, values.get(key, "")), bill)
+            return
         if bill is not None:
             self._line(row, bill, values)
-
-    def _bill_or_none(self, values: dict[str, str]) -> FileBill | None:
-        number = values.get("bill_no", "")
-        return self._bills.get(number) if number else self._current
 
     def _wrong(self, row: Row, key: str, finding: Finding, bill: FileBill | None) -> None:
         if bill is not None:
