@@ -51,8 +51,14 @@ async def shipped(world: World, codes: list[str], number: str, receiver: int | N
     return done.bill_id
 
 
-STATUS = ["drug.kyt.searchstatus", "drug.msc.bill.searchstatus", "drug.kyt.wes.searchstatus",
-          "drug.kyt.scqy.searchstatus", "drug.kyt.dr.searchstatus", "drug.kyt.specia.vaccin.searchstatus"]  # fmt: skip
+STATUS = [
+    "drug.kyt.searchstatus",
+    "drug.msc.bill.searchstatus",
+    "drug.kyt.wes.searchstatus",
+    "drug.kyt.scqy.searchstatus",
+    "drug.kyt.dr.searchstatus",
+    "drug.kyt.specia.vaccin.searchstatus",
+]
 
 
 @pytest.mark.parametrize("method", STATUS)
@@ -158,9 +164,15 @@ async def test_bills_are_counted_by_type(world: World, us: Caller, ref: str, met
     assert counts[key] == before.get(key, 0) + 1
 
 
-DETAIL = ["drug.kyt.searchbill.detail", "drug.kyt.query.code.relation.from.billcode",
-          "drug.kyt.query.druginfo.from.billcode", "drug.kyt.query.specia.vaccin.billcode",
-          "drug.msc.searchbill.detail", "drug.kyt.wes.searchbill.detail", "drug.msc.billout.detailwithcodes"]  # fmt: skip
+DETAIL = [
+    "drug.kyt.searchbill.detail",
+    "drug.kyt.query.code.relation.from.billcode",
+    "drug.kyt.query.druginfo.from.billcode",
+    "drug.kyt.query.specia.vaccin.billcode",
+    "drug.msc.searchbill.detail",
+    "drug.kyt.wes.searchbill.detail",
+    "drug.msc.billout.detailwithcodes",
+]
 
 
 @pytest.mark.parametrize("method", DETAIL)
@@ -288,8 +300,9 @@ async def test_corrected_and_withdrawn_upstream_bills_are_told(world: World, us:
     await m.ship(m.maker, m.wholesaler, goods.cases[1:], bill_no=gone)
     await m.move(201, m.maker, [], to_org=m.wholesaler, bill_no=gone, revision=2, void=True, **when)
     days = {"begin_oper_date": DAYS["begin_date"], "end_oper_date": DAYS["end_date"]}
-    model = (await us.result(
-        "drug.kyt.wes.queryupoutbilllog", ref_ent_id=ref, license_token="t", **days, **PAGE))["model"]  # fmt: skip
+    model = (
+        await us.result("drug.kyt.wes.queryupoutbilllog", ref_ent_id=ref, license_token="t", **days, **PAGE)
+    )["model"]
     assert {number, gone} <= {r["bill_code"] for r in model["result_list"]}
     assert model["total_num"] == len(model["result_list"])
 

@@ -1,4 +1,4 @@
-"""Files that a method answers with an address of: product lists and 落地 files, fetched by a link that names its reader.
+"""Files that a method answers with an address of: product lists and 落地 files, by a link that names its reader.
 
 The link is signed with the master secret, good for a day, and says whose file it is; who has it may read that file, as
 with the incumbent, whose production lines fetch files without signing.
@@ -20,7 +20,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from yaosu.edge.state import state
-from yaosu.exchange.top.values_goods import linked, product_code
+from yaosu.exchange.top.values_goods import barcode69, product_code
 from yaosu.registry.parts import registry_of
 from yaosu.registry.resolver import Registry
 
@@ -105,7 +105,7 @@ def product_xml(registry: Registry, org: int) -> bytes:
             "approvalNo": product.approval_no or product.import_cert_no,
             "exprieLife": str(product.shelf_life),
             "exprieUnit": str(product.shelf_life_unit),
-            "barcode69": linked(product, "retail_barcode") or "",
+            "barcode69": barcode69(product) or "",
         }
         rows.append("<Product " + " ".join(f"{k}={quoteattr(v)}" for k, v in given.items()) + ">")
         for level in product.levels:

@@ -273,4 +273,4 @@ async def granted(call: Call) -> Reply:
         }
         for g in held
     ]
-    return Reply(auth_list=rows)
+    return Reply(auth_list=rows, issuccess=True)

@@ -27,7 +27,7 @@ NOBODY = ("FAIL_BIZ_NO_PAT_INFO", "信息不存在")
 def _shown(call: Call, org: int | None) -> OrgCard:
     """The directory entry; a place inside somebody's organisation is nobody's to find."""
     card = call.card(org)
-    if card is None or (card.place and card.parent_id != call.org and card.id != call.org):
+    if card is None or (card.place and call.org not in (card.parent_id, card.id)):
         raise Failed(*NOBODY)
     return card
 
@@ -316,9 +316,8 @@ def _draft(call: Call, given: dict[str, Any], code: str) -> tuple[PartnerDraft |
     place = given.get("reg_addr")
     if not isinstance(place, dict):
         return None, "缺少注册地址 reg_addr"
-    region = partners.region_named(
-        *(str(place.get(k) or "") for k in ("prov_name", "city_name", "area_name")), call.registry.lists
-    )
+    province, city, area = (str(place.get(k) or "") for k in ("prov_name", "city_name", "area_name"))
+    region = partners.region_named(province, city, area, call.registry.lists)
     if not region:
         return None, f"注册地址 reg_addr 的省份不认识：{str(place.get('prov_name'))[:20]}"
     sub_type = given.get("ent_org_type") or None
@@ -420,7 +419,7 @@ async def licences(call: Call) -> Reply:
         }
         for r in rows
     ]
-    return Reply(fit(call, found))
+    return Reply(fit(call, {"model_list": found}))
 
 
 @method(P + "drug.kyt.idgenerate", scope=SCOPE)

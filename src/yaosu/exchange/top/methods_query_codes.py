@@ -19,8 +19,8 @@ from yaosu.exchange.top.relation import relation_of
 from yaosu.exchange.top.shaping import Names, fit, fit_box, names_of
 from yaosu.exchange.top.values_goods import (
     Seen,
+    barcode69,
     code_values,
-    linked,
     look,
     orgs_of,
     product_values,
@@ -218,7 +218,7 @@ async def sub_codes(call: Call) -> Reply:
 async def relation_insurance(call: Call) -> Reply:
     """The same for insured institutions, named by their bureau: still only for whom the goods concern."""
     one = await relation_of(call, call.text("code"))
-    return Reply(fit(call, {"code_relation_dto_list": one, "pkg_ratio": one["pkg_ratio"]}))
+    return Reply(fit(call, [{"code_relation_dto_list": [one], "pkg_ratio": one["pkg_ratio"]}]))
 
 
 @method(P + "drugcheckcode.checklastfour", scope="")
@@ -236,15 +236,15 @@ async def last_four(call: Call) -> Reply:
         (seen,) = await look(call, conn, [code.text])
     number = locate(code.text, derive(master, ranges[0]["key_id"])) if ranges else None
     issued = number is not None and any(r["start_no"] <= number < r["start_no"] + r["count"] for r in ranges)
-    return Reply(issued or seen.found is not None)
+    return Reply(issued or seen.found is not None, success_i=True)
 
 
 @method(P + "drug.getbarcode.bytraccode", scope=SCOPE)
-async def barcode(call: Call) -> Reply:
+async def barcode_of(call: Call) -> Reply:
     """The 69 code of a trace code's product."""
     seen, _ = await looked_up(call, [call.text("trace_code")])
     product = call.registry.product(seen[0].drug_id) if seen[0].drug_id else None
-    found = linked(product, "retail_barcode") if product is not None else None
+    found = barcode69(product) if product is not None else None
     if found is None:
         raise Failed("FAIL_BIZ_NO_PAT_INFO", "信息不存在")
     return Reply(found)

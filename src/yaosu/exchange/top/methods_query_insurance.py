@@ -43,7 +43,7 @@ def _invocation(call: Call) -> None:
     scope=SCOPE,
 )
 async def codes_of_terminal(call: Call) -> Reply:
-    """Codes for a bureau or its terminal: what is open to whoever holds the box; more only for the terminal's own key."""
+    """Codes for a bureau or its terminal: what is open to whoever holds the box; more for the terminal's own key."""
     _invocation(call)
     return Reply(fit(call, await details(call, call.strings("code_list"))))
 

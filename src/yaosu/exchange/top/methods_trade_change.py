@@ -1,4 +1,4 @@
-"""Taking bills back and correcting them over the incumbent's methods (R-X3): the effect is computed, nothing is lost."""
+"""Taking bills back and correcting them over the incumbent's methods (R-X3): the effect is computed, none is lost."""
 
 from __future__ import annotations
 

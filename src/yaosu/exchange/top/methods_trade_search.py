@@ -1,4 +1,4 @@
-"""A wholesaler's or maker's own bills: how they were processed, how many, which, and what is on them (interfaces §2.7)."""
+"""A wholesaler's or maker's own bills: how they were processed, how many, which, what is on them (§2.7)."""
 
 from __future__ import annotations
 

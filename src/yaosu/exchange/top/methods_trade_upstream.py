@@ -1,4 +1,4 @@
-"""What upstream shipped to us (上游出库信息, R-B1): lists, goods with codes, corrections, and saying no to it (R-B2)."""
+"""What upstream shipped to us (上游出库信息, R-B1): lists, goods, codes, corrections, and saying no (R-B2)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Partners that are not in the directory yet: asked for over the gateway, entered by the operator (interfaces §2.4).
 
 The directory is the operator's (one id per organisation, no second one), so a request waits for its audit. Its name
-(`ref_ent_id`) is made of the 统一社会信用代码, so that everybody who asks for the same firm is promised the same name, and
+(`ref_ent_id`) is made of the 统一社会信用代码, so that all who ask for the same firm are promised the same name, and
 becomes the firm's own when it is entered, by the decision on a request or any other way.
 """
 

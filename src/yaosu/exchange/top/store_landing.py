@@ -11,7 +11,8 @@ from yaosu.db.engine import Connection
 WAITING = """
 SELECT b.id, b.type, b.bill_no, b.owner, b.happened_at FROM notice n JOIN bill b ON b.id = n.bill_id
 WHERE n.to_org = $1 AND n.state <> 'cancelled' AND /*visible:parties n.from_org n.to_org*/
-    AND NOT EXISTS (SELECT 1 FROM top_landing l WHERE l.org = $1 AND l.kind = 'bill' AND l.bill_id = b.id AND l.accepted)
+    AND NOT EXISTS (SELECT 1 FROM top_landing l
+        WHERE l.org = $1 AND l.kind = 'bill' AND l.bill_id = b.id AND l.accepted)
 ORDER BY b.id LIMIT $2"""
 
 # One of them, for the file.

@@ -43,7 +43,8 @@ UNION SELECT org_id FROM org_licence WHERE number = $1 ORDER BY 1 LIMIT 20"""
 
 # Licences of an organisation.
 # ungated: the organisation's own
-LICENCES = "SELECT id, kind, number, issued_on, expires_on, scope, updated_at FROM org_licence WHERE org_id = $1 ORDER BY id"
+LICENCES = """
+SELECT id, kind, number, issued_on, expires_on, scope, updated_at FROM org_licence WHERE org_id = $1 ORDER BY id"""
 
 # A request for a directory entry; the same number from the same organisation stays the request it was.
 ADD_PARTNER = """

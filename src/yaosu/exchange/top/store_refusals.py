@@ -11,6 +11,7 @@ WHERE r.owner = $1 AND r.type = ANY ($2::int[])
     AND ($3::timestamptz IS NULL OR r.happened_at >= $3) AND ($4::timestamptz IS NULL OR r.happened_at < $4)
     AND ($5::timestamptz IS NULL OR r.at >= $5) AND ($6::timestamptz IS NULL OR r.at < $6)
     AND ($7::text = '' OR r.bill_no = $7)
-    AND ($8::int IS NULL OR coalesce(r.from_org, r.owner) = $8) AND ($9::int IS NULL OR coalesce(r.to_org, r.owner) = $9)
+    AND ($8::int IS NULL OR coalesce(r.from_org, r.owner) = $8)
+    AND ($9::int IS NULL OR coalesce(r.to_org, r.owner) = $9)
     AND NOT EXISTS (SELECT 1 FROM bill b WHERE b.owner = r.owner AND b.bill_no = r.bill_no)
 ORDER BY r.at DESC LIMIT 1000"""

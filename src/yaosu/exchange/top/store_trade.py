@@ -24,7 +24,8 @@ _WANTED = f"""b.owner = $1 AND {_IN_FORCE} AND b.type = ANY ($2::int[])
     AND ($3::timestamptz IS NULL OR b.happened_at >= $3) AND ($4::timestamptz IS NULL OR b.happened_at < $4)
     AND ($5::timestamptz IS NULL OR b.recorded_at >= $5) AND ($6::timestamptz IS NULL OR b.recorded_at < $6)
     AND ($7::text = '' OR b.bill_no = $7)
-    AND ($8::int IS NULL OR coalesce(b.from_org, b.owner) = $8) AND ($9::int IS NULL OR coalesce(b.to_org, b.owner) = $9)
+    AND ($8::int IS NULL OR coalesce(b.from_org, b.owner) = $8)
+    AND ($9::int IS NULL OR coalesce(b.to_org, b.owner) = $9)
     AND ($10::bool IS NULL OR (b.refused > 0) = $10) AND /*visible:bill b*/"""
 
 # Bills of one owner by page, newest first.

@@ -61,6 +61,12 @@ def linked(product: Product, *kinds: str) -> str | None:
     return None
 
 
+def barcode69(product: Product) -> str | None:
+    """The 商品条码 as printed: thirteen digits (we keep GTINs filled up to fourteen)."""
+    found = linked(product, "retail_barcode")
+    return found[1:] if found is not None and len(found) == 14 and found.startswith("0") else found
+
+
 def physic_info(product: Product) -> str:
     """药品信息: name, form, strength and package in one line, as the interfaces write it."""
     return f"{product.generic_name} {product.dosage_form} {product.strength} {product.package_size}"
@@ -127,7 +133,7 @@ def product_values(registry: Registry, product: Product, names: Names) -> dict[s
         "prod_id": drug,
         "prod_seq_no": drug,
         "sdc_code": linked(product, "bwm"),
-        "ean13_code": linked(product, "retail_barcode"),
+        "ean13_code": barcode69(product),
         "cfda_drug_id": linked(product, "cndc") or product_code(product),
         "product_code": product_code(product),
         "prod_code": prod_code(product),
@@ -324,7 +330,7 @@ def code_values(call: Call, seen: Seen, names: Names, applied: str = "E") -> dic
     goods = product_values(call.registry, product, names) if product is not None else {}
     first = seen.batches[0][0] if seen.batches else None
     smallest = sum(qty for _, qty in seen.batches)
-    state = {
+    state: dict[str, Any] = {
         "code": seen.code,
         "code_status": letter,
         "code_status_desc": STATUS_TEXT.get(letter, ""),
@@ -373,7 +379,7 @@ def code_values(call: Call, seen: Seen, names: Names, applied: str = "E") -> dic
         "error_info": why or None,
         "package_level": seen.level or None,
         "pkg_ratio": product.ratio if product is not None else None,
-        "barcode69": linked(product, "retail_barcode") if product is not None else None,
+        "barcode69": barcode69(product) if product is not None else None,
         "code_status_type_d_t_o": state,
         "p_user_ent_d_t_o": {
             "ref_ent_id": names.ref(maker),

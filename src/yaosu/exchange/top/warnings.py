@@ -33,7 +33,7 @@ async def warnings_of(call: Call, conn: Connection, seen: Seen, org: int) -> lis
     events = await _history(call, conn, seen)
     last = _last(events)
     status, holder = seen.found.root.status or "", seen.found.root.holder
-    ours = holder == org or seen.found.root.dest == org
+    ours = org in (holder, seen.found.root.dest)
     if status in ("X", "N") and holder != org:
         return [_row(call, seen, OUT_OF_THE_WORLD, last)]
     if status == "S" and holder != org:
