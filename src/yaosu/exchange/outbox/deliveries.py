@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,7 +31,7 @@ def _missing(subject: Subject) -> YaosuError:
     return YaosuError("not_found", {"what": "报送记录" if subject.lang == "zh" else "Delivery"})
 
 
-def advice(row: Mapping[str, Any]) -> str:
+def advice(row: Record) -> str:
     """The message code that says what is owed and what to do about a delivery."""
     state = row["state"]
     if state in ("processed", "partly", "given_up", "held"):

@@ -40,6 +40,10 @@ def _context(request: Request, subject: Subject, **more: Any) -> dict[str, Any]:
     return {
         "at": _at,
         "tones": TONES,
+        "problem": None,
+        "tested": None,
+        "done": "",
+        "count": 0,
         "may_manage": subject.can(connections.MANAGE),
         "names": {
             c["channel"]: c["name"] for c in service.described(channels_of(request), language(request))
@@ -132,7 +136,8 @@ async def _fields(request: Request, channel: str) -> tuple[dict[str, str], dict[
     """What the channel asks for, from the form: (account, secret)."""
     form = await request.form()
     fields = service.channel_of(channels_of(request), channel).fields
-    account, secret = {}, {}
+    account: dict[str, str] = {}
+    secret: dict[str, str] = {}
     for name, _, _, hidden in fields:
         value = str(form.get(f"f_{name}", "")).strip()[: 8000 if hidden else 200]
         if value:

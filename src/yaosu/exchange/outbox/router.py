@@ -104,11 +104,11 @@ class Router:
             behind[(row["connection_id"], row["owner"], row["bill_no"])].add(row["bill_id"])
         todo: dict[Pair, int] = {(r["connection_id"], r["bill_id"]): r["tries"] for r in single}
         alone = set(todo)
-        for row in fresh:
-            bill = bills.get(row["bill_id"])
+        for word in fresh:
+            told = bills.get(word["bill_id"])
             for link_id, link in links.items():
-                if bill is not None and self._concerns(link, bill):
-                    todo.setdefault((link_id, bill.id), 0)
+                if told is not None and self._concerns(link, told):
+                    todo.setdefault((link_id, told.id), 0)
         work = _Work()
         opened: dict[int, Link | str] = {}
         for (link_id, bill_id), tries in sorted(todo.items(), key=lambda t: (t[0][1], t[0][0])):
