@@ -49,12 +49,10 @@ class Desk:
     async def parcels(self, result: MovementResult) -> list[Parcel]:
         """What the bill gives; stored as deliveries, as the router does."""
         # a void answers with its reversal
-        row = await self.conn.fetchrow(
-            "SELECT id FROM bill WHERE owner = $1 AND bill_no = $2 ORDER BY id DESC LIMIT 1",
-            result.owner,
-            result.bill_no,
+        number = await self.conn.fetchval(
+            "SELECT max(id) FROM bill WHERE owner = $1 AND bill_no = $2", result.owner, result.bill_no
         )
-        bill = (await load(self.conn, self.market.registry, [row["id"]]))[row["id"]]
+        bill = (await load(self.conn, self.market.registry, [number]))[number]
         made = await build.parcels(self.conn, self.market.registry, bill, self.link)
         await enqueue_many(
             self.conn,
