@@ -49,7 +49,9 @@ def event(kind: str = "ObjectEvent", minutes: float = 10, **fields: Any) -> dict
     return {"type": kind, "eventTime": ago(minutes), "eventTimeZoneOffset": "+00:00", **fields}
 
 
-def document(*events: dict[str, Any], header: dict[str, Any] | None = None, **prefixes: str) -> dict[str, Any]:
+def document(
+    *events: dict[str, Any], header: dict[str, Any] | None = None, **prefixes: str
+) -> dict[str, Any]:
     """A capture document."""
     made: dict[str, Any] = {
         "@context": [CONTEXT, {"yaosu": YAOSU, **prefixes}],
@@ -84,7 +86,13 @@ def commissioning(epcs: list[str], lot: str = "L1", minutes: float = 60, **more:
 def packing(parent: str, children: list[str], minutes: float = 55, **more: Any) -> dict[str, Any]:
     """Packages go into another."""
     return event(
-        "AggregationEvent", minutes, action="ADD", bizStep="packing", parentID=parent, childEPCs=children, **more
+        "AggregationEvent",
+        minutes,
+        action="ADD",
+        bizStep="packing",
+        parentID=parent,
+        childEPCs=children,
+        **more,
     )
 
 
@@ -170,7 +178,9 @@ class World:
         """Smallest packages of an organisation."""
         async with self.pool.acquire() as conn:
             found: int = await conn.fetchval(
-                "SELECT coalesce(sum(qty), 0)::bigint FROM balance WHERE org = $1 AND status = $2", org, status
+                "SELECT coalesce(sum(qty), 0)::bigint FROM balance WHERE org = $1 AND status = $2",
+                org,
+                status,
             )
             return found
 
@@ -186,9 +196,7 @@ class World:
         """Commissioned and packed goods in the maker's stock: cases and boxes."""
         lot = lot or f"L{next(_numbers)}"
         big, small = self.cases(cases), self.boxes(cases * self.per_case)
-        packs = [
-            packing(c, small[n * self.per_case : (n + 1) * self.per_case]) for n, c in enumerate(big)
-        ]
+        packs = [packing(c, small[n * self.per_case : (n + 1) * self.per_case]) for n, c in enumerate(big)]
         await self.done(document(commissioning(small, lot), commissioning(big, lot), *packs))
         return big, small
 
@@ -214,5 +222,3 @@ async def make_world(client: httpx.AsyncClient, pool: Pool, conn: Connection) ->
     registry = await load_registry(conn)
     uscc = {o: card.uscc for o in keys if (card := registry.org(o)) is not None}
     return World(client, pool, maker, wholesaler, pharmacy, stranger, uscc, keys, drug_id, box, case)
-
-

@@ -97,7 +97,12 @@ async def test_the_same_document_twice_does_nothing_twice(world: World) -> None:
 
 async def test_an_event_id_with_other_content_is_refused(world: World) -> None:
     cases, _ = await world.goods()
-    one = event(action="OBSERVE", bizStep="inspecting", epcList=cases, eventID="urn:uuid:aaaa0000-0000-4000-8000-000000000001")
+    one = event(
+        action="OBSERVE",
+        bizStep="inspecting",
+        epcList=cases,
+        eventID="urn:uuid:aaaa0000-0000-4000-8000-000000000001",
+    )
     await world.done(document(one))
     job = await world.capture(document({**one, "bizStep": "storing", "disposition": "active"}))
     assert [e["code"] for e in job["errors"]] == ["epcis_event_id_taken"]
@@ -121,7 +126,14 @@ async def test_unpacking_takes_packages_out(world: World) -> None:
     cases, boxes = await world.goods()
     await world.done(
         document(
-            event("AggregationEvent", 20, action="DELETE", bizStep="unpacking", parentID=cases[0], childEPCs=boxes[:1])
+            event(
+                "AggregationEvent",
+                20,
+                action="DELETE",
+                bizStep="unpacking",
+                parentID=cases[0],
+                childEPCs=boxes[:1],
+            )
         )
     )
     assert (await world.unit(code(boxes[0])))[3] is None
@@ -137,7 +149,9 @@ async def test_what_cannot_be_acted_on_is_kept_and_returned_unchanged(world: Wor
     )
     one["example:note"] = {"example:deep": ["a", "b"]}
     await world.done(document(one, example="https://example.com/ns/"))
-    (found,) = await world.events(MATCH_epc="urn:epc:id:sgtin:6901234.012345.KEEP1", **{"eventType": "TransactionEvent"})
+    (found,) = await world.events(
+        MATCH_epc="urn:epc:id:sgtin:6901234.012345.KEEP1", **{"eventType": "TransactionEvent"}
+    )
     assert found["eventID"].startswith("ni:///sha-256;") and "recordTime" in found
     assert found["example:note"] == {"example:deep": ["a", "b"]}
     kept = {k: v for k, v in found.items() if k not in ("eventID", "recordTime", "epcList")}
@@ -149,7 +163,11 @@ async def test_a_body_that_is_no_document_is_refused_at_once(world: World) -> No
         (b"{", "application/json", "line 1"),
         (b"<a/>", "application/xml", "/"),
         (b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>', "application/xml", "line 1"),
-        (orjson.dumps({**document(), "@context": "https://evil.example/ctx"}), "application/json", "/@context"),
+        (
+            orjson.dumps({**document(), "@context": "https://evil.example/ctx"}),
+            "application/json",
+            "/@context",
+        ),
     ):
         got = await world.client.post(
             "/epcis/capture", content=body, headers={**world.keys[world.maker], "content-type": kind}
