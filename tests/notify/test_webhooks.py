@@ -422,3 +422,21 @@ async def test_the_pages_subscribe_show_the_secret_once_and_show_deliveries(
     assert (await client.post(f"{path}/remove", data={"_csrf": csrf})).status_code == 303
     assert (await client.get(path)).status_code == 404
     client.cookies.clear()
+
+
+async def test_news_of_one_thing_goes_in_its_order_and_other_news_does_not_wait(
+    pool: Pool, receiver: Receiver
+) -> None:
+    receiver.answers = [status(500), status(200)]
+    subject, hook, _ = await subscribed(pool, receiver.url)
+    await told(pool, subject.org, "7")
+    await told(pool, subject.org, "7", "notice_grant_withdrawn")
+    await outbox(pool).once()
+    await told(pool, subject.org, "8")
+    await drained(pool)
+    # the second of "7" waits behind the first, which failed
+    assert [json.loads(g.body)["ref"] for g in receiver.got] == ["7", "8"]
+    await due(pool)
+    await drained(pool)
+    assert [json.loads(g.body)["kind"] for g in receiver.got[2:]] == [KIND, "notice_grant_withdrawn"]
+    assert {state for state, _ in await states(pool, subject, hook)} == {"processed"}

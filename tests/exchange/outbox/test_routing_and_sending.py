@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,9 +15,11 @@ from exchange.outbox.world import KEEPER, Exchange, exchange
 from yaosu.db.engine import Pool
 from yaosu.errors import YaosuError
 from yaosu.exchange.outbox import connections, deliveries
+from yaosu.exchange.outbox.clock import tick
 from yaosu.exchange.outbox.model import Outcome
 from yaosu.exchange.outbox.why import why
 from yaosu.notify.outbox import KeyReusedError, enqueue
+from yaosu.subject import Subject
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -309,3 +313,66 @@ async def test_codes_at_home_here_are_not_owed_to_another_system_and_why_says_so
         assert (
             await why(conn, box.subject(wholesaler), registry, {}, codes[0])
         ).answer.finding.code == "why_no_connection"
+
+
+async def test_the_operator_connects_the_platform_and_sees_what_goes_for_everybody(
+    fresh: tuple[Exchange, Goods],
+) -> None:
+    box, goods = fresh
+    operator = Subject(
+        "account", 1, None, "", "operator", frozenset({"exchange.manage", "exchange.read", "registry.admin"})
+    )
+    async with box.pool.acquire() as conn, conn.transaction():
+        link = await connections.add(
+            conn, operator, KEEPER, "jianguan", "省局", "https://example.com", {}, {}, everyone=True
+        )
+        with pytest.raises(YaosuError) as refused:
+            firm = replace(operator, org_id=box.market.maker, scopes=frozenset({"exchange.manage"}))
+            await connections.add(
+                conn, firm, KEEPER, "jianguan", "x", "https://example.com", {}, {}, everyone=True
+            )
+        assert refused.value.code == "forbidden"
+    shipped = await box.market.ship(box.market.maker, box.market.wholesaler, boxes(goods))
+    await box.routed()
+    await box.sent()
+    async with box.pool.acquire() as conn:
+        found = await deliveries.of_bill(conn, operator, shipped.bill_id)
+        assert [d["connection"] for d in found["deliveries"]] == [link]
+        own = await deliveries.of_bill(conn, box.subject(box.market.maker), shipped.bill_id)
+        assert own["deliveries"] == [] and own["decisions"] == []
+
+
+async def test_what_was_settled_long_ago_loses_its_content_and_keeps_its_digest(
+    fresh: tuple[Exchange, Goods],
+) -> None:
+    box, goods = fresh
+    await box.connect(box.market.maker, "jianguan")
+    await box.market.ship(box.market.maker, box.market.wholesaler, boxes(goods), bill_no="OLD")
+    await box.routed()
+    await box.sent()
+    async with box.pool.acquire() as conn, conn.transaction():
+        await tick(conn, None)  # type: ignore[arg-type]
+        assert await conn.fetchval("SELECT body <> '{}' FROM delivery")
+        await conn.execute("UPDATE delivery SET settled_at = now() - interval '400 days'")
+        await tick(conn, None)  # type: ignore[arg-type]
+        kept = await conn.fetchrow("SELECT body, pruned, digest FROM delivery")
+        assert kept["body"] == {} and kept["pruned"] and len(kept["digest"]) == 32
+
+
+async def test_a_long_queue_does_not_slow_the_claim(fresh: tuple[Exchange, Goods]) -> None:
+    box, _ = fresh
+    async with box.pool.acquire() as conn:
+        link = await box.connect(box.market.maker, "jianguan")
+        await conn.execute(
+            "INSERT INTO delivery (org, target, target_id, event, kind, body, key, lane, waits)"
+            " SELECT $1, 'jianguan', $2, gen_random_uuid(), 'x', '{}', 'k' || n, 'lane', n > 1"
+            " FROM generate_series(1, 20000) n",
+            box.market.maker,
+            link,
+        )
+        await conn.execute("ANALYZE delivery")
+    began = time.perf_counter()
+    for _ in range(5):
+        assert await box.box.once() == 1
+    assert time.perf_counter() - began < 2
+    assert box.other.order == [f"k{n}" for n in range(1, 6)]

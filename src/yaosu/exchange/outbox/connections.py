@@ -74,6 +74,17 @@ class Known:
         }
 
 
+PLATFORM = 0
+"""The operator's connections belong to no organisation."""
+
+
+def owner_of(subject: Subject) -> int:
+    """Whose connections somebody sees and manages: the own organisation's, the platform's for its operator."""
+    if subject.org_id is None and subject.kind != "anonymous" and subject.can("registry.admin"):
+        return PLATFORM
+    return subject.org
+
+
 def known(row: Record) -> Known:
     """A row without its secret."""
     return Known(
@@ -133,11 +144,11 @@ async def add(
     if allowed is not None and url:
         await check_url(subject, url, allowed)
     title = title.strip()[:TITLE_MAX] or channel
-    mine = await conn.fetch(store.OF_ORG, subject.org)
+    mine = await conn.fetch(store.OF_ORG, owner_of(subject))
     if sum(1 for r in mine if r["state"] != "ended") >= PER_ORG:
         raise YaosuError("connection_too_many", {"limit": PER_ORG})
     made: int = await conn.fetchval(
-        store.ADD, subject.org, everyone, channel, profile, title, url, dict(account), region, since,
+        store.ADD, owner_of(subject), everyone, channel, profile, title, url, dict(account), region, since,
         subject.account_id,
     )  # fmt: skip
     if secret:
@@ -160,7 +171,7 @@ async def get(conn: Connection, subject: Subject, connection_id: int) -> Known:
     """One of the own organisation; `not_found` for others'."""
     subject.require(READ)
     row = await conn.fetchrow(store.ONE, connection_id)
-    if row is None or row["org"] != subject.org:
+    if row is None or row["org"] != owner_of(subject):
         raise missing(subject)
     return known(row)
 
@@ -168,7 +179,7 @@ async def get(conn: Connection, subject: Subject, connection_id: int) -> Known:
 async def listed(conn: Connection, subject: Subject) -> list[Known]:
     """The own organisation's connections; ended ones last."""
     subject.require(READ)
-    return [known(row) for row in await conn.fetch(store.OF_ORG, subject.org)]
+    return [known(row) for row in await conn.fetch(store.OF_ORG, owner_of(subject))]
 
 
 async def rotate(
@@ -177,7 +188,7 @@ async def rotate(
     """New credentials from now on; those not given stay as they are."""
     subject.require(MANAGE)
     row = await conn.fetchrow(store.ONE, connection_id)
-    if row is None or row["org"] != subject.org or row["state"] == "ended":
+    if row is None or row["org"] != owner_of(subject) or row["state"] == "ended":
         raise missing(subject)
     given = {name: value for name, value in secret.items() if value}
     try:
@@ -204,7 +215,7 @@ async def change(
     subject.require(MANAGE)
     if url:
         await check_url(subject, url, allowed)
-    args = (connection_id, subject.org, title.strip()[:TITLE_MAX], url, dict(account), region, profile)
+    args = (connection_id, owner_of(subject), title.strip()[:TITLE_MAX], url, dict(account), region, profile)
     if await conn.fetchval(store.CHANGE, *args) is None:
         raise missing(subject)
     await raise_version(conn)
@@ -216,7 +227,7 @@ async def set_state(
 ) -> None:
     """`held`: bills are routed and wait, nothing leaves; `active` again; `ended` for good: what is owed is given up."""
     subject.require(MANAGE)
-    channel = await conn.fetchval(store.SET_STATE, connection_id, subject.org, state)
+    channel = await conn.fetchval(store.SET_STATE, connection_id, owner_of(subject), state)
     if channel is None:
         raise missing(subject)
     await conn.execute(store.SHUT, channel, connection_id, state != "active")

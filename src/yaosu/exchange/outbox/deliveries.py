@@ -14,7 +14,7 @@ from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError, message
 from yaosu.exchange.outbox import connections, store_bills, store_route
 from yaosu.exchange.outbox import store as store_links
-from yaosu.exchange.outbox.connections import MANAGE, READ
+from yaosu.exchange.outbox.connections import MANAGE, READ, owner_of
 from yaosu.exchange.outbox.erp import NAME as OWN_SYSTEM
 from yaosu.exchange.outbox.model import Channel, Delivery
 from yaosu.notify import store_outbox
@@ -98,7 +98,7 @@ async def listed(
     subject.require(READ)
     rows = await conn.fetch(
         store_bills.LISTED,
-        subject.org,
+        owner_of(subject),
         connection,
         list(states) or None,
         bill,
@@ -113,7 +113,7 @@ async def listed(
 async def get(conn: Connection, subject: Subject, delivery_id: int) -> dict[str, Any]:
     """One of them with every attempt, word for word; `not_found` for others'."""
     subject.require(READ)
-    row = await conn.fetchrow(store_bills.ONE, subject.org, delivery_id)
+    row = await conn.fetchrow(store_bills.ONE, owner_of(subject), delivery_id)
     if row is None:
         raise _missing(subject)
     attempts = [
@@ -125,7 +125,7 @@ async def get(conn: Connection, subject: Subject, delivery_id: int) -> dict[str,
 async def counts(conn: Connection, subject: Subject) -> dict[int, dict[str, int]]:
     """Deliveries of each own connection by state; `at_rest` wait for a person, `unrouted` could not be prepared."""
     found: dict[int, dict[str, int]] = {}
-    for row in await conn.fetch(store_bills.COUNTS, subject.org):
+    for row in await conn.fetch(store_bills.COUNTS, owner_of(subject)):
         found.setdefault(row["target_id"], {})[row["state"]] = row["count"]
     return found
 
@@ -136,12 +136,12 @@ async def of_bill(conn: Connection, subject: Subject, bill_id: int) -> dict[str,
     `not_found` for bills that do not name the organisation.
     """
     subject.require(READ)
-    bill = await conn.fetchrow(store_bills.BILL, bill_id, subject.org)
+    bill = await conn.fetchrow(store_bills.BILL, bill_id, owner_of(subject))
     if bill is None:
         raise YaosuError("not_found", {"what": "单据" if subject.lang == "zh" else "Bill"})
     lang = subject.lang
     decisions = []
-    for row in await conn.fetch(store_bills.DECISIONS, bill_id, subject.org):
+    for row in await conn.fetch(store_bills.DECISIONS, bill_id, owner_of(subject)):
         reason = row["reason"]
         decisions.append(
             {
@@ -153,7 +153,7 @@ async def of_bill(conn: Connection, subject: Subject, bill_id: int) -> dict[str,
         )  # fmt: skip
     waiting = [
         {"connection": r["connection_id"], "title": r["title"], "tries": r["tries"], "error": r["error"]}
-        for r in await conn.fetch(store_bills.UNROUTED, bill_id, subject.org)
+        for r in await conn.fetch(store_bills.UNROUTED, bill_id, owner_of(subject))
     ]
     return {
         "bill": {
@@ -169,7 +169,7 @@ async def of_bill(conn: Connection, subject: Subject, bill_id: int) -> dict[str,
 
 async def _locked(conn: Connection, subject: Subject, delivery_id: int) -> Record:
     subject.require(MANAGE)
-    row = await conn.fetchrow(store_bills.FOR_UPDATE, subject.org, delivery_id)
+    row = await conn.fetchrow(store_bills.FOR_UPDATE, owner_of(subject), delivery_id)
     if row is None:
         raise _missing(subject)
     return row
@@ -283,7 +283,7 @@ async def replay(
 async def tell_at_rest(conn: Connection, delivery: Delivery, channel: Channel) -> None:
     """The organisation hears that something it owes ended unfinished, once a day for each connection."""
     row = await conn.fetchrow(store_links.ONE, delivery.target_id)
-    if row is None:
+    if row is None or row["org"] == connections.PLATFORM:
         return
     day = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 8 * 3600))
     params = {"title": row["title"] or channel.zh}

@@ -112,8 +112,8 @@ class Router:
         work = _Work()
         opened: dict[int, Link | str] = {}
         for (link_id, bill_id), tries in sorted(todo.items(), key=lambda t: (t[0][1], t[0][0])):
-            bill, row = bills.get(bill_id), links.get(link_id)
-            if bill is None or row is None:
+            bill, connection = bills.get(bill_id), links.get(link_id)
+            if bill is None or connection is None:
                 work.done.append((link_id, bill_id))
                 continue
             earlier = behind[(link_id, bill.owner, bill.bill_no)]
@@ -121,7 +121,7 @@ class Router:
                 work.later[(link_id, bill_id)] = (bill.owner, tries + 1, "behind")
                 continue
             if link_id not in opened:
-                opened[link_id] = self._open(row)
+                opened[link_id] = self._open(connection)
             built = await self._one(conn, work, bill, opened[link_id], link_id, tries)
             if built:
                 earlier.discard(bill_id)

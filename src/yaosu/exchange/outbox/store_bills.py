@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# What was said of a bill's codes, counted.
+# ungated: counts of the bill that is being routed to its own owner, without codes
 VERDICTS = """
 SELECT verdict, count(*)::int AS count FROM bill_note WHERE bill_id = $1 AND severity = 'R' GROUP BY verdict"""
 
@@ -10,6 +10,7 @@ _SHOWN = """
     d.id, d.event, d.target, d.target_id, d.bill_id, d.kind, d.key, d.lane, d.state, d.attempts, d.next_at,
     d.created_at,    d.settled_at, d.answer_status, d.answer, d.remote, d.details, d.note, d.waits, d.claimed, c.title,
     c.state AS link_state, b.bill_no, b.revision, b.type"""
+# ungated: bound to deliveries and connections of the organisation that asks (d.org = c.org = $1)
 _FROM = """
 FROM delivery d JOIN connection c ON c.id = d.target_id AND c.channel = d.target AND c.org = d.org
 LEFT JOIN bill b ON b.id = d.bill_id"""
@@ -80,12 +81,13 @@ SELECT r.connection_id, r.tries, r.error, r.next_at, c.channel, c.title, c.state
 JOIN connection c ON c.id = r.connection_id WHERE r.bill_id = $1 AND c.org = $2 ORDER BY r.connection_id"""
 DUE = "SELECT 1 FROM bill_due WHERE bill_id = $1"
 
-# A bill as the organisation may see it here: its own, or one that names it.
+# ungated: a bill that is the organisation's own or names it, bound to it by $2 (0: the operator); its head only
 BILL = """
 SELECT id, owner, bill_no, type, revision, flags, status, happened_at, recorded_at, from_org, to_org, lines, refused
-FROM bill WHERE id = $1 AND ($2 IN (owner, submitter, from_org, to_org))"""
+FROM bill WHERE id = $1 AND ($2 IN (0, owner, submitter, from_org, to_org))"""
 
 # The own bills along the life of a code and of the packages around it; the latest first.
+# ungated: only bills of the organisation that asks leave it (owner or submitter $3)
 MOVED_BY = """
 WITH RECURSIVE chain AS (
     SELECT u.drug_id, u.code, u.last_bill AS bill_id FROM unit u WHERE u.drug_id = $1 AND u.code = ANY ($2::text[])
@@ -96,13 +98,13 @@ WITH RECURSIVE chain AS (
 SELECT b.id, b.bill_no, b.type, b.revision, b.flags, b.status, b.happened_at, b.recorded_at, b.owner, c.code
 FROM chain c JOIN bill b ON b.id = c.bill_id
 WHERE $3 IN (b.owner, b.submitter) AND b.flags & 8 = 0 ORDER BY b.id DESC LIMIT 20"""
-# Among the latest bills of the firm that refused something.
+# ungated: bound to the organisation's own bills ($2), the latest that refused something
 REFUSED_BY = """
 SELECT b.id, b.bill_no, b.happened_at, n.verdict, n.params
 FROM (SELECT id, bill_no, happened_at FROM bill WHERE owner = $2 AND refused > 0 ORDER BY id DESC LIMIT 5000) b
 JOIN bill_note n ON n.bill_id = b.id AND n.code = $1 AND n.severity = 'R' ORDER BY b.id DESC LIMIT 1"""
 
-# Packages around a code, outward.
+# ungated: codes of packages around one in hand, to look for own bills; they leave through MOVED_BY only
 AROUND = """
 WITH RECURSIVE up AS (
     SELECT drug_id, code, parent, 1 AS step FROM unit WHERE drug_id = $1 AND code = $2

@@ -31,6 +31,7 @@ ON CONFLICT (connection_id, bill_id) DO UPDATE SET next_at = excluded.next_at, t
     error = excluded.error"""
 
 # Earlier revisions of the same bill that a connection could not build yet: the later one waits for them.
+# ungated: the router's own work, answers nobody
 BEHIND = """
 SELECT r.connection_id, b.owner, b.bill_no, r.bill_id FROM route_due r JOIN bill b ON b.id = r.bill_id
 WHERE r.owner = ANY ($1::int[]) AND b.owner = r.owner"""
@@ -40,6 +41,7 @@ CONNECTIONS = """
 SELECT id, org, everyone, channel, profile, title, url, account, secret, region, since FROM connection
 WHERE state <> 'ended' AND (everyone OR org = ANY ($1::int[]) OR id = ANY ($2::int[])) ORDER BY id"""
 
+# ungated: the router loads what it routes to the bill's own organisation, or one step away (routing.decide)
 BILLS = """
 SELECT b.id, b.owner, b.submitter, b.bill_no, b.type, b.revision, b.flags, b.from_org, b.to_org, b.principal, b.carrier,
     b.direct_org, b.happened_at, b.recorded_at, b.header, b.replaces, b.drug_ids,
@@ -47,6 +49,7 @@ SELECT b.id, b.owner, b.submitter, b.bill_no, b.type, b.revision, b.flags, b.fro
 FROM bill b WHERE b.id = ANY ($1::bigint[]) ORDER BY b.id"""
 
 # Lines of many bills, with those that a correction left where they were (bill_kept).
+# ungated: lines of the bills that are being routed, see BILLS
 LINES = """
 WITH asked AS (SELECT * FROM unnest($1::bigint[], $2::int[]) AS a(bill_id, drug_id)), found AS (
     SELECT a.bill_id AS of_bill, l.bill_id, l.drug_id, l.code, l.batch_id, l.qty FROM asked a
@@ -63,7 +66,7 @@ FROM found f LEFT JOIN batch b ON b.drug_id = f.drug_id AND b.id = f.batch_id
 LEFT JOIN unit u ON u.drug_id = f.drug_id AND u.code = f.code
 ORDER BY f.of_bill, f.drug_id, f.code"""
 
-# Goods without codes, from the double entry.
+# ungated: goods without codes of the bills that are being routed, see BILLS
 QUANTITIES = """
 SELECT e.bill_id, e.drug_id, b.batch_no, sum(e.qty)::int AS qty
 FROM unnest($1::bigint[], $2::int[]) AS a(bill_id, drug_id)
@@ -79,6 +82,7 @@ ON CONFLICT (bill_id, connection_id) DO UPDATE SET owed = excluded.owed, parcels
     rule = excluded.rule, reason = excluded.reason, left_out = excluded.left_out, at = now()"""
 
 # Everything from a date on, for one connection; what was sent before keeps its key and is not sent again.
+# ungated: puts own bills into the router's queue ($2, or all for the operator's connections); returns none
 BACKFILL = """
 INSERT INTO route_due (connection_id, bill_id, owner)
 SELECT $1, b.id, b.owner FROM bill b

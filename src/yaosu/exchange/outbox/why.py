@@ -12,7 +12,7 @@ from yaosu.codes import NotACode, parse
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, message
 from yaosu.exchange.outbox import deliveries, store_bills
-from yaosu.exchange.outbox.connections import READ, Known, listed
+from yaosu.exchange.outbox.connections import READ, Known, listed, owner_of
 from yaosu.exchange.outbox.model import Channel
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
@@ -90,9 +90,9 @@ async def why(
     bills: list[Record] = []
     if found.drug_id is not None:
         around = [r["code"] for r in await conn.fetch(store_bills.AROUND, found.drug_id, read.text)] or around
-        bills = await conn.fetch(store_bills.MOVED_BY, found.drug_id, around, subject.org)
+        bills = await conn.fetch(store_bills.MOVED_BY, found.drug_id, around, owner_of(subject))
     if not bills:
-        refused = await conn.fetchrow(store_bills.REFUSED_BY, read.text, subject.org)
+        refused = await conn.fetchrow(store_bills.REFUSED_BY, read.text, owner_of(subject))
         if refused is None:
             return said(_a("why_not_scanned", {"code": read.text}))
         verdict = message(refused["verdict"]).text(subject.lang, refused["params"])
@@ -126,13 +126,15 @@ async def _through(
     """What holds for one connection and the latest bill in force."""
     base = {"bill_no": bill["bill_no"], "title": link.title}
     at = {"bill": bill["id"], "connection": link.id, "title": link.title}
-    rows = await conn.fetch(store_bills.LISTED, subject.org, link.id, None, bill["id"], None, False, None, 50)
+    rows = await conn.fetch(
+        store_bills.LISTED, owner_of(subject), link.id, None, bill["id"], None, False, None, 50
+    )
     if not rows:
         return await _unsent(conn, subject, link, bill, codes, base, at)
     decided = next(
         (
             d
-            for d in await conn.fetch(store_bills.DECISIONS, bill["id"], subject.org)
+            for d in await conn.fetch(store_bills.DECISIONS, bill["id"], owner_of(subject))
             if d["connection_id"] == link.id
         ),
         None,
@@ -172,12 +174,12 @@ async def _unsent(
 ) -> Answer:
     if await conn.fetchval(store_bills.DUE, bill["id"]) is not None:
         return _a("why_due", base, **at)
-    for row in await conn.fetch(store_bills.UNROUTED, bill["id"], subject.org):
+    for row in await conn.fetch(store_bills.UNROUTED, bill["id"], owner_of(subject)):
         if row["connection_id"] == link.id:
             if row["error"] == "connection_secret_unreadable":
                 return _a("why_no_credentials", base, **at)
             return _a("why_unbuilt", {**base, "error": row["error"] or "—"}, **at)
-    for row in await conn.fetch(store_bills.DECISIONS, bill["id"], subject.org):
+    for row in await conn.fetch(store_bills.DECISIONS, bill["id"], owner_of(subject)):
         if row["connection_id"] == link.id:
             return _not_owed(_left_out(row, codes) or row["reason"] or "route_nothing_built", base, at)
     return _a("why_not_asked", {**base, "since": link.since.strftime("%Y-%m-%d %H:%M")}, **at)
