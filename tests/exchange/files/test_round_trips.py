@@ -140,8 +140,15 @@ def test_every_name_of_a_kind_is_understood_and_written() -> None:
 
 def test_times_in_every_way_files_write_them() -> None:
     at = datetime(2026, 9, 30, 10, 12, 0, tzinfo=CHINA)
-    same = ("2026-09-30 10:12", "2026/9/30 10:12:00", "20260930101200", "2026年9月30日 10时12分", "2026-09-30T02:12:00Z",
-            "2026-09-30T10:12:00+08:00", "46295.425")  # fmt: skip
+    same = (
+        "2026-09-30 10:12",
+        "2026/9/30 10:12:00",
+        "20260930101200",
+        "2026年9月30日 10时12分",
+        "2026-09-30T02:12:00Z",
+        "2026-09-30T10:12:00+08:00",
+        "46295.425",
+    )
     assert {moment(t) for t in same} == {at}, {t: moment(t) for t in same}
     assert [moment(t) for t in ("", "2026-13-01", "昨天", "1", "2026-09-31")] == [None] * 5
 

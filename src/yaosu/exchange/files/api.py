@@ -164,9 +164,9 @@ async def post(
     if skip_bad:
         choices["skip_bad"] = True
     room, lang = room_of(request), language(request)
-    file_id = await service.receive(room, subject, data, name or sent_name, way, choices)
+    file_id, known = await service.receive(room, subject, data, name or sent_name, way, choices)
     if send:
-        answer = await service.send_if_clear(room, subject, file_id, lang, again)
+        answer = await service.send_if_clear(room, subject, file_id, lang, again, known=known)
     else:
         answer = await service.view(room, subject, file_id, lang)
     return as_json(answer, 201)

@@ -78,7 +78,7 @@ def check(file: FileArgument, org: OrgOption, as_json: JsonOption = False, data:
     content = read_file(file)
 
     async def work(room: Room, subject: Any) -> dict[str, Any]:
-        file_id = await service.receive(room, subject, content, shown(Path(file).name), "cli", {})
+        file_id, _ = await service.receive(room, subject, content, shown(Path(file).name), "cli", {})
         answer = await service.view(room, subject, file_id, "zh")
         if answer["state"] == "preview":
             async with room.doors.pool.acquire() as conn:
@@ -123,7 +123,7 @@ def send(
 
     async def work(room: Room, subject: Any) -> tuple[dict[str, Any], bytes]:
         choices = {k: v for k, v in given.items() if v not in (None, "")}
-        file_id = await service.receive(room, subject, content, shown(Path(file).name), "cli", choices)
+        file_id, _ = await service.receive(room, subject, content, shown(Path(file).name), "cli", choices)
         answer = await service.send_if_clear(room, subject, file_id, "zh", again, direct=True)
         table = b"".join([p async for p in results.as_csv(service.lines(room, subject, file_id), "zh")])
         return answer, table

@@ -157,8 +157,10 @@ class LocalDoor:
         room, subject = self._room, self._subject
         try:
             choices = {"type": type_} if type_ is not None else {}
-            file_id = await service.receive(room, subject, data, name, "folder", choices)
-            answer = await service.send_if_clear(room, subject, file_id, "zh", False, direct=self._direct)
+            file_id, known = await service.receive(room, subject, data, name, "folder", choices)
+            answer = await service.send_if_clear(
+                room, subject, file_id, "zh", False, direct=self._direct, known=known
+            )
             while answer["state"] == "sending":
                 await asyncio.sleep(self._poll_s)
                 answer = await service.view(room, subject, file_id, "zh")

@@ -75,7 +75,7 @@ async def drop_file(request: Request, conn: Conn, subject: CurrentSubject) -> Re
         if not isinstance(sent, UploadFile):
             raise YaosuError("file_empty")
         data = await sent.read((FILE_MB_MAX << 20) + 1)
-        file_id = await service.receive(room_of(request), subject, data, sent.filename or "", "page", {})
+        file_id, _ = await service.receive(room_of(request), subject, data, sent.filename or "", "page", {})
     except YaosuError as error:
         if error.http in (401, 403):
             raise
@@ -183,7 +183,8 @@ async def act(request: Request, conn: Conn, subject: CurrentSubject, file_id: Fi
 
 def _choices(request: Request, form: Form) -> dict[str, Any]:
     """What the form answers: kind, text and answer of each question. Organisations by number or 统一社会信用代码."""
-    registry, made = registry_of(request), {}
+    registry = registry_of(request)
+    made: dict[str, Any] = {}
     for n in range(200):
         kind = form.text(f"kind_{n}")
         if not kind:

@@ -17,7 +17,7 @@ from yaosu.circulation.committer import Committer
 from yaosu.circulation.model import CODES_MAX, Movement, MovementResult
 from yaosu.circulation.prepare import prepare
 from yaosu.circulation.tasks import JOB_CODES_MAX
-from yaosu.db.engine import Pool
+from yaosu.db.engine import Connection, Pool
 from yaosu.errors import Finding, YaosuError
 from yaosu.exchange.files import plan, store
 from yaosu.exchange.files.answers import BillAnswer, of_refusal, of_rest, of_result
@@ -58,8 +58,20 @@ async def read(data: bytes) -> FileContent:
         raise refusal(error) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A file whose bytes were just read, so that they need not be read again."""
+
+    data: bytes
+    content: FileContent
+
+
 async def send(
-    doors: Doors, subject: Subject, file_id: int, progress: Progress | None = None
+    doors: Doors,
+    subject: Subject,
+    file_id: int,
+    progress: Progress | None = None,
+    known: Known | None = None,
 ) -> dict[str, Any]:
     """Send every bill of a file that has no result yet; the summary. Refused: `file_busy`, `file_questions`."""
     subject.require("bill.write")
@@ -68,32 +80,43 @@ async def send(
         if not await holder.fetchval(store.LOCK, file_id):
             raise YaosuError("file_busy")
         try:
-            return await _send(doors, subject, file_id, progress)
+            return await _send(doors, subject, holder, file_id, progress, known)
         finally:
             await holder.fetchval(store.UNLOCK, file_id)
 
 
-async def _send(doors: Doors, subject: Subject, file_id: int, progress: Progress | None) -> dict[str, Any]:
-    async with doors.pool.acquire() as conn:
-        file = await store.get(conn, subject.org, file_id)
-        if file is None or file["state"] not in ("preview", "sending"):
-            state = file["state"] if file is not None else "—"
-            raise YaosuError("file_state", {"state": state})
+async def _send(
+    doors: Doors,
+    subject: Subject,
+    conn: Connection,
+    file_id: int,
+    progress: Progress | None,
+    known: Known | None,
+) -> dict[str, Any]:
+    file = await store.get(conn, subject.org, file_id)
+    if file is None or file["state"] not in ("preview", "sending"):
+        state = file["state"] if file is not None else "—"
+        raise YaosuError("file_state", {"state": state})
+    if known is None:
         data = await store.whole(conn, file_id)
-        content = await read(data)
-        made = await plan.make(
-            conn, doors.registry, subject.org, content, Choices.of(file["choices"]), dict(file), data
+        known = Known(data, await read(data))
+    content = known.content
+    made = await plan.make(
+        conn, doors.registry, subject.org, content, Choices.of(file["choices"]), dict(file), known.data
+    )
+    if made.questions:
+        raise YaosuError(
+            "file_questions", {"count": len(made.questions)}, [q.finding for q in made.questions[:200]]
         )
-        if made.questions:
-            raise YaosuError(
-                "file_questions", {"count": len(made.questions)}, [q.finding for q in made.questions[:200]]
-            )
+    large = content.items > INLINE_ITEMS or len(content.bills) > INLINE_BILLS
+    done: set[int] = set()
+    if large or file["state"] == "sending":
         await conn.fetchval(store.SENDING, file_id, subject.org, None)
         done = {r["n"] for r in await conn.fetch(store.DONE_BILLS, file_id)}
-    run = _Run(doors, subject, dict(file), content, made, progress)
-    await run.all(done)
-    async with doors.pool.acquire() as conn, conn.transaction():
-        await conn.execute(store.PUT_BILL, *of_rest(content).row(file_id))
+    run = _Run(doors, subject, dict(file), content, made, progress, large)
+    answers = [*await run.all(done), of_rest(content)]
+    async with conn.transaction():
+        await conn.executemany(store.PUT_BILL, [a.row(file_id) for a in answers])
         summary = dict(await conn.fetchrow(store.TOTALS, file_id) or {})
         await conn.fetchval(store.FINISH, file_id, subject.org, summary, None)
     return summary
@@ -110,7 +133,9 @@ class _Run:
         content: FileContent,
         made: Plan,
         progress: Progress | None,
+        keep: bool,
     ) -> None:
+        self._keep, self._answers = keep, list[BillAnswer]()
         self._doors, self._subject, self._file, self._made = doors, subject, file, made
         self._progress = progress or (lambda done, total, phase: None)
         self._problems: dict[int, list[Problem]] = defaultdict(list)
@@ -120,8 +145,8 @@ class _Run:
         self._total = sum(p.bill.items for p in made.bills)
         self._done = 0
 
-    async def all(self, done: set[int]) -> None:
-        """Every bill that has no result yet."""
+    async def all(self, done: set[int]) -> list[BillAnswer]:
+        """Every bill that has no result yet. Results of large files are kept as they come, others are returned."""
         group: list[Planned] = []
         codes: set[str] = set()
         for one in self._made.bills:
@@ -138,11 +163,16 @@ class _Run:
             codes.update(mine)
         if group:
             await self._together(group)
+        return self._answers
 
     async def _together(self, group: list[Planned]) -> None:
         answers = await asyncio.gather(*(self._one(p) for p in group))
-        async with self._doors.pool.acquire() as conn:
-            await conn.executemany(store.PUT_BILL, [a.row(self._file["id"]) for a in answers])
+        if self._keep:
+            async with self._doors.pool.acquire() as conn:
+                await conn.executemany(store.PUT_BILL, [a.row(self._file["id"]) for a in answers])
+        else:
+            # a small file's results are written at once; broken off before, it is sent again and answered alike
+            self._answers += answers
         self._done += sum(p.bill.items for p in group)
         self._progress(self._done, self._total, "write")
 

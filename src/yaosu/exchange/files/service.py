@@ -25,7 +25,7 @@ from yaosu.exchange.files import plan, results, sending, store, store_jobs
 from yaosu.exchange.files.answers import Line, error_json, unpacked
 from yaosu.exchange.files.model import FileContent
 from yaosu.exchange.files.plan import Choices, Plan, Planned
-from yaosu.exchange.files.sending import INLINE_BILLS, INLINE_ITEMS, Doors
+from yaosu.exchange.files.sending import INLINE_BILLS, INLINE_ITEMS, Doors, Known
 from yaosu.production import activation
 from yaosu.production.answers import activation_answer, check_answer
 from yaosu.registry.names import normalise
@@ -67,8 +67,10 @@ def _own(row: Record | None) -> Record:
     return row
 
 
-async def receive(room: Room, subject: Subject, data: bytes, name: str, way: str, choices: Json) -> int:
-    """Take a file in and keep it; its id. The same bytes that wait for their answer already keep theirs.
+async def receive(
+    room: Room, subject: Subject, data: bytes, name: str, way: str, choices: Json
+) -> tuple[int, Known]:
+    """Take a file in and keep it; its id and what was read of it. Bytes that wait for an answer already keep theirs.
 
     Refused with the place when it cannot be read as a whole; then nothing is kept.
     """
@@ -84,9 +86,9 @@ async def receive(room: Room, subject: Subject, data: bytes, name: str, way: str
             if choices:
                 merged = {**same["choices"], **choices}
                 await conn.fetchval(store.CHOOSE, same["id"], subject.org, merged)
-            return int(same["id"])
+            return int(same["id"]), Known(data, content)
         if same is not None and same["state"] == "sending":
-            return int(same["id"])
+            return int(same["id"]), Known(data, content)
         row = await conn.fetchrow(
             store.INSERT,
             *(
@@ -103,7 +105,7 @@ async def receive(room: Room, subject: Subject, data: bytes, name: str, way: str
         )
         assert row is not None
         await store.put_body(conn, row["id"], data)
-    return int(row["id"])
+    return int(row["id"]), Known(data, content)
 
 
 async def choose(room: Room, subject: Subject, file_id: int, choices: Json, remember: bool = True) -> None:
@@ -312,7 +314,14 @@ async def _said(
 
 
 async def send(
-    room: Room, subject: Subject, file_id: int, lang: str, again: bool = False, *, direct: bool = False
+    room: Room,
+    subject: Subject,
+    file_id: int,
+    lang: str,
+    again: bool = False,
+    *,
+    direct: bool = False,
+    known: Known | None = None,
 ) -> Json:
     """Confirm a preview. Small files are answered at once, large ones run as a job; the file as it stands then.
 
@@ -335,15 +344,16 @@ async def send(
             first = earlier["repeats"] or earlier["id"]
             await conn.fetchval(store.FINISH, file_id, subject.org, earlier["summary"], first)
             return await view(room, subject, file_id, lang)
-        data = await store.whole(conn, file_id)
+        data = known.data if known is not None else await store.whole(conn, file_id)
     if row["kind"] == "relation":
         await _relation_send(room, subject, row, data)
         return await view(room, subject, file_id, lang)
-    content = await sending.read(data)
+    known = known or Known(data, await sending.read(data))
+    content = known.content
     if not direct and (content.items > INLINE_ITEMS or len(content.bills) > INLINE_BILLS):
         await _queue(room, subject, row, content, data, lang)
     else:
-        await sending.send(room.doors, subject, file_id)
+        await sending.send(room.doors, subject, file_id, known=known)
     return await view(room, subject, file_id, lang)
 
 
@@ -477,11 +487,18 @@ async def known(room: Room, subject: Subject, file_id: int) -> None:
 
 
 async def send_if_clear(
-    room: Room, subject: Subject, file_id: int, lang: str, again: bool, *, direct: bool = False
+    room: Room,
+    subject: Subject,
+    file_id: int,
+    lang: str,
+    again: bool,
+    *,
+    direct: bool = False,
+    known: Known | None = None,
 ) -> Json:
     """Send when nothing has to be asked; else the preview with its questions."""
     try:
-        return await send(room, subject, file_id, lang, again, direct=direct)
+        return await send(room, subject, file_id, lang, again, direct=direct, known=known)
     except YaosuError as error:
         if error.code == "file_questions":
             return await view(room, subject, file_id, lang)
