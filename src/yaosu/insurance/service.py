@@ -9,7 +9,7 @@ from asyncpg import Record
 
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
-from yaosu.insurance import looking, remit, settling, store_case
+from yaosu.insurance import cases, looking, remit, settling, store_case
 from yaosu.insurance.model import Act, Institution, Line
 from yaosu.insurance.schemas import CheckIn
 from yaosu.registry.resolver import Registry
@@ -63,8 +63,8 @@ async def settlements(
     before: int,
     count: int,
 ) -> Sequence[Record]:
-    """Rows of the settlement ledger that the subject sees, newest first."""
-    subject.require(SCOPE)
+    """Rows of the settlement ledger that the subject sees, newest first; for who settles and who handles cases."""
+    subject.require(SCOPE if subject.can(SCOPE) else cases.SCOPE)
     reader = await remit.reader_of(conn, registry, subject)
     codes, drugs = None, None
     if code.strip():
