@@ -1,0 +1,199 @@
+"""The channel against a platform that answers as told: what goes again, what never goes twice (R-C6)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import pytest_asyncio
+
+from circulation.helpers import activate
+from exchange.yibao.desk import ACCOUNT, BUREAU_KEY, OWN_PUBLIC, SECRET, Desk, delivery, open_desk
+from yaosu.db.engine import Pool
+from yaosu.edge.state import AppState
+from yaosu.exchange.outbox.model import Outcome
+from yaosu.exchange.yibao.channel import Yibao
+from yaosu.insurance import envelope
+from yaosu.insurance.envelope import Keys
+from yaosu.notify import http
+from yaosu.people.keeper import Keeper
+from yaosu.settings import Settings
+
+THEIRS = Keys(str(ACCOUNT["app_id"]), SECRET, BUREAU_KEY, OWN_PUBLIC)
+Say = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass
+class Platform:
+    """Answers in turn what it was told to; an exception is a network that fails."""
+
+    answers: list[Say | Exception] = field(default_factory=list)
+    got: list[dict[str, Any]] = field(default_factory=list)
+
+    async def post(self, url: str, body: bytes, *_: Any, **__: Any) -> http.Answer:
+        message = envelope.unseal(envelope.read(body), THEIRS, "SM2")
+        self.got.append(message)
+        said = self.answers.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        sealed = envelope.seal(said(message), THEIRS, "SM2", "", "output")
+        raw = orjson.dumps(sealed)
+        return http.Answer(200, raw.decode(), raw)
+
+
+def yes(message: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "infcode": "0",
+        "inf_refmsgid": message["msgid"],
+        "output": {"result": envelope.result(True, "成功")},
+    }
+
+
+def but(bchno: str) -> Say:
+    def said(message: dict[str, Any]) -> dict[str, Any]:
+        row = {"fixmedins_bchno": bchno, "retRslt": "0", "msgRslt": "批号不符"}
+        return {**yes(message), "output": {"result": envelope.result(True), "selinfoErrDetail": [row]}}
+
+    return said
+
+
+def holds(*records: dict[str, str]) -> Say:
+    return lambda message: {**yes(message), "output": {"data": list(records)}}
+
+
+@dataclass
+class Scene:
+    desk: Desk
+    channel: Yibao
+    platform: Platform
+
+    async def send(self, parcel: Any, **more: Any) -> Outcome:
+        return await self.channel.send(delivery(self.desk, parcel, **more), self.desk.link)
+
+    async def ask(self, parcel: Any) -> Outcome:
+        return await self.channel.ask(delivery(self.desk, parcel), self.desk.link)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def scene(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    platform = Platform()
+    monkeypatch.setattr(http, "post", platform.post)
+    async with pool.acquire() as conn:
+        transaction = conn.transaction()
+        await transaction.start()
+        desk = await open_desk(conn)
+        await desk.map_goods()
+
+        class OnePool:
+            """The test's own connection, so that nothing is left behind."""
+
+            def acquire(self) -> Any:
+                class Held:
+                    async def __aenter__(self) -> Any:
+                        return conn
+
+                    async def __aexit__(self, *_: object) -> None:
+                        return None
+
+                return Held()
+
+        settings = Settings(data=tmp_path, database_url="", host="", port=0, public_url="http://test")
+        parts = {"registry": desk.market.registry, "keeper": Keeper(b"k" * 32)}
+        app = AppState(settings, "", OnePool(), parts)  # type: ignore[arg-type]
+        yield Scene(desk, Yibao(app), platform)
+        await transaction.rollback()
+
+
+async def two_rows(scene: Scene) -> Any:
+    boxes = []
+    for _ in range(2):
+        goods = await activate(scene.desk.market)
+        await scene.desk.market.pass_on(scene.desk.market.maker, scene.desk.link.org, goods.boxes[:1])
+        boxes.append(goods.boxes[0])
+    _, (parcel,) = await scene.desk.move(321, boxes)
+    return parcel
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_what_was_accepted_is_not_sent_again_with_the_rest(scene: Scene) -> None:
+    parcel = await two_rows(scene)
+    first, second = (r["fields"]["fixmedins_bchno"] for r in parcel.body["rows"])
+    scene.platform.answers = [but(second), yes]
+    outcome = await scene.send(parcel)
+    assert outcome.state == "partly"
+    assert await scene.desk.states() == {first: "done", second: "refused"}
+    again = await scene.send(parcel, remote=outcome.remote, tries=1)
+    assert again.state == "processed"
+    sent = [[r["fixmedins_bchno"] for r in m["input"]["selinfoDetail"]] for m in scene.platform.got]
+    assert sent == [[first, second], [second]]
+    assert scene.platform.got[0]["msgid"] != scene.platform.got[1]["msgid"]
+    third = await scene.send(parcel, remote=outcome.remote)
+    assert (third.state, len(scene.platform.got)) == ("processed", 2)
+
+
+async def test_after_silence_the_platform_is_asked_by_code_and_row(scene: Scene) -> None:
+    parcel = await two_rows(scene)
+    first, second = (r["fields"]["fixmedins_bchno"] for r in parcel.body["rows"])
+    scene.platform.answers = [
+        httpx.ReadTimeout("x"), holds({"fixmedins_bchno": first}), holds(), holds({"fixmedinsBchno": second}),
+    ]  # fmt: skip
+    assert (await scene.send(parcel)).state == "unknown"
+    # one is there and one is not: the rest goes again, under its own numbers
+    assert (await scene.ask(parcel)).state == "pending"
+    assert await scene.desk.states() == {first: "done", second: "owed"}
+    scene.platform.answers = [yes]
+    assert (await scene.send(parcel, tries=1)).state == "processed"
+    last = scene.platform.got[-1]
+    assert [r["fixmedins_bchno"] for r in last["input"]["selinfoDetail"]] == [second]
+    assert {m["infno"] for m in scene.platform.got} == {"3505A", "3513"}
+    assert all("certno" not in str(m["input"]) for m in scene.platform.got if m["infno"] == "3513")
+
+
+async def test_a_repeat_after_silence_is_the_same_message(scene: Scene) -> None:
+    parcel = await two_rows(scene)
+    scene.platform.answers = [httpx.ReadError("x"), yes]
+    assert (await scene.send(parcel)).state == "unknown"
+    assert (await scene.send(parcel, tries=1)).state == "processed"
+    one, two = scene.platform.got
+    assert (one["msgid"], one["input"]) == (two["msgid"], two["input"])
+
+
+async def test_nothing_is_deleted_that_never_arrived(scene: Scene) -> None:
+    parcel = await two_rows(scene)
+    bill_no = parcel.key.split("/")[1]
+    _, gone = await scene.desk.move(321, [], bill_no=bill_no, revision=2, void=True)
+    await scene.desk.conn.execute("UPDATE delivery SET state = 'given_up' WHERE key = $1", parcel.key)
+    assert [(await scene.send(p)).state for p in gone] == ["processed", "processed"]
+    assert scene.platform.got == []
+    sold = await two_rows(scene)
+    scene.platform.answers = [yes, yes, yes]
+    await scene.send(sold)
+    _, gone = await scene.desk.move(321, [], bill_no=sold.key.split("/")[1], revision=2, void=True)
+    assert [(await scene.send(p)).state for p in gone] == ["processed", "processed"]
+    assert [m["infno"] for m in scene.platform.got] == ["3505A", "3507", "3507"]
+    assert list((await scene.desk.states()).values())[-2:] == ["gone", "gone"]
+
+
+async def test_a_purchase_that_nobody_answered_goes_again_under_its_numbers(scene: Scene) -> None:
+    market = scene.desk.market
+    goods = await activate(market)
+    await market.ship(market.maker, scene.desk.link.org, goods.boxes[:1])
+    _, (parcel,) = await scene.desk.move(102, goods.boxes[:1], from_org=market.maker)
+    outcome = await scene.ask(parcel)
+    assert (outcome.state, scene.platform.got) == ("pending", [])
+
+
+async def test_an_unknown_profile_stops_before_the_network(scene: Scene) -> None:
+    parcel = await two_rows(scene)
+    scene.desk.link = replace(scene.desk.link, profile="atlantis")
+    outcome = await scene.send(parcel)
+    assert (outcome.state, outcome.final) == ("failed", True)
+    assert "atlantis" in outcome.answer
+    assert scene.platform.got == []
