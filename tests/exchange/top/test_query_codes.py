@@ -41,7 +41,8 @@ async def ref(world: World) -> str:
 
 LISTS = ["drug.code.kyt.querycode", "drug.code.kyt.yd.querycode", "drug.code.kyt.yy.querycode",
          "drug.code.kyt.dr.querycode", "drug.code.kyt.va.querycode", "drug.code.kyt.specia.vaccin.querycode",
-         "drug.code.kyt.wes.querycode", "drug.code.kyt.hospitalsenddrugmachine"]  # fmt: skip
+         "drug.code.kyt.wes.querycode",
+           "drug.code.kyt.hospitalsenddrugmachine", "drug.code.kyt.smyx.querycode"]  # fmt: skip
 
 
 @pytest.mark.parametrize("method", LISTS)

@@ -160,6 +160,13 @@ async def test_firms_that_opened_their_data_to_us(world: World) -> None:
     assert none["auth_list"] == []
 
 
+async def test_a_code_leads_to_its_public_page(world: World, us: Caller) -> None:
+    goods = await world.goods(world.market.wholesaler)
+    url = httpx.URL((await us("secondard.node.code.showurl", code=goods.boxes[0], user_name="x"))["model"])
+    got = await world.http.get(url.path, params=dict(url.params), follow_redirects=True)
+    assert got.status_code == 200 and "复方测试胶囊" in got.text
+
+
 async def test_every_other_method_was_tried() -> None:
     done = of_modules("methods_misc")
     assert {name for name in done if "lsyd" not in name and "yljg" not in name} <= CALLED

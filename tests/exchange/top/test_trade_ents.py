@@ -68,7 +68,8 @@ async def test_an_organisation_is_found_by_either_id_and_by_its_code(
     assert none["msg_code"] == "FAIL_BIZ_NO_PAT_INFO"
 
 
-BY_NAME = ["drug.kyt.getentinfo", "drug.msc.getentinfo", "drug.kyt.wes.getentinfo", "drug.kyt.dr.getentinfo",
+BY_NAME = ["drug.kyt.smyx.getentinfo",
+           "drug.kyt.getentinfo", "drug.msc.getentinfo", "drug.kyt.wes.getentinfo", "drug.kyt.dr.getentinfo",
            "drug.kyt.va.getentinfo", "drug.kyt.yy.getentinfo", "drug.kyt.specia.vaccin.getentinfo"]  # fmt: skip
 
 
@@ -122,7 +123,8 @@ async def test_one_organisation_only_where_one_fits(world: World, us: Caller, re
     assert two["msg_code"] == "FAIL_BIZ_NO_PAT_INFO"
 
 
-PARTS = ["drug.kyt.listparts", "drug.msc.listparts", "drug.kyt.wes.listparts", "drug.kyt.listparts.byagent",
+PARTS = ["drug.kyt.smyx.listparts",
+           "drug.kyt.listparts", "drug.msc.listparts", "drug.kyt.wes.listparts", "drug.kyt.listparts.byagent",
          "drug.kyt.wes.listparts.byagent", "drug.kyt.dr.listparts", "drug.kyt.yy.listparts",
          "drugcode.listentparbyrefentid"]  # fmt: skip
 

@@ -352,6 +352,22 @@ async def test_direct_shipments_of_our_goods_are_listed(world: World, us: Caller
     assert (row["bill_code"], row["status"]) == (number, "2") and row["dest_ent_name"]
 
 
+async def test_how_far_a_shipment_was_verified(world: World, us: Caller, ref: str) -> None:
+    m = world.market
+    goods = await world.goods(m.wholesaler)
+    number = world.number("BC")
+    await shipped(world, goods.cases, number)
+    asked = {"ref_ent_id": ref, "ower_ref_ent_id": ref, "bill_code": number, "bill_type": 201}
+    model = (await us.result("drug.kyt.dr.billcheck", **asked))["model"]
+    assert (model["matched_count"], model["matched_rate_show"]) == (0, "0%")
+    await m.move(102, m.pharmacy, goods.cases[:1], from_org=m.wholesaler)
+    model = (await us.result("drug.kyt.dr.billcheck", **asked))["model"]
+    states = {r["code"]: r["code_is_matched"] for r in model["detail_info_list"]}
+    assert states == {goods.cases[0]: "1", goods.cases[1]: "0"} and model["matched_rate_show"] == "50%"
+    missing = await us("drug.kyt.dr.billcheck", **(asked | {"bill_type": 202}))
+    assert missing["result"]["msg_code"] == "FAIL_BIZ_NO_PAT_INFO"
+
+
 # -- corrections --------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from yaosu.access.visibility import visible
 from yaosu.exchange.top import downloads, landing, store_landing
@@ -274,3 +275,15 @@ async def granted(call: Call) -> Reply:
         for g in held
     ]
     return Reply(auth_list=rows, issuccess=True)
+
+
+# -- what everybody may ask ---------------------------------------------------------------------------
+
+
+@method(P + "secondard.node.code.showurl", scope="")
+async def page_of_code(call: Call) -> Reply:
+    """The address of the public page of a code."""
+    code = call.text("code")
+    if not code or len(code) > 200:
+        raise call.invalid("code") if code else call.missing("code")
+    return Reply(f"{call.app.settings.public_url}/q?{urlencode({'code': code})}")

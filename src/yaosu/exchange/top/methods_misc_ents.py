@@ -90,6 +90,7 @@ async def _by_name(call: Call, name: str, limit: int) -> list[int]:
         P + "drug.kyt.va.getentinfo",
         P + "drug.kyt.yy.getentinfo",
         P + "drug.kyt.specia.vaccin.getentinfo",
+        P + "drug.kyt.smyx.getentinfo",
     ),
     scope=SCOPE,
 )
@@ -211,6 +212,7 @@ def _asked(call: Call, owner: int, row: Record, names: Names) -> dict[str, Any]:
         P + "drug.kyt.wes.listparts.byagent",
         P + "drug.kyt.dr.listparts",
         P + "drug.kyt.yy.listparts",
+        P + "drug.kyt.smyx.listparts",
         P + "drugcode.listentparbyrefentid",
     ),
     scope=SCOPE,

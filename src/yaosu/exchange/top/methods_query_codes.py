@@ -65,6 +65,7 @@ async def details(call: Call, raws: Sequence[str], applied: str = "E") -> list[d
         P + "drug.code.kyt.dr.querycode",
         P + "drug.code.kyt.va.querycode",
         P + "drug.code.kyt.specia.vaccin.querycode",
+        P + "drug.code.kyt.smyx.querycode",
     ),
     scope=SCOPE,
 )

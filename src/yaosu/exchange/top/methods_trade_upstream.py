@@ -17,7 +17,8 @@ from yaosu.exchange.top.methods_trade_search import detail_id, detail_of
 from yaosu.exchange.top.protocol import Call, Failed, Reply, method
 from yaosu.exchange.top.shaping import fit, names_of
 from yaosu.exchange.top.store_trade import Upstream
-from yaosu.exchange.top.values_bills import goods_values, orgs_of_goods, sides, type_name
+from yaosu.exchange.top.values_bills import goods_values, orgs_of_goods, physic_type, sides, type_name
+from yaosu.exchange.top.values_goods import physic_info
 
 P = "alibaba.alihealth."
 RECEIVES = {201: 102, 202: 103, 203: 104, 207: 102, 209: 107, 210: 102, 211: 108, 212: 110, 218: 115, 222: 104,
@@ -281,8 +282,6 @@ async def direct(call: Call) -> Reply:
     names = await names_of(
         call, [o for r in rows for o in (*sides(r), r["principal"], r["carrier"], r["direct_org"])]
     )
-    from yaosu.exchange.top.values_bills import physic_type
-
     found = []
     for r in rows:
         sender, target = sides(r)
@@ -304,3 +303,41 @@ async def direct(call: Call) -> Reply:
             }
         )
     return Reply(fit(call, found))
+
+
+@method(P + "drug.kyt.dr.billcheck")
+async def matched(call: Call) -> Reply:
+    """How far a bill of ours was verified by the other side: 1 for each code that it has received (R-B2)."""
+    owner = await call.ref_org("ower_ref_ent_id")
+    sight = visible(call.subject)
+    async with call.conn() as conn:
+        row = await store.by_number(conn, sight, owner, call.text("bill_code"))
+        if row is None or str(row["type"]) != call.text("bill_type"):
+            raise Failed("FAIL_BIZ_NO_PAT_INFO", "信息不存在")
+        lines = await store.codes(conn, sight, row["id"], row["drug_ids"], CODES_MAX)
+        goods = await store.goods(conn, sight, row["id"], row["drug_ids"])
+        waiting = await store.waiting_codes(conn, sight, row["id"], row["drug_ids"])
+    batches = {(g["drug_id"], g["batch_id"]): g["batch_no"] for g in goods}
+    sender, receiver = sides(row)
+    details = []
+    for line in lines:
+        product = call.registry.product(line["drug_id"])
+        details.append(
+            {
+                "code": line["code"],
+                "produce_batch_no": batches.get((line["drug_id"], line["batch_id"])),
+                "drug_info": physic_info(product) if product is not None else None,
+                "code_is_matched": "0" if line["code"] in waiting else "1",
+            }
+        )
+    done = sum(1 for one in details if one["code_is_matched"] == "1")
+    model = {
+        "bill_code": row["bill_no"],
+        "bill_type": row["type"],
+        "bill_time": row["happened_at"],
+        "user_name": call.name_of(receiver if sender == owner else sender),
+        "matched_count": done,
+        "matched_rate_show": f"{done * 100 // len(details) if details else 0}%",
+        "detail_info_list": details,
+    }
+    return Reply(fit(call, model))

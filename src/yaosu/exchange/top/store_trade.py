@@ -26,16 +26,18 @@ _WANTED = f"""b.owner = $1 AND {_IN_FORCE} AND b.type = ANY ($2::int[])
     AND ($7::text = '' OR b.bill_no = $7)
     AND ($8::int IS NULL OR coalesce(b.from_org, b.owner) = $8)
     AND ($9::int IS NULL OR coalesce(b.to_org, b.owner) = $9)
-    AND ($10::bool IS NULL OR (b.refused > 0) = $10) AND /*visible:bill b*/"""
+    AND ($10::bool IS NULL OR (b.refused > 0) = $10)"""
 
 # Bills of one owner by page, newest first.
-BILLS = f"SELECT {_BILL} FROM bill b WHERE {_WANTED} ORDER BY b.id DESC LIMIT $11 OFFSET $12"  # noqa: S608 - constants
+BILLS = f"SELECT {_BILL} FROM bill b WHERE /*visible:bill b*/ AND {_WANTED} ORDER BY b.id DESC LIMIT $11 OFFSET $12"  # noqa: S608 - constants
 
 # How many there are.
-COUNT = f"SELECT count(*) FROM bill b WHERE {_WANTED}"  # noqa: S608 - constants
+COUNT = f"SELECT count(*) FROM bill b WHERE /*visible:bill b*/ AND {_WANTED}"  # noqa: S608 - constants
 
 # How many there are of each kind.
-BY_TYPE = f"SELECT b.type, count(*) AS count FROM bill b WHERE {_WANTED} GROUP BY b.type ORDER BY b.type"  # noqa: S608
+BY_TYPE = f"""
+SELECT b.type, count(*) AS count FROM bill b WHERE /*visible:bill b*/ AND {_WANTED}
+GROUP BY b.type ORDER BY b.type"""  # noqa: S608 - constants
 
 # One bill by its number, in force. $3: only these types; empty for any.
 BY_NUMBER = f"""
@@ -77,6 +79,12 @@ SELECT l.code, l.drug_id, l.batch_id, l.qty, l.left_parent, u.level, u.parent FR
     WHERE k.bill_id = $1 AND /*visible:coded b*/
 ) l LEFT JOIN unit u ON u.drug_id = l.drug_id AND u.code = l.code
 ORDER BY l.drug_id, l.code LIMIT $3"""
+
+# Codes on a shipment that are still on their way by it.
+WAITING_CODES = """
+SELECT i.code FROM bill_line i JOIN bill b ON b.id = i.bill_id
+JOIN unit u ON u.drug_id = i.drug_id AND u.code = i.code AND u.status = 'O' AND u.notice = i.bill_id
+WHERE i.bill_id = $1 AND i.drug_id = ANY ($2::int[]) AND /*visible:coded b*/"""
 
 _UP = """FROM notice n JOIN bill b ON b.id = n.bill_id JOIN notice_line l ON l.bill_id = n.bill_id
 JOIN batch t ON t.drug_id = l.drug_id AND t.id = l.batch_id
@@ -233,6 +241,13 @@ async def codes(
     """Codes on a bill."""
     sql, args = sight.apply(CODES, bill_id, list(drug_ids), limit)
     return await conn.fetch(sql, *args)
+
+
+@traced_read("top codes on their way")
+async def waiting_codes(conn: Connection, sight: Sight, bill_id: int, drug_ids: Sequence[int]) -> set[str]:
+    """Codes on a shipment that nobody has received yet."""
+    sql, args = sight.apply(WAITING_CODES, bill_id, list(drug_ids))
+    return {row["code"] for row in await conn.fetch(sql, *args)}
 
 
 @traced_read("top upstream")

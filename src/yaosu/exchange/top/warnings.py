@@ -54,7 +54,8 @@ def _last(events: list[dict[str, Any]]) -> dict[str, Any] | None:
     for event in reversed(events):
         kind = bill_types().get(int(event["bill_type"]))
         if event["in_force"] and kind is not None and kind.code > 100:
-            return event
+            found: dict[str, Any] = event
+            return found
     return None
 
 
