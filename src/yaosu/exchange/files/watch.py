@@ -102,9 +102,9 @@ class Watcher:
         with os.scandir(self.folder) as found:
             for entry in found:
                 if entry.is_dir(follow_symlinks=False) and entry.name not in (DONE, FAILED):
-                    kind = type_of(shown(entry.name))
-                    if kind:
-                        places.append((entry.path, kind))
+                    code = type_of(shown(entry.name))
+                    if code:
+                        places.append((entry.path, code))
         files: list[tuple[int, str, int | None]] = []
         for place, kind in places:
             with os.scandir(place) as found:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date, datetime, timedelta, timezone
+from functools import lru_cache
 
 CHINA = timezone(timedelta(hours=8))
 EXACT_DIGITS = 15
@@ -33,8 +34,7 @@ def plain(text: str) -> str:
     if not text:
         return ""
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-        text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+        text = _narrow(text)
     text = text.replace("_x000D_", "").replace("_x000d_", "").strip(" \t\r\n\v\f\xa0")
     forced = _FORCED.match(text)
     if forced is not None:
@@ -42,6 +42,13 @@ def plain(text: str) -> str:
     if text[:1] in "'‘’`" and len(text) > 1:
         return text[1:].strip()
     return text
+
+
+@lru_cache(maxsize=4_096)
+def _narrow(text: str) -> str:
+    """One width, no invisible marks; names repeat on every line of a file, so they are remembered."""
+    text = unicodedata.normalize("NFKC", text)
+    return "".join(c for c in text if unicodedata.category(c) != "Cf")
 
 
 def lost_digits(text: str) -> bool:
@@ -65,6 +72,7 @@ def number_text(raw: str) -> tuple[str, bool]:
     return raw, raw.lstrip("+-").isdigit() and len(digits) > EXACT_DIGITS
 
 
+@lru_cache(maxsize=4_096)
 def moment(text: str) -> datetime | None:
     """A time as files write it; China time without a zone, the day's beginning without a time. None when it is none.
 

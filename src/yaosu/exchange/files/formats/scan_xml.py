@@ -112,8 +112,9 @@ class _Reader:
         self._count += 1
         if self._count > LINES_MAX:
             raise FileRefusedError("file_too_many", line=line, what="Data", limit=LINES_MAX)
-        for key in got.keys() - _USED:
-            self._note("file_note_attribute", key[:60], line)
+        if not got.keys() <= _USED:
+            for key in got.keys() - _USED:
+                self._note("file_note_attribute", key[:60], line)
         number, (name, action) = plain(got.get("corporderid", "")), self._names[-1]
         bill = self._bills.get((name, number)) or self._open(name, action, number, line)
         code = plain(got.get("code", ""))
@@ -125,7 +126,8 @@ class _Reader:
         if stamp and at is None:
             bad = Finding("file_time_unreadable", {"value": stamp[:40]}, "")
         for side, key in (("sender", "fromcorpid"), ("receiver", "tocorpid"), ("principal", "asscorpid")):
-            value = plain(got.get(key, ""))
+            given = got.get(key)
+            value = plain(given) if given else ""
             if value and value != getattr(bill, side):
                 if getattr(bill, side):
                     params = {
@@ -143,11 +145,9 @@ class _Reader:
             return
         if at is not None and (bill.at is None or at > bill.at):
             bill.at = at
-        actor = plain(got.get("actor", ""))[:60]
-        if actor and "oper_name" not in bill.header:
+        if "oper_name" not in bill.header and (actor := plain(got.get("actor", ""))[:60]):
             bill.header["oper_name"] = actor
-        wrong = plain(got.get("wrongcode", ""))
-        if wrong:
+        if got.get("wrongcode", "").strip():
             self._note("file_note_wrong_code", "WrongCode", line)
         bill.codes.append(code)
         bill.lines.append(line)
