@@ -197,3 +197,25 @@ async def test_an_unknown_profile_stops_before_the_network(scene: Scene) -> None
     assert (outcome.state, outcome.final) == ("failed", True)
     assert "atlantis" in outcome.answer
     assert scene.platform.got == []
+
+
+async def test_a_sale_voided_before_it_left_never_leaves(scene: Scene) -> None:
+    parcel = await two_rows(scene)
+    _, gone = await scene.desk.move(321, [], bill_no=parcel.key.split("/")[1], revision=2, void=True)
+    assert (await scene.send(parcel)).state == "processed"
+    assert [(await scene.send(p)).state for p in gone] == ["processed", "processed"]
+    assert scene.platform.got == []
+    # nor does it when somebody tries it again later
+    assert (await scene.send(parcel, tries=2)).state == "processed"
+    assert scene.platform.got == []
+
+
+async def test_a_sale_voided_after_silence_goes_and_is_deleted(scene: Scene) -> None:
+    parcel = await two_rows(scene)
+    scene.platform.answers = [httpx.ReadError("x"), yes, yes, yes]
+    assert (await scene.send(parcel)).state == "unknown"
+    _, gone = await scene.desk.move(321, [], bill_no=parcel.key.split("/")[1], revision=2, void=True)
+    again = delivery(scene.desk, parcel, tries=1)
+    assert (await scene.channel.send(replace(again, attempts=2), scene.desk.link)).state == "processed"
+    assert [(await scene.send(p)).state for p in gone] == ["processed", "processed"]
+    assert [m["infno"] for m in scene.platform.got] == ["3505A", "3505A", "3507", "3507"]

@@ -149,8 +149,7 @@ async def parcels(conn: Connection, registry: Registry, bill: RoutedBill, link: 
     if made.gone:
         await conn.execute(store.GONE, link.id, [old.bchno for old in made.gone], sent[0].key)
     if backs:
-        # what only takes another row back is itself no row that a later correction compares with
-        await conn.execute(store.GONE, link.id, [bchno for bchno, _ in returned], sent[-1].key)
+        await conn.execute(store.GONE, link.id, [bchno for bchno, _ in returned], store.BACK)
     return sent
 
 

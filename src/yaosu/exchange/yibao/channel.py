@@ -89,9 +89,14 @@ class Yibao:
             known = await _states(conn, link.id, entries)
             if infno == "3507" and (early := await _nothing_to_delete(conn, link.id, entries, known)):
                 return early
-            left = [r for r in entries if infno == "3507" or known.get(_bchno(r), ("owed",))[0] != "done"]
+            left = entries
+            if infno != "3507":
+                first = delivery.attempts <= 1 and not delivery.interrupted
+                left = [r for r in entries if _still_owed(known.get(_bchno(r), ("owed", "")), first=first)]
+                dropped = [_bchno(r) for r in entries if r not in left and known[_bchno(r)][0] != "done"]
+                await conn.execute(store.STATE, link.id, dropped, "gone", "")
             if not left:
-                return Outcome("processed", answer="各行均已上报成功，未重复上报。")
+                return Outcome("processed", answer="各行均已上报成功或已撤销，未重复上报。")
             bill = int(delivery.body["bill"])
             at = await fill.context(conn, self._registry, self._keeper, link, like, left, infno, bill)
         rows, findings = _completed(at, infno, left)
@@ -253,8 +258,17 @@ def _bchno(entry: Mapping[str, Any]) -> str:
 async def _states(
     conn: Connection, link_id: int, entries: Sequence[Mapping[str, Any]]
 ) -> dict[str, tuple[str, str]]:
+    """By row number: its state, and the delivery that takes it back."""
     found = await conn.fetch(store.STATES, link_id, [_bchno(e) for e in entries])
-    return {r["bchno"]: (r["state"], r["said"]) for r in found}
+    return {r["bchno"]: (r["state"], r["gone_key"]) for r in found}
+
+
+def _still_owed(row: tuple[str, str], *, first: bool) -> bool:
+    """Whether a row has to go. What was taken back before it ever left stays here; what may have left goes, and its
+    deletion follows."""
+    state, gone_key = row
+    taken_back = gone_key not in ("", store.BACK)
+    return state not in ("done", "gone") and not (first and taken_back)
 
 
 async def _nothing_to_delete(
@@ -266,11 +280,14 @@ async def _nothing_to_delete(
     """A deletion of what never arrived is done without a word."""
     for entry in entries:
         state = known.get(_bchno(entry), ("owed", ""))[0]
+        if state == "gone":
+            continue
         if state == "done":
             return None
         first = await conn.fetchrow(store.DELIVERY, link_id, str(entry.get("of", "")))
         if first is None or (first["state"] not in ("given_up", "failed") and first["attempts"]):
             return None
+    await conn.execute(store.STATE, link_id, [_bchno(e) for e in entries], "gone", "")
     return Outcome("processed", answer="原记录未曾上报成功，无需删除。")
 
 

@@ -32,12 +32,15 @@ INSERT INTO yibao_row (connection_id, bchno, owner, bill_id, drug_id, revision, 
     codes, digest, facts, key)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"""
 
+BACK = "-"
+"""gone_key of a row that only takes another one back: no later correction compares with it."""
+
 GONE = "UPDATE yibao_row SET gone_key = $3 WHERE connection_id = $1 AND bchno = ANY($2)"
 
 STATE = "UPDATE yibao_row SET state = $3, said = $4 WHERE connection_id = $1 AND bchno = ANY($2)"
 
 # ungated: the channel's own rows of one connection
-STATES = "SELECT bchno, state, said FROM yibao_row WHERE connection_id = $1 AND bchno = ANY($2)"
+STATES = "SELECT bchno, state, gone_key FROM yibao_row WHERE connection_id = $1 AND bchno = ANY($2)"
 
 NEXT = """
 INSERT INTO yibao_counter (connection_id, last) VALUES ($1, $2)
