@@ -14,8 +14,8 @@ from circulation.helpers import activate, make_market
 from notify.helpers import receiving, status
 from notify.test_messages import signed_in
 from yaosu.api.app import create_app
-from yaosu.exchange.outbox.commands import app as cli
 from yaosu.db.engine import Pool
+from yaosu.exchange.outbox.commands import app as cli
 from yaosu.notify import signing
 from yaosu.settings import Settings
 
@@ -87,7 +87,8 @@ async def test_a_firm_connects_its_erp_and_follows_a_bill_to_its_end(
             assert refused["advice"] == "delivery_refused" and refused["answer"] == "gone for good"
             csrf = await signed_in(client, pool, market.maker)
             for path in (
-                "", "?channel=erp", f"/{made['id']}", "/deliveries", "/deliveries?todo=true", f"/deliveries/{refused['id']}",
+                "", "?channel=erp", f"/{made['id']}", "/deliveries", "/deliveries?todo=true",
+                f"/deliveries/{refused['id']}",
                 f"/bills/{shipped.bill_id}", f"/why?code={goods.boxes[3]}", f"/why?code={goods.boxes[9]}",
             ):  # fmt: skip
                 page = await client.get(f"/exchange{path}")

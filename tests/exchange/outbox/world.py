@@ -100,7 +100,8 @@ class Exchange:
                     "UPDATE delivery SET next_at = now() WHERE settled_at IS NULL AND next_at < 'infinity'"
                 )
                 await conn.execute(
-                    "UPDATE delivery_gate SET next_call = now(), shut_till = CASE WHEN shut_till = 'infinity' THEN shut_till ELSE '-infinity' END"
+                    "UPDATE delivery_gate SET next_call = now(),"
+                    " shut_till = CASE WHEN shut_till = 'infinity' THEN shut_till ELSE '-infinity' END"
                 )
             if not await self.box.once():
                 return

@@ -180,14 +180,14 @@ async def listed(
     )
 
 
-@router.get("/deliveries/{delivery_id}")
+@router.get("/deliveries/{delivery_id:int}")
 async def delivery(request: Request, conn: Conn, subject: CurrentSubject, delivery_id: Big) -> Response:
     """One delivery with every attempt, word for word."""
     found = await deliveries.get(conn, subject, delivery_id)
     return render(request, "exchange/delivery.html", _context(request, subject, d=found))
 
 
-@router.post("/deliveries/{delivery_id}/{act}")
+@router.post("/deliveries/{delivery_id:int}/{act}")
 async def act_on(
     request: Request,
     conn: Conn,
@@ -216,7 +216,7 @@ async def act_on(
     return see_other(f"/exchange/deliveries/{delivery_id}")
 
 
-@router.get("/bills/{bill_id}")
+@router.get("/bills/{bill_id:int}")
 async def of_bill(request: Request, conn: Conn, subject: CurrentSubject, bill_id: Big) -> Response:
     """To whom a bill went, what they answered, what is still owed."""
     found = await deliveries.of_bill(conn, subject, bill_id)
@@ -267,7 +267,7 @@ async def _link_page(
     )
 
 
-@router.get("/{connection_id}")
+@router.get("/{connection_id:int}")
 async def link(
     request: Request,
     conn: Conn,
@@ -280,7 +280,7 @@ async def link(
     return await _link_page(request, conn, subject, connection_id, done=done, count=count)
 
 
-@router.post("/{connection_id}/test")
+@router.post("/{connection_id:int}/test")
 async def test(request: Request, conn: Conn, subject: CurrentSubject, connection_id: Number) -> Response:
     """Whether the address answers and the credentials can be opened."""
     allowed = state(request).settings.webhook_hosts
@@ -288,7 +288,7 @@ async def test(request: Request, conn: Conn, subject: CurrentSubject, connection
     return await _link_page(request, conn, subject, connection_id, tested=answer)
 
 
-@router.post("/{connection_id}/state")
+@router.post("/{connection_id:int}/state")
 async def set_state(
     conn: Conn,
     subject: CurrentSubject,
@@ -301,7 +301,7 @@ async def set_state(
     return see_other(f"/exchange/{connection_id}")
 
 
-@router.post("/{connection_id}/change")
+@router.post("/{connection_id:int}/change")
 async def change(
     request: Request,
     conn: Conn,
@@ -329,7 +329,7 @@ async def change(
     return see_other(f"/exchange/{connection_id}?done=change")
 
 
-@router.post("/{connection_id}/backfill")
+@router.post("/{connection_id:int}/backfill")
 async def backfill(
     conn: Conn, subject: CurrentSubject, connection_id: Number, since: Annotated[str, Form(max_length=10)]
 ) -> Response:
@@ -338,7 +338,7 @@ async def backfill(
     return see_other(f"/exchange/{connection_id}?done=backfill&count={count}")
 
 
-@router.post("/{connection_id}/replay")
+@router.post("/{connection_id:int}/replay")
 async def replay(
     conn: Conn,
     subject: CurrentSubject,
