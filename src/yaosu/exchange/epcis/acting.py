@@ -8,6 +8,7 @@ one outcome.
 from __future__ import annotations
 
 import tempfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,15 +27,16 @@ from yaosu.codes import NotACode, Scheme, parse
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
 from yaosu.exchange.epcis import store
-from yaosu.exchange.epcis.fields import Item
+from yaosu.exchange.epcis.fields import Item, ours
 from yaosu.exchange.epcis.identifiers import to_code
-from yaosu.exchange.epcis.lots import Rows, lot_of
+from yaosu.exchange.epcis.lots import Lot, Rows, lot_of
 from yaosu.exchange.epcis.model import Problem
 from yaosu.exchange.epcis.movements import movement_of
 from yaosu.exchange.epcis.parties import Parties, inner_of
 from yaosu.exchange.epcis.plan import Act
 from yaosu.exchange.epcis.times import moment
-from yaosu.production import activation, packing
+from yaosu.production import activation, found, packing
+from yaosu.production.store_activation import existing
 from yaosu.production.world import CODES_MAX as PACK_MAX
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import bill_types
@@ -182,6 +184,20 @@ class Actor:
         if container is None or not children:
             return  # an aggregation of things that are no packages of ours, or by class: kept
         number = str(item.own.get("billNo", ""))[:64]
+        lot = await self._waiting_lot(item, container)
+        if lot is not None:
+            done = await found.found(
+                self.conn,
+                self.subject,
+                self.registry,
+                self.tools.master,
+                container,
+                children[:PACK_MAX],
+                lot.batch_no,
+                number,
+            )
+            item.bills.append(done.bill_id)
+            item.state, children = "acted", children[PACK_MAX:]
         for n in range(0, len(children), PACK_MAX):
             shown = number if not n or not number else f"{number}-{n // PACK_MAX + 1}"[:64]
             done = await packing.pack(
@@ -189,6 +205,21 @@ class Actor:
             )
             item.bills.append(done.bill_id)
         item.state = "acted"
+
+    async def _waiting_lot(self, item: Item, container: str) -> Lot | None:
+        """The lot of a package that was commissioned before its content was known and does not exist yet."""
+        read = parse(container, self.registry.customs)
+        if isinstance(read, NotACode) or read.scheme is Scheme.SSCC:
+            return None
+        drug = self.registry.resolve(read).drug_id
+        if drug is None or await existing(self.conn, drug, [read.text]):
+            return None
+        key = f"e|{inner_of(str(item.body['parentID']))}"
+        row = await self.conn.fetchrow(store.COMMISSIONED, self.subject.org, [key])
+        if row is None:
+            return None
+        body = orjson.loads(zlib.decompress(row["body"]))
+        return lot_of(Item(0, body, row["prefixes"], "", b"", ""))
 
     async def _unpack(self, item: Item) -> None:
         container = to_code(inner_of(str(item.body.get("parentID", ""))))
@@ -303,7 +334,8 @@ class Actor:
         if kind not in (1, 2, 3, 4, 5):
             if kind == 101 and str(head["bill_no"]).endswith("-RK"):
                 return []  # posted with the activation, and taken back with it
-            reason = item.body["errorDeclaration"].get("reason", "EPCIS errorDeclaration")
+            declared = item.body["errorDeclaration"]
+            reason = ours(declared, item.prefixes).get("voidReason") or declared.get("reason", "EPCIS errorDeclaration")
             result = await self.submit(void_of(head, str(reason)[:200], orjson.dumps(item.body)))
             return [result.bill_id]
         lines = await self.conn.fetch(store.LINES_OF, head["id"], list(head["drug_ids"]))

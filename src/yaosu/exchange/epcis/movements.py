@@ -76,6 +76,9 @@ async def movement_of(
     if kind.kind == "receive" and other is None and not item.own.get("notice"):
         other = await _sender(conn, registry, act.owner, codes)
     notice = str(item.own.get("notice", ""))[:64]
+    if notice and "billNo" in item.own and "from" not in item.own:
+        # our own word of a receipt that named its notice and no sender
+        other = None
     if kind.kind == "receive" and not notice and "desadv" in found:
         rows = await conn.fetch(NOTICE_BY_NUMBER, act.owner, found["desadv"][:64], other)
         notice = found["desadv"][:64] if rows else ""

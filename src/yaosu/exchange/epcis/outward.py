@@ -187,6 +187,9 @@ class _Page:
             "declarationTime": stamp(head["recorded_at"]),
             "reason": "incorrect_data" if after else "did_not_occur",
         }
+        reason = (head["header"] or {}).get("void_reason")
+        if reason:
+            declaration[f"{PREFIX}:voidReason"] = str(reason)
         if after:
             declaration["correctiveEventIDs"] = [
                 self.captured[s["id"]]["event_id"] if s["id"] in self.captured else event_id(s) for s in after
@@ -197,7 +200,8 @@ class _Page:
             body = orjson.loads(zlib.decompress(raw["body"]))
             body = {**body, "eventID": raw["event_id"], "recordTime": stamp(head["recorded_at"])}
             told = {**body, "errorDeclaration": declaration}
-            return [Told(head["id"], 0, head["recorded_at"], told, head["owner"], raw["prefixes"])]
+            spaces = {**PREFIXES, **raw["prefixes"]}
+            return [Told(head["id"], 0, head["recorded_at"], told, head["owner"], spaces)]
         for n, body in self._bodies(original):
             if f"{PREFIX}:implied" in body:
                 continue
@@ -377,6 +381,10 @@ class _Page:
             owner = self.names.get(head["owner"])
             if owner:
                 body["bizLocation"] = {"id": owner.replace("/417/", "/414/")}
+        if kind is not None and kind.kind != "ship" and head["to_org"] is not None and head["to_org"] in self.names:
+            body[f"{PREFIX}:to"] = self.names[head["to_org"]]
+        if head["from_org"] is not None and head["from_org"] in self.names:
+            body[f"{PREFIX}:from"] = self.names[head["from_org"]]
         for name in ("principal", "carrier"):
             if head[name] is not None and head[name] in self.names:
                 body[f"{PREFIX}:{name}"] = self.names[head[name]]

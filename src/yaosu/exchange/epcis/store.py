@@ -57,6 +57,12 @@ SELECT e.id, e.event_id, e.declared, e.content, e.state, e.body, e.prefixes, e.n
     coalesce((SELECT array_agg(a.bill_id ORDER BY a.bill_id) FROM epcis_act a WHERE a.event = e.id), '{}') AS bills
 FROM epcis_event e WHERE e.org = $1 AND e.event_id = ANY($2::text[])"""
 
+# The event by which an organisation commissioned a package, when it is not yet one.
+COMMISSIONED = """
+SELECT e.body, e.prefixes FROM epcis_event e
+WHERE e.org = $1 AND e.epcs && $2::text[] AND e.biz_step = 'commissioning' AND e.action = 'ADD' AND NOT e.declared
+    AND e.state <> 'undone' ORDER BY e.id DESC LIMIT 1"""
+
 EVENT_COLUMNS = (
     *("org", "n", "job", "event_time", "recorded_at", "declared", "state", "type", "action", "biz_step"),
     *("disposition", "read_point", "biz_location", "event_id", "content", "epcs", "prefixes", "body"),
