@@ -1,4 +1,4 @@
-"""The coordination platform: filing with one home for every code, resolving, distribution, the envelope (R-A1, R-A4)."""
+"""The coordination platform: one home for every code, resolving, distribution, the envelope (R-A1, R-A4)."""
 
 from __future__ import annotations
 
