@@ -113,7 +113,7 @@ async def test_the_same_box_settled_at_two_counters_at_once_is_paid_once(
     one, scene = bureau
     goods = await stocked(scene, scene.market.hospital)
 
-    def rows(n: int, code: str) -> list[dict[str, str]]:
+    def rows(n: str, code: str) -> list[dict[str, str]]:
         return [{"feedetl_sn": f"F{n}", "drug_trac_codg": code, "trdn_flag": "0", "min_prcunt_type": "1"}]
 
     async with httpx.AsyncClient(base_url=one.url, timeout=30) as client:
@@ -122,7 +122,8 @@ async def test_the_same_box_settled_at_two_counters_at_once_is_paid_once(
             answers = await asyncio.gather(
                 *(
                     desk.send(
-                        "2207", {"data": {"mdtrt_id": f"V{number}{n}"}, "drug_trac_info": rows(number, code)}
+                        "2207",
+                        {"data": {"mdtrt_id": f"V{number}{n}"}, "drug_trac_info": rows(f"{number}{n}", code)},
                     )
                     for n, desk in enumerate(desks * 2)
                 )

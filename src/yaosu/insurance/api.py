@@ -329,7 +329,7 @@ async def dossier_as(body: dict[str, Any], kind: str, lang: str) -> Response:
         ),
     },
 )  # fmt: skip
-async def explain(
+async def put_explanation(
     request: Request, subject: CurrentSubject, code: Code, body: TextIn, conn: Conn
 ) -> Response:
     """Explain a code."""
