@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from exchange.top.client import TopClient, china_now, from_xml, rows, signature
 from exchange.top.world import World, bill_time, make_world
+from yaosu.exchange.top.fields import published
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -354,3 +355,24 @@ async def test_the_same_signed_upload_posts_once_and_is_answered_alike(world: Wo
     assert first["model"] == again["model"] == later["model"]
     assert await world.market.stock(world.market.pharmacy, "S") == 1
     await world.market.conserved()
+
+
+async def test_a_call_without_a_number_of_its_own_is_carried_out_once(world: World, till: TopClient) -> None:
+    me = await world.alias(world.market.pharmacy)
+    task = "alibaba.alihealth.drug.myj.codewarn.createcodewarntask"
+    business = {"ref_ent_id": me.ref_ent_id, "codes": "83857930000000000001", "bill_code": world.number()}
+    shape = published()[task].request
+    params = till.params(task, {k: v for k, v in business.items() if k in shape})
+    first = (await till.send(params)).json()
+    again = (await till.send(params)).json()
+    (root,) = first
+    assert "error_response" not in first, first
+    first[root].pop("request_id")
+    again[root].pop("request_id")
+    assert first == again, "the very same signed request gets the first answer"
+    later = till.params(
+        task, {k: v for k, v in business.items() if k in shape}, timestamp=china_now(timedelta(seconds=-2))
+    )
+    other = (await till.send(later)).json()
+    other[root].pop("request_id")
+    assert other != first, "a new request is a new task"

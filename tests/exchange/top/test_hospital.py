@@ -12,6 +12,7 @@ import pytest_asyncio
 from circulation.helpers import Goods
 from exchange.top.client import TopClient, china_now, rows
 from exchange.top.world import World, bill_time, make_world
+from yaosu.circulation.write import unpack_body
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -99,9 +100,19 @@ async def test_goods_go_back_and_are_destroyed_with_the_gap_in_the_papers_visibl
         cancel_reason_code="2",
         executer_name="甲员",
         superviser_name="乙员",
+        executer_code="11010519491231002X",
+        superviser_code="A1234567",
     )
+    assert named["response_success"] is True, named
     async with world.app.pool.acquire() as conn:
-        header = await conn.fetchval("SELECT header FROM bill WHERE id = $1", int(str(named["model"])))
+        row = await conn.fetchrow(
+            "SELECT b.header, b.part, s.body FROM bill b JOIN submission s ON s.id = b.submission_id "
+            "WHERE b.id = $1",
+            int(str(named["model"])),
+        )
+    header = row["header"]
+    assert b"11010519491231002X" not in unpack_body(row["body"], row["part"]) + str(header).encode()
+    assert header["executer_code"].endswith("002X"), "masked, so that it can still be compared"
     assert (header["reason"], header["executer_name"], header["superviser_name"]) == ("2", "甲员", "乙员")
 
 

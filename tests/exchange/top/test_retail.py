@@ -285,6 +285,23 @@ async def test_a_document_that_cannot_be_right_is_refused_without_repeating_it(
     assert number not in json.dumps(answer, ensure_ascii=False) or len(number) < 3
 
 
+async def test_an_identity_card_read_as_a_code_is_kept_nowhere(world: World, till: TopClient) -> None:
+    goods = await stocked(world)
+    answer = await till.ok(L + "uploadretail", await sale(world, [goods.boxes[0], ID_CARD]))
+    assert (
+        answer["response_success"] is True and "***" in answer["operation_info_map"]["code_check_error_info"]
+    )
+    assert ID_CARD.encode() not in await everything_stored(world, int(answer["model"]))
+    async with world.app.pool.acquire() as conn:
+        notes = await conn.fetch("SELECT code, raw FROM bill_note WHERE bill_id = $1", int(answer["model"]))
+    assert [(n["code"], n["raw"]) for n in notes] == [("", "***")]
+    alone = await till.ok(L + "uploadretail", await sale(world, [ID_CARD]))
+    assert alone["response_success"] is False and ID_CARD not in str(alone)
+    async with world.app.pool.acquire() as conn:
+        kept = await conn.fetch("SELECT reason, codes::text AS codes FROM top_refusal")
+    assert not any(ID_CARD in row["reason"] + row["codes"] for row in kept)
+
+
 async def test_goods_come_back_from_a_customer(world: World, till: TopClient) -> None:
     goods = await stocked(world)
     await till.ok(L + "uploadretail", await sale(world, goods.boxes[:1]))

@@ -70,7 +70,7 @@ async def _page(
     alias = (await aliases_of(request).of(state(request).pool, [subject.org]))[subject.org]
     context = {
         "keys": await keys.listed(conn, subject),
-        "roles": [r for r in roles_for(subject.org_type) if r.scopes],
+        "posts": [(r.id, r.label(problem.language(request))) for r in roles_for(subject.org_type)],
         "alias": alias,
         "org": registry.org(subject.org),
         "address": state(request).settings.public_url + ADDRESSES[0],

@@ -26,6 +26,9 @@ from yaosu.exchange.top import store, words
 from yaosu.exchange.top.protocol import Call, Failed, Reply
 from yaosu.people import envelope
 from yaosu.people import service as people
+from yaosu.people.documents import mask_number
+from yaosu.people.envelope import is_sealed
+from yaosu.people.free_text import holds_citizen
 from yaosu.people.model import Given
 from yaosu.registry.groups import home
 from yaosu.rules.bill_types import BillType, submittable
@@ -41,12 +44,17 @@ NOT_GIVEN = "未提供"
 HEADER = (
     "from_address", "to_address", "from_bill_code", "order_code", "from_person", "to_person", "warehouse_id",
     "qu_receivable", "xt_is_check", "xt_check_code", "xt_check_code_desc", "oper_ic_code", "oper_ic_name",
-    "executer_name", "executer_code", "superviser_name", "superviser_code", "drug_list_json", "upload_file_name",
+    "executer_name", "superviser_name", "drug_list_json", "upload_file_name",
 )  # fmt: skip
 """Fields that are kept in the bill's header under their own names."""
 PERSONAL = ("customer_id", "customer_id_type", "user_tel", "user_name", "user_agent")
 """Fields about a buyer or patient: never in the header, never in a body that is not sealed (design §6)."""
+DOCUMENTS = ("executer_code", "superviser_code")
+"""Document numbers of staff: kept masked."""
+BLANK = "***"
 HEADER_TEXT_MAX = 2_000
+CARD = 18
+"""Characters of an identity-card number."""
 
 
 def kind_of(call: Call, *, allowed: frozenset[str] | None = None) -> BillType:
@@ -140,8 +148,17 @@ def _kind_of_number(number: str) -> str:
 
 def masked(call: Call) -> bytes:
     """The submission without what it says of a person."""
-    kept = {k: ("***" if k in PERSONAL and v else v) for k, v in call.params.items()}
+    kept = {k: (BLANK if v and k in (*PERSONAL, *DOCUMENTS) else v) for k, v in call.params.items()}
+    if "trace_codes" in kept:
+        kept["trace_codes"] = ",".join(_no_citizens(call.strings("trace_codes")))
     return urlencode({"method": call.method, **kept}).encode()
+
+
+def _no_citizens(codes: Sequence[str]) -> Sequence[str]:
+    """Scans without the identity cards among them, which some reader put into the wrong field."""
+    if not any(len(code) == CARD for code in codes):
+        return codes
+    return [BLANK if len(code) == CARD and holds_citizen(code) else code for code in codes]
 
 
 def mode_of(call: Call) -> Any:
@@ -193,6 +210,7 @@ def _sides(
 
 def _header(call: Call, kind: BillType) -> Mapping[str, Any]:
     header = {name: call.text(name)[:HEADER_TEXT_MAX] for name in HEADER if call.text(name)}
+    header |= {name: mask_number(call.text(name)) for name in DOCUMENTS if call.text(name)}
     returned = call.text("return_reason_code") or call.text("cancel_reason_code")
     described = call.text("return_reason_des") or call.text("cancel_reason_des")
     if kind.direction == "out" and kind.kind == "end":
@@ -216,8 +234,11 @@ async def post(call: Call, movement: Movement) -> Reply:
     """Submit a movement and answer in the words of an upload."""
     if len(movement.bill_no) > 64 or not movement.bill_no.isprintable():
         raise call.invalid("bill_code")
-    if not movement.body:
-        movement = replace(movement, body=urlencode(dict(call.params)).encode())
+    codes = _no_citizens(movement.codes)
+    told = codes is not movement.codes or any(call.text(name) for name in DOCUMENTS)
+    if not is_sealed(movement.body) and (told or not movement.body):
+        movement = replace(movement, body=masked(call))
+    movement = replace(movement, codes=codes)
     try:
         result = await _submitted(call, movement)
     except YaosuError as error:
