@@ -220,7 +220,13 @@ async def act_on(
 async def of_bill(request: Request, conn: Conn, subject: CurrentSubject, bill_id: Big) -> Response:
     """To whom a bill went, what they answered, what is still owed."""
     found = await deliveries.of_bill(conn, subject, bill_id)
-    return render(request, "exchange/bill.html", _context(request, subject, **found))
+    registry: Registry = state(request).parts["registry"]
+    lang = language(request)
+
+    def rule_names(code: str) -> str:
+        return registry.lists.text("route_rule", code, lang) if code else ""
+
+    return render(request, "exchange/bill.html", _context(request, subject, rule_names=rule_names, **found))
 
 
 @router.get("/why")

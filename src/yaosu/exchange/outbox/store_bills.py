@@ -34,6 +34,7 @@ ORDER BY n DESC LIMIT 200"""
 # Deliveries of each connection by state, and what waits to be prepared.
 COUNTS = """
 SELECT d.target_id, CASE WHEN d.settled_at IS NULL AND d.next_at = 'infinity' AND d.state <> 'held' THEN 'at_rest'
+    WHEN d.state = 'failed' AND d.settled_at IS NOT NULL THEN 'refused'
     ELSE d.state END AS state, count(*)::int AS count
 FROM delivery d JOIN connection c ON c.id = d.target_id AND c.channel = d.target WHERE c.org = $1 AND d.org = $1
 GROUP BY 1, 2
