@@ -46,16 +46,42 @@ def said(**fields: Any) -> list[tuple[str, str]]:
         ({"epcList": [BOX, "urn:epc:id:sgtin:1.2.3"]}, "epcis_epc_invalid", "epcList/1"),
         ({"epcList": [BOX, 7]}, "epcis_field_form", "epcList/1"),
         ({"epcList": []}, "epcis_nothing_named", "epcList"),
-        ({"quantityList": [{"epcClass": BOX[:41], "quantity": 1.5}]}, "epcis_quantity_count", "quantityList/0/quantity"),
-        ({"quantityList": [{"epcClass": BOX[:41], "uom": "KGM"}]}, "epcis_uom_without_quantity", "quantityList/0/uom"),
-        ({"quantityList": [{"epcClass": BOX[:41], "quantity": 2, "uom": "kg"}]}, "epcis_uom_form", "quantityList/0/uom"),
+        (
+            {"quantityList": [{"epcClass": BOX[:41], "quantity": 1.5}]},
+            "epcis_quantity_count",
+            "quantityList/0/quantity",
+        ),
+        (
+            {"quantityList": [{"epcClass": BOX[:41], "uom": "KGM"}]},
+            "epcis_uom_without_quantity",
+            "quantityList/0/uom",
+        ),
+        (
+            {"quantityList": [{"epcClass": BOX[:41], "quantity": 2, "uom": "kg"}]},
+            "epcis_uom_form",
+            "quantityList/0/uom",
+        ),
         ({"sourceList": [{"source": "urn:x:1"}]}, "epcis_field_missing", "sourceList/0/type"),
         ({"readPoint": {"name": "x"}}, "epcis_field_missing", "readPoint/id"),
         ({"ilmd": {"cbvmda:lotNumber": "1"}}, "epcis_ilmd_action", "ilmd"),
-        ({"type": "AggregationEvent", "epcList": None, "action": "ADD", "childEPCs": [BOX]}, "epcis_parent_missing", "parentID"),
-        ({"type": "AggregationEvent", "epcList": None, "action": "ADD", "parentID": BOX}, "epcis_children_missing", "childEPCs"),
         (
-            {"type": "AggregationEvent", "epcList": None, "action": "ADD", "parentID": BOX, "childEPCs": [BOX]},
+            {"type": "AggregationEvent", "epcList": None, "action": "ADD", "childEPCs": [BOX]},
+            "epcis_parent_missing",
+            "parentID",
+        ),
+        (
+            {"type": "AggregationEvent", "epcList": None, "action": "ADD", "parentID": BOX},
+            "epcis_children_missing",
+            "childEPCs",
+        ),
+        (
+            {
+                "type": "AggregationEvent",
+                "epcList": None,
+                "action": "ADD",
+                "parentID": BOX,
+                "childEPCs": [BOX],
+            },
             "epcis_parent_inside",
             "childEPCs/0",
         ),
@@ -66,7 +92,11 @@ def said(**fields: Any) -> list[tuple[str, str]]:
         ),
         ({"type": "TransactionEvent"}, "epcis_field_missing", "bizTransactionList"),
         ({"type": "MadeUpEvent"}, "epcis_event_type", "type"),
-        ({"persistentDisposition": {"set": ["active"], "unset": ["active"]}}, "epcis_persistent_both", "persistentDisposition"),
+        (
+            {"persistentDisposition": {"set": ["active"], "unset": ["active"]}},
+            "epcis_persistent_both",
+            "persistentDisposition",
+        ),
     ],
 )
 def test_each_mistake_is_named_with_its_field(fields: dict[str, Any], code: str, where: str) -> None:
@@ -86,7 +116,12 @@ def test_words_of_an_own_declared_namespace_are_taken() -> None:
 def test_a_circle_of_packages_in_one_document_is_found() -> None:
     other = BOX[:-1] + "B"
     pack = {"type": "AggregationEvent", "action": "ADD"}
-    found = cycles([(0, {**pack, "parentID": BOX, "childEPCs": [other]}), (1, {**pack, "parentID": other, "childEPCs": [BOX]})])
+    found = cycles(
+        [
+            (0, {**pack, "parentID": BOX, "childEPCs": [other]}),
+            (1, {**pack, "parentID": other, "childEPCs": [BOX]}),
+        ]
+    )
     assert list(found) == [1]
 
 
@@ -96,13 +131,16 @@ XML = """<?xml version="1.0"?>{doctype}
 OBJECT = """<ObjectEvent><eventTime>2026-01-01T10:00:00.000+08:00</eventTime>
   <eventTimeZoneOffset>+08:00</eventTimeZoneOffset><epcList><epc>urn:epc:id:sgtin:6901234.001001.A</epc></epcList>
   <action>OBSERVE</action><bizStep>urn:epcglobal:cbv:bizstep:shipping</bizStep>{more}<e:note>n</e:note></ObjectEvent>"""
-SIDES = """<sourceList><source type="urn:epcglobal:cbv:sdt:owning_party">urn:epc:id:pgln:6901234.00001</source></sourceList>
+SIDES = """<sourceList>
+  <source type="urn:epcglobal:cbv:sdt:owning_party">urn:epc:id:pgln:6901234.00001</source></sourceList>
   <destinationList><destination type="urn:epcglobal:cbv:sdt:owning_party">urn:epc:id:pgln:6901234.00002</destination>
   </destinationList>"""
 
 
 def test_xml_of_1_2_and_2_0_and_json_are_the_same_event() -> None:
-    old = XML.format(doctype="", n=1, version="1.2", events=OBJECT.format(more=f"<extension>{SIDES}</extension>"))
+    old = XML.format(
+        doctype="", n=1, version="1.2", events=OBJECT.format(more=f"<extension>{SIDES}</extension>")
+    )
     new = XML.format(doctype="<!DOCTYPE project>", n=2, version="2.0", events=OBJECT.format(more=SIDES))
     plain = document(
         {
@@ -113,7 +151,9 @@ def test_xml_of_1_2_and_2_0_and_json_are_the_same_event() -> None:
             "action": "OBSERVE",
             "bizStep": "cbv:BizStep-shipping",
             "sourceList": [{"type": "owning_party", "source": "https://id.gs1.org/417/6901234000016"}],
-            "destinationList": [{"type": "owning_party", "destination": "https://id.gs1.org/417/6901234000023"}],
+            "destinationList": [
+                {"type": "owning_party", "destination": "https://id.gs1.org/417/6901234000023"}
+            ],
             "f:note": "n",
         },
         f="https://e.example/",

@@ -26,7 +26,10 @@ def master(box: str, case: str, gln: str, **more: str) -> dict[str, Any]:
         **{f"{MDA}{k}": v for k, v in more.items()},
     }
     classes = [
-        {"id": f"https://id.gs1.org/01/{box}", "attributes": [{"id": k, "attribute": v} for k, v in attributes.items()]},
+        {
+            "id": f"https://id.gs1.org/01/{box}",
+            "attributes": [{"id": k, "attribute": v} for k, v in attributes.items()],
+        },
         {
             "id": f"https://id.gs1.org/01/{case}",
             "attributes": [
@@ -36,7 +39,9 @@ def master(box: str, case: str, gln: str, **more: str) -> dict[str, Any]:
             ],
         },
     ]
-    places = [{"id": f"https://id.gs1.org/417/{gln}", "attributes": [{"id": f"{MDA}self", "attribute": "true"}]}]
+    places = [
+        {"id": f"https://id.gs1.org/417/{gln}", "attributes": [{"id": f"{MDA}self", "attribute": "true"}]}
+    ]
     return {
         "epcisMasterData": {
             "vocabularyList": [
@@ -82,7 +87,9 @@ async def test_master_data_commissioning_and_shipping_in_one_stream(world: World
     )
     assert answer.json()["status"] == "accepted", answer.text
     assert (await world.unit(code(boxes[3])))[:2] == ("I", world.wholesaler)
-    found = await world.client.get("/api/v1/products", params={"text": "瑞舒伐"}, headers=world.keys[world.maker])
+    found = await world.client.get(
+        "/api/v1/products", params={"q": "瑞舒伐"}, headers=world.keys[world.maker]
+    )
     (product,) = found.json()["items"]
     assert product["import_cert_no"] == "国药准字HJ20160001"
 
@@ -90,7 +97,9 @@ async def test_master_data_commissioning_and_shipping_in_one_stream(world: World
 async def test_a_later_document_updates_what_may_be_updated(world: World) -> None:
     box, case = gtin("70001"), gtin("70001", "1")
     await world.done(document(header=master(box, case, "6901234000016", tradeName="可定")))
-    found = await world.client.get("/api/v1/products", params={"text": "瑞舒伐"}, headers=world.keys[world.maker])
+    found = await world.client.get(
+        "/api/v1/products", params={"q": "瑞舒伐"}, headers=world.keys[world.maker]
+    )
     assert found.json()["items"][0]["trade_name"] == "可定"
 
 

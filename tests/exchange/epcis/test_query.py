@@ -26,7 +26,9 @@ async def test_events_with_everything_are_found_by_every_parameter(world: World,
         bizStep="inspecting",
         disposition="conformant",
         epcList=boxes[:1],
-        quantityList=[{"epcClass": "urn:epc:class:lgtin:6901234.099001.LOT9", "quantity": 12.5, "uom": "KGM"}],
+        quantityList=[
+            {"epcClass": "urn:epc:class:lgtin:6901234.099001.LOT9", "quantity": 12.5, "uom": "KGM"}
+        ],
         readPoint={"id": "urn:epc:id:sgln:6901234.00100.A"},
         bizLocation={"id": "urn:epc:id:sgln:6901234.00100.0"},
         bizTransactionList=[{"type": "po", "bizTransaction": "https://erp.example.com/po/41"}],
@@ -41,10 +43,23 @@ async def test_events_with_everything_are_found_by_every_parameter(world: World,
         ],
         **{"acme:grade": "A", "acme:deep": {"acme:count": 7}},
     )
-    two = event("TransformationEvent", 20, inputEPCList=boxes[1:2], outputEPCList=boxes[2:3], bizStep="assembling",
-                transformationID="urn:uuid:00000000-0000-4000-8000-00000000f0aa")
-    three = event("AssociationEvent", 10, action="ADD", parentID=boxes[3], childEPCs=boxes[4:5], bizStep="installing",
-                  ilmd=None)
+    two = event(
+        "TransformationEvent",
+        20,
+        inputEPCList=boxes[1:2],
+        outputEPCList=boxes[2:3],
+        bizStep="assembling",
+        transformationID="urn:uuid:00000000-0000-4000-8000-00000000f0aa",
+    )
+    three = event(
+        "AssociationEvent",
+        10,
+        action="ADD",
+        parentID=boxes[3],
+        childEPCs=boxes[4:5],
+        bizStep="installing",
+        ilmd=None,
+    )
     three.pop("ilmd")
     await world.done(document(one, two, three, acme=EX))
     link = "https://id.gs1.org/01/"
@@ -148,10 +163,14 @@ async def test_named_queries_are_made_asked_and_removed(world: World) -> None:
         "/epcis/queries", json={"name": "inspections", "query": {"EQ_bizStep": ["inspecting"]}}, headers=key
     )
     assert twice.status_code == 409
-    assert [q["name"] for q in (await world.client.get("/epcis/queries", headers=key)).json()] == ["inspections"]
+    assert [q["name"] for q in (await world.client.get("/epcis/queries", headers=key)).json()] == [
+        "inspections"
+    ]
     found = (await world.client.get("/epcis/queries/inspections/events", headers=key)).json()
     assert found["epcisBody"]["queryResults"]["queryName"] == "inspections"
-    assert {e["bizStep"] for e in found["epcisBody"]["queryResults"]["resultsBody"]["eventList"]} == {"inspecting"}
+    assert {e["bizStep"] for e in found["epcisBody"]["queryResults"]["resultsBody"]["eventList"]} == {
+        "inspecting"
+    }
     other = await world.client.get("/epcis/queries/inspections", headers=world.keys[world.wholesaler])
     assert other.status_code == 404
     assert (await world.client.delete("/epcis/queries/inspections", headers=key)).status_code == 204
@@ -167,7 +186,7 @@ async def test_resources_lead_to_events(world: World, boxes: list[str]) -> None:
         ("dispositions", "conformant"),
         ("readPoints", "https://id.gs1.org/414/6901234001006/254/A"),
         ("bizLocations", "https://id.gs1.org/414/6901234001006"),
-        ("epcs", "https://id.gs1.org/01/06901234990008/21/Q0"),
+        ("epcs", "https://id.gs1.org/01/06901234990003/21/Q0"),
     ):
         members = (await world.client.get(f"/epcis/{resource}?perPage=1000", headers=key)).json()["member"]
         assert member in members, resource
@@ -200,14 +219,16 @@ async def test_headers_of_the_standard(world: World, boxes: list[str]) -> None:
     )
     assert boxes[0] in urn.text
     link = await world.client.get("/epcis/events", params={"MATCH_epc": boxes[0]}, headers=key)
-    assert "https://id.gs1.org/01/06901234990008/21/Q0" in link.text
+    assert "https://id.gs1.org/01/06901234990003/21/Q0" in link.text
     for headers, status in (
         ({"accept": "text/csv"}, 406),
         ({"GS1-EPCIS-Min": "3.0"}, 406),
         ({"GS1-EPC-Format": "Sometimes"}, 400),
     ):
         assert (await world.client.get("/epcis/events", headers={**key, **headers})).status_code == status
-    media = await world.client.post("/epcis/capture", content=b"x", headers={**key, "content-type": "text/plain"})
+    media = await world.client.post(
+        "/epcis/capture", content=b"x", headers={**key, "content-type": "text/plain"}
+    )
     assert media.status_code == 415
     nobody = await world.client.get("/epcis/events")
     assert nobody.status_code == 401 and nobody.json()["type"] == "epcisException:SecurityException"
@@ -224,5 +245,7 @@ async def test_a_stranger_sees_none_of_it(world: World) -> None:
     seen = await world.events(world.wholesaler, EQ_bizStep="shipping")
     assert [e["epcList"] for e in seen] == [cases]
     jobs = (await world.client.get("/epcis/capture", headers=world.keys[world.maker])).json()
-    other = await world.client.get(f"/epcis/capture/{jobs[0]['captureID']}", headers=world.keys[world.stranger])
+    other = await world.client.get(
+        f"/epcis/capture/{jobs[0]['captureID']}", headers=world.keys[world.stranger]
+    )
     assert other.status_code == 404

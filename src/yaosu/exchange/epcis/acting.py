@@ -335,7 +335,9 @@ class Actor:
             if kind == 101 and str(head["bill_no"]).endswith("-RK"):
                 return []  # posted with the activation, and taken back with it
             declared = item.body["errorDeclaration"]
-            reason = ours(declared, item.prefixes).get("voidReason") or declared.get("reason", "EPCIS errorDeclaration")
+            reason = ours(declared, item.prefixes).get("voidReason") or declared.get(
+                "reason", "EPCIS errorDeclaration"
+            )
             result = await self.submit(void_of(head, str(reason)[:200], orjson.dumps(item.body)))
             return [result.bill_id]
         lines = await self.conn.fetch(store.LINES_OF, head["id"], list(head["drug_ids"]))

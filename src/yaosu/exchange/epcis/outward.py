@@ -381,7 +381,12 @@ class _Page:
             owner = self.names.get(head["owner"])
             if owner:
                 body["bizLocation"] = {"id": owner.replace("/417/", "/414/")}
-        if kind is not None and kind.kind != "ship" and head["to_org"] is not None and head["to_org"] in self.names:
+        if (
+            kind is not None
+            and kind.kind != "ship"
+            and head["to_org"] is not None
+            and head["to_org"] in self.names
+        ):
             body[f"{PREFIX}:to"] = self.names[head["to_org"]]
         if head["from_org"] is not None and head["from_org"] in self.names:
             body[f"{PREFIX}:from"] = self.names[head["from_org"]]
