@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import orjson
 import pytest
 import pytest_asyncio
 
 from circulation.helpers import Market, activate, make_market
 from exchange.jianguan.helpers import EPOCH
+from production.helpers import make_maker, tree
 from yaosu.db.engine import Connection, Pool, connect
 from yaosu.exchange.jianguan import sequencer
 from yaosu.exchange.jianguan import store_feed as store
+from yaosu.production import activation
 from yaosu.registry.resolver import load_registry
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -105,3 +110,28 @@ async def test_the_same_round_twice_numbers_nothing_again(market: Market) -> Non
     before = await bills(market.conn)
     assert await number(market, market.conn) == 0
     assert await bills(market.conn) == before
+
+
+async def test_an_activation_tells_every_package_and_where_it_is_packed(pool: Pool, tmp_path: Path) -> None:
+    async with pool.acquire() as conn:
+        subject, _, registry = await make_maker(conn)
+        packed = tree(1, 2, 3, flag=2)
+        file = tmp_path / "relation.xml"
+        file.write_bytes(packed.xml())
+        async with conn.transaction():
+            done = await activation.activate(conn, subject, file, registry, bytes(32))
+        bill = await conn.fetchval("SELECT max(id) FROM bill WHERE type = 1")
+        feed = FEED + 1
+        await conn.execute(store.ENSURE, feed)
+        async with conn.transaction():
+            await sequencer.number_bills(conn, registry, feed, "src2", "", EPOCH)
+        body = await conn.fetchval(
+            "SELECT body FROM jianguan_event WHERE feed = $1 AND bill_id = $2", feed, bill
+        )
+    event = orjson.loads(zlib.decompress(body))
+    assert done is not None
+    assert [c["code"] for c in event["codes"]] == [packed.rows[0].code]
+    assert {(i["code"], i["parent"]) for i in event["inside"]} == {
+        (r.code, r.parent) for r in packed.rows[1:]
+    }
+    assert event["qty"] == 6

@@ -37,12 +37,12 @@ BUILDS_ON = """
 SELECT DISTINCT l.bill_id, l.prev_bill FROM unnest($1::bigint[], $2::int[]) AS a(bill_id, drug_id)
 JOIN bill_line l ON l.drug_id = a.drug_id AND l.bill_id = a.bill_id
 WHERE l.prev_bill > $3 AND l.prev_bill <> l.bill_id"""
-# ungated: the same
+# ungated: order of the feed; only whether a bill has a number yet
 STILL_FRESH = """
 SELECT b.id FROM bill b JOIN org o ON o.id = b.owner
 WHERE b.id = ANY($2::bigint[]) AND b.revision > 0 AND b.recorded_at >= $3 AND o.region LIKE $4 || '%'
     AND NOT EXISTS (SELECT 1 FROM jianguan_event e WHERE e.feed = $1 AND e.bill_id = b.id)"""
-# ungated: the same duty
+# ungated: order of the feed, inside the software; nothing of it is shown
 PRODUCTS_OF = "SELECT id, drug_ids, refused FROM bill WHERE id = ANY($1::bigint[])"
 # ungated: packages of an activation, to the regulator (R-A3, R-A5)
 INSIDE = """

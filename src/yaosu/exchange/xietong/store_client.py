@@ -118,7 +118,7 @@ FROM tree t LEFT JOIN batch b ON b.drug_id = t.drug_id AND b.id = t.batch_id ORD
 CHECKS = """
 SELECT s.bill_no, c.outcome, c.counts FROM receipt_check c LEFT JOIN bill s ON s.id = c.notice_bill
 WHERE c.receipt_bill = $1 ORDER BY c.id LIMIT 20"""
-# ungated: the same
+# ungated: the operator's duty to name the notice to the sender's system, whose own bill it is
 NOTICE_NO = "SELECT n.bill_no FROM bill b JOIN bill n ON n.id = b.notice_bill WHERE b.id = $1"
 
 LOCK = "SELECT pg_try_advisory_lock(726244, $1)"
