@@ -171,6 +171,9 @@ async def test_the_pages_show_it(shop: Shop) -> None:
         assert page.status_code == 200, (path, page.text[:500])
         assert all(word in page.text for word in words), path
         assert "王大夫" not in page.text
+    assert (
+        f"/yibao/bill?bill={shop.sale}" in (await shop.client.get(f"/bills/{shop.sale}", headers=HTML)).text
+    )
     form = {"_csrf": csrf, "drug_id": str(shop.desk.market.drug_id), "fixmedins_hilist_id": ""}
     wrong = await shop.client.post("/yibao/mapping", data=form, headers=HTML)
     assert wrong.status_code == 422

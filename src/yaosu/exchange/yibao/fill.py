@@ -97,6 +97,8 @@ def complete(at: Context, infno: str, row: Mapping[str, Any]) -> tuple[dict[str,
         for k, v in made.items()
         if (k in one.names or k == one.codes_node or k in at.profile.also) and v != ""
     }
+    place = {name: n for n, name in enumerate(one.names)}
+    kept = dict(sorted(kept.items(), key=lambda entry: place.get(entry[0], len(place))))
     where = f"input.{one.batch_node or one.node}[{kept.get('fixmedins_bchno', '')}]"
     told = {f.where for f in findings}
     findings += [
