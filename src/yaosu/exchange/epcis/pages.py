@@ -9,10 +9,12 @@ from fastapi import APIRouter
 
 from yaosu.exchange.epcis import routes_capture as capture
 from yaosu.exchange.epcis import routes_named as named
+from yaosu.exchange.epcis import routes_page
 from yaosu.exchange.epcis import routes_query as query
 from yaosu.exchange.epcis.web import Handler, discovery, limits
 
 router = APIRouter(prefix="/epcis")
+router.include_router(routes_page.router)
 
 _EVENT = "/events/{event:path}"
 _RESOURCE = "/{resource}"
