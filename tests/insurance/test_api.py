@@ -116,6 +116,7 @@ async def test_a_case_shows_each_side_its_own_and_the_bureau_both(
     assert views["pharmacy"]["side"] == "earlier"
     assert ward not in str(views["pharmacy"])
     assert "MZ1" not in str(views["pharmacy"])
+    assert [f["rule"] for f in views["pharmacy"]["findings"]] == ["settled_again"]
     for who, status in (("far", 404), ("wholesaler", 403), ("drug", 403)):
         assert (await client.get(url, headers=callers[who])).status_code == status
 

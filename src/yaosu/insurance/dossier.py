@@ -353,6 +353,14 @@ def finding(stored: Mapping[str, Any], code: str, lang: str) -> Json:
     }
 
 
+def case_findings(row: Record, own: bool, lang: str) -> list[Json]:
+    """What a case is about: for the institution that settled before, only that somebody else did since."""
+    if own:
+        return [finding(f, row["code"], lang) for f in row["findings"]]
+    entry = message("insurance_settled_again")
+    return [{"rule": "settled_again", "message": entry.text(lang, {}), "next": entry.next_step(lang, {})}]
+
+
 def _report(row: Record) -> Json:
     data = row["data"]
     count = next((data[n] for n in ("sel_retn_cnt", "purc_retn_cnt", "cnt", "inv_cnt") if n in data), "")
@@ -373,21 +381,22 @@ def _report(row: Record) -> Json:
 
 def _case(registry: Registry, row: Record, reader: remit.Reader, lang: str) -> Json:
     lists = registry.lists
+    own = reader.bureau or row["institution"] in reader.institutions
     return {
         "id": row["id"],
         "number": cases.case_no(row["opened_at"], row["id"]),
         "rule": row["rule"],
         "title": lists.text("insurance_rule", row["rule"], lang),
         "probable_causes": [lists.text("insurance_hint", h, lang) for h in row["hint"].split(",") if h],
-        # whose act it is about is not told to the other side
-        "act": row["act"] if reader.bureau or row["institution"] in reader.institutions else "",
+        # whose act it is about, and what was said of it, is not told to the other side
+        "act": row["act"] if own else "",
         "times": row["times"],
         "opened_at": _time(row["opened_at"]),
         "due_at": _time(row["due_at"]),
         "state": row["state"],
         "result": lists.text("insurance_result", row["result"], lang) if row["result"] else "",
         "closing": row["closing"],
-        "findings": [finding(f, row["code"], lang) for f in row["findings"]],
+        "findings": case_findings(row, own, lang),
     }
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from yaosu.insurance.model import CHINA
 from yaosu.papers.model import Block, Heading, Paper, Signatures, Table, Text, clean
 
 Json = Mapping[str, Any]
@@ -15,6 +17,10 @@ WORDS = {
     "supplier": ("供货方", "Supplier"),
     "purchase_bill": ("原采购单", "Purchase"), "sale_bill": ("原销售单", "Sale"), "receipt_no": ("小票号", "Receipt"),
     "settlement_id": ("结算ID", "Settlement"), "visit_no": ("就诊号", "Visit"), "reason": ("原因", "Reason"),
+}  # fmt: skip
+NUMBERS = {
+    "setl": ("结算ID", "settlement"), "mdtrt": ("就诊ID", "visit"), "visit": ("就医流水号", "visit"),
+    "doc": ("单据号", "bill"), "fee": ("费用明细", "fee line"), "bch": ("批次流水号", "record"),
 }  # fmt: skip
 SIDES = {
     "purchase": ("购进/入库", "purchase"), "sale": ("销售/出库", "sale"), "own": ("本单位", "own"),
@@ -76,7 +82,7 @@ def paper(body: Json, lang: str = "zh", explanation: str = "") -> Paper:
     rows = [
         [
             s["institution"]["name"], _at(s["sold_at"]), s["state_name"],
-            "、".join(f"{k} {v}" for k, v in sorted(s["numbers"].items())),
+            "、".join(f"{NUMBERS[k][n]} {v}" for k, v in sorted(s["numbers"].items()) if k in NUMBERS),
             t("拆零", "split") + f" {s['units'] or ''}" if s["split"] else t("整盒", "whole"),
             "；".join(f["message"] for f in s["findings"]) or t("核验通过", "in order"),
         ]
@@ -237,7 +243,7 @@ def _plain(value: object) -> str:
 
 
 def _at(text: str | None) -> str:
-    return text[:16].replace("T", " ") if text else "—"
+    return f"{datetime.fromisoformat(text).astimezone(CHINA):%Y-%m-%d %H:%M}" if text else "—"
 
 
 def _join(*parts: str | None) -> str:

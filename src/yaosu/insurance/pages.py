@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ from yaosu.insurance import (
     views,
 )
 from yaosu.insurance.files import BYTES_MAX
+from yaosu.insurance.model import CHINA
 from yaosu.insurance.profiles import LIST as PROFILES
 from yaosu.people.parts import keeper_of
 from yaosu.registry.parts import registry_of
@@ -52,7 +54,7 @@ def _show(
 
 
 def _shown(text: str | None) -> str:
-    return text[:16].replace("T", " ") if text else "—"
+    return f"{datetime.fromisoformat(text).astimezone(CHINA):%Y-%m-%d %H:%M}" if text else "—"
 
 
 @router.get("/insurance")

@@ -92,7 +92,7 @@ def case_json(registry: Registry, row: Record, reader: remit.Reader, lang: str) 
         "result": row["result"] or None,
         "result_name": lists.text("insurance_result", row["result"], lang) if row["result"] else "",
         "closing": row["closing"],
-        "findings": [dossier.finding(f, row["code"], lang) for f in row["findings"]],
+        "findings": dossier.case_findings(row, own, lang),
     }
 
 
