@@ -47,6 +47,8 @@ class Town:
     issued: Issued
     books: Connection
     """The bureau's database."""
+    officer: Subject
+    keeper: Keeper
 
     async def sell(self, codes: list[str], **more: Any) -> MovementResult:
         return await self.move(321, codes, **more)
@@ -128,15 +130,24 @@ async def town(server_address: str, template_name: str, tmp_path_factory: Any) -
                 link = await _connect(conn, keeper, market, proxy.url + PATH, issued)
             goods = await activate(market, cases=3)
             await market.ship(market.maker, market.pharmacy, goods.boxes[:20])
-            yield Town(shop, bureau, proxy, market, goods, link, issued, books)
+            yield Town(shop, bureau, proxy, market, goods, link, issued, books, officer, keeper)
         await books.close()
         await conn.close()
 
 
-async def _connect(conn: Connection, keeper: Keeper, market: Market, url: str, issued: Issued) -> int:
+async def _connect(
+    conn: Connection,
+    keeper: Keeper,
+    market: Market,
+    url: str,
+    issued: Issued,
+    org: int = 0,
+    profile: str = "national",
+) -> int:
     account = {
-        "fixmedins_code": "P37010200002",
+        "fixmedins_code": issued.institution.code,
         "fixmedins_name": "康民大药房",
+        "app_id": issued.institution.app,
         "mdtrtarea_admvs": "370102",
         "opter": "001",
         "opter_name": "收银员",
@@ -146,9 +157,8 @@ async def _connect(conn: Connection, keeper: Keeper, market: Market, url: str, i
         "platform_key": issued.bureau_key,
     }
     secret = {"secret": issued.secret, "private_key": issued.private_key}
-    return await connections.add(
-        conn, market.subject(market.pharmacy), keeper, "yibao", "医保", url, account, secret, "national"
-    )
+    subject = market.subject(org or market.pharmacy)
+    return await connections.add(conn, subject, keeper, "yibao", "医保", url, account, secret, profile)
 
 
 async def test_nothing_leaves_while_a_catalogue_number_is_missing_and_then_it_goes(town: Town) -> None:
@@ -219,8 +229,37 @@ async def test_the_institution_s_server_dies_between_sending_and_writing_down(to
     assert await town.books.fetchval("SELECT count(*) FROM insurance_settlement WHERE code = $1", code) == 1
 
 
+async def test_a_hospital_where_the_province_encrypts(town: Town) -> None:
+    market, hospital = town.market, town.market.hospital
+    async with town.books.transaction():
+        registry = await load_registry(town.books)
+        draft = Draft("H37010200001", "市立医院", "370102", "shanxi")
+        issued = await institutions.register(town.books, registry, town.keeper, town.officer, draft)
+    async with market.conn.transaction():
+        link = await _connect(
+            market.conn, town.keeper, market, town.proxy.url + PATH, issued, hospital, "shanxi"
+        )
+        await market.conn.execute(
+            "INSERT INTO counterpart (connection_id, kind, ours, theirs) VALUES ($1, 'product', $2, 'H-7')",
+            link,
+            market.drug_id,
+        )
+    await asyncio.sleep(0.5)
+    box = town.goods.boxes[22]
+    await market.ship(market.maker, hospital, [box])
+    bought = await market.move(102, hospital, [box], from_org=market.maker)
+    await town.settled(bought.bill_no)
+    used = await market.move(323, hospital, [box], header={"doctor": "王大夫"})
+    await town.settled(used.bill_no)
+    assert await town.reported(box) == ["3503", "3505"]
+    wire = b"".join(request for _, request in town.proxy.met[-2:])
+    assert box.encode() not in wire
+    assert "王大夫".encode() not in wire
+
+
 async def test_what_went_over_the_wire_is_signed_and_named_as_published(town: Town) -> None:
     bodies = [orjson.loads(r.partition(b"\r\n\r\n")[2]) for f, r in town.proxy.met if f == "pass"]
+    bodies = [b for b in bodies if b["fixmedins_code"] == "P37010200002"]
     sale = next(b for b in bodies if b["infno"] == "3505")
     assert sale["signtype"] == "SM2"
     assert len(sale["cainfo"]) == 88
