@@ -10,6 +10,7 @@ from typing import Any
 from yaosu.db.engine import Connection
 from yaosu.edge.state import AppState
 from yaosu.errors import YaosuError
+from yaosu.exchange.jianguan import form
 from yaosu.exchange.jianguan import store_feed as store
 from yaosu.exchange.jianguan.compare import Reconciler, Result
 from yaosu.exchange.jianguan.feed import NAME
@@ -68,7 +69,7 @@ class Feed:
                 "equal": last["equal"],
                 "first": last["first"],
                 "last": last["last"],
-                "at": last["at"].isoformat(),
+                "at": last["at"].astimezone(form.CHINA).isoformat(),
             }
             if last
             else None,

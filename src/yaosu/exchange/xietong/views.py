@@ -10,12 +10,17 @@ from uuid import UUID
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.exchange.xietong import store_client, store_hub
+from yaosu.exchange.xietong.envelope import CHINA
 from yaosu.subject import Subject
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        k: v.isoformat() if isinstance(v, datetime) else str(v) if isinstance(v, UUID) else v
+        k: v.astimezone(CHINA).isoformat()
+        if isinstance(v, datetime)
+        else str(v)
+        if isinstance(v, UUID)
+        else v
         for k, v in row.items()
     }
 
