@@ -19,6 +19,8 @@ from zoneinfo import ZoneInfo
 import orjson
 
 CHINA = ZoneInfo("Asia/Shanghai")
+YEAR_MIN, YEAR_MAX = 1900, 2999
+"""Years of times in calls; beyond, arithmetic with days would leave the calendar."""
 Tree: TypeAlias = Any
 """`str` for a leaf, `[item name, Tree]` for a list, `dict[str, Tree]` for an object."""
 
@@ -63,12 +65,13 @@ def published() -> Mapping[str, MethodFields]:
 
 
 def moment(text: str) -> datetime | None:
-    """`yyyy-MM-dd HH:mm:ss` (also a bare day) in China time; None for anything else."""
+    """`yyyy-MM-dd HH:mm:ss` (also a bare day) in China time; None for anything else, and for years nobody means."""
     for pattern in ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d"):
         try:
-            return datetime.strptime(text.strip(), pattern).replace(tzinfo=CHINA)
+            found = datetime.strptime(text.strip(), pattern).replace(tzinfo=CHINA)
         except ValueError:
             continue
+        return found if YEAR_MIN <= found.year <= YEAR_MAX else None
     return None
 
 

@@ -7,6 +7,7 @@ from yaosu.db.engine import Pool
 from yaosu.exchange.top import inout_xml, store_landing
 from yaosu.exchange.top import store_trade as store
 from yaosu.exchange.top.fields import CHINA
+from yaosu.exchange.top.shaping import is_number
 from yaosu.registry.resolver import Registry
 
 CODES_MAX = 100_000
@@ -20,7 +21,7 @@ def name_of(bill_id: int) -> str:
 def bill_of(name: str) -> int | None:
     """The bill a file name or address is of; None when it is none of ours."""
     stem = name.rsplit("/", 1)[-1].removeprefix("bill_").removesuffix(".xml")
-    return int(stem) if stem.isdigit() and len(stem) < 19 else None
+    return int(stem) if is_number(stem) and len(stem) < 19 else None
 
 
 async def file_of(pool: Pool, registry: Registry, org: int, bill_id: int) -> tuple[str, bytes] | None:

@@ -11,7 +11,7 @@ from yaosu.errors import YaosuError
 from yaosu.exchange.top import store_maker as store
 from yaosu.exchange.top.methods_query_codes import looked_up
 from yaosu.exchange.top.protocol import Call, Failed, Reply, method
-from yaosu.exchange.top.shaping import fit, names_of, payload_tree
+from yaosu.exchange.top.shaping import fit, is_number, names_of, payload_tree
 from yaosu.exchange.top.values_goods import Seen, display_level
 from yaosu.production import packing
 
@@ -175,10 +175,10 @@ async def replaced(call: Call) -> Reply:
     if until - since > timedelta(days=REPLACE_DAYS_MAX):
         raise Failed("FAIL_BIZ_PARAM_ERROR", "最大查询区间一年")
     page = call.number("page", 1)
-    if page < 1:
+    if not 1 <= page <= 10_000_000:
         raise call.invalid("page")
     drug = call.text("drug_ent_base_info_id")
-    if drug and (not drug.isdigit() or len(drug) > 9):
+    if drug and (not is_number(drug) or len(drug) > 9):
         raise call.invalid("drug_ent_base_info_id")
     async with call.conn() as conn:
         rows = await conn.fetch(

@@ -9,7 +9,7 @@ from yaosu.exchange.top import downloads
 from yaosu.exchange.top import store_query as store
 from yaosu.exchange.top.downloads import Link
 from yaosu.exchange.top.protocol import Call, Failed, Reply, method
-from yaosu.exchange.top.shaping import Names, fit, names_of
+from yaosu.exchange.top.shaping import Names, fit, is_number, names_of
 from yaosu.exchange.top.values_goods import (
     orgs_of_product,
     prod_code,
@@ -100,7 +100,7 @@ async def detail(call: Call) -> Reply:
     """One product."""
     await call.ref_org()
     given = call.text("drug_ent_base_info_id")
-    product = call.registry.product(int(given)) if given.isdigit() and len(given) < 10 else None
+    product = call.registry.product(int(given)) if is_number(given) and len(given) < 10 else None
     if product is None:
         raise Failed("FAIL_BIZ_NO_PAT_INFO", "信息不存在")
     names = await names_of(call, orgs_of_product(product))
@@ -160,7 +160,7 @@ async def of_batch(call: Call) -> Reply:
 @method(P + "drug.kyt.queryactivetime", scope=SCOPE)
 async def last_active(call: Call) -> Reply:
     """When codes under each prefix were last activated, as milliseconds; prefixes without any are left out."""
-    prefixes = [p[:7] if p.isdigit() else p for p in call.strings("res_prod_code_list")]
+    prefixes = [p[:7] if is_number(p) else p for p in call.strings("res_prod_code_list")]
     if not 1 <= len(prefixes) <= 1_000:
         raise Failed("FAIL_BIZ_PARAM_CODE_NUM_ERROR", "一次查询 1 到 1000 个码段")
     async with call.conn() as conn:

@@ -17,7 +17,7 @@ from yaosu.exchange.top import inout_xml
 from yaosu.exchange.top import store_maker as store
 from yaosu.exchange.top.inout_xml import NotReadableError
 from yaosu.exchange.top.protocol import Call, Failed, Reply, method
-from yaosu.exchange.top.shaping import fit, names_of
+from yaosu.exchange.top.shaping import fit, is_number, names_of
 from yaosu.exchange.top.values_goods import orgs_of_product, product_values
 from yaosu.production import activation
 from yaosu.production.activation import Activation, Options
@@ -136,7 +136,7 @@ async def processed(call: Call) -> Reply:
     rows: Sequence[Record] = []
     if flag != "1":
         drug = call.text("drug_ent_base_info_id") or call.text("prod_seq_no")
-        if drug and (not drug.isdigit() or len(drug) > 9):
+        if drug and (not is_number(drug) or len(drug) > 9):
             raise call.invalid("drug_ent_base_info_id")
         async with call.conn() as conn:
             rows = await conn.fetch(
@@ -200,7 +200,7 @@ async def detail(call: Call) -> Reply:
     org = await call.ref_org()
     given = call.text("code_active_info_id")
     number = given.removeprefix("F")
-    if not number.isdigit() or len(number) > 18:
+    if not is_number(number) or len(number) > 18:
         raise Failed("FAIL_BIZ_NO_PAT_INFO", "信息不存在")
     failed = given.startswith("F")
     async with call.conn() as conn:

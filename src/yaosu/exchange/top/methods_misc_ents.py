@@ -12,7 +12,7 @@ from yaosu.exchange.top import partners
 from yaosu.exchange.top import store_misc as store
 from yaosu.exchange.top.partners import PartnerDraft
 from yaosu.exchange.top.protocol import Call, Failed, Reply, method
-from yaosu.exchange.top.shaping import Names, fit, names_of
+from yaosu.exchange.top.shaping import Names, fit, is_number, names_of
 from yaosu.exchange.top.values_goods import org_values
 from yaosu.registry.model import OrgCard
 from yaosu.registry.names import normalise
@@ -231,7 +231,7 @@ async def list_partners(call: Call) -> Reply:
     only: int | None = None
     number = call.text("ref_partner_id") or call.text("partner_idb")
     if number:
-        only = int(number) if number.isdigit() and len(number) < 10 else -1
+        only = int(number) if is_number(number) and len(number) < 10 else -1
     async with call.conn() as conn:
         await partners.settle(conn, owner)
         asked = []

@@ -16,7 +16,7 @@ from yaosu.exchange.top import store_query as store
 from yaosu.exchange.top.fields import CHINA
 from yaosu.exchange.top.protocol import Call, Failed, Reply, method
 from yaosu.exchange.top.relation import relation_of
-from yaosu.exchange.top.shaping import Names, fit, fit_box, names_of
+from yaosu.exchange.top.shaping import Names, fit, fit_box, is_number, names_of
 from yaosu.exchange.top.values_goods import (
     Seen,
     barcode69,
@@ -86,7 +86,7 @@ async def query_code_wes(call: Call) -> Reply:
 async def dispensing_machine(call: Call) -> Reply:
     """Codes for a dispensing machine; what is not a 20-digit code beginning with 8 is left out, as published."""
     await call.ref_org()
-    raws = [r for r in _codes(call) if len(r) == 20 and r.isdigit() and r.startswith("8")]
+    raws = [r for r in _codes(call) if len(r) == 20 and is_number(r) and r.startswith("8")]
     if not raws:
         raise Failed("FAIL_BIZ_CODE_FORMAT_ERROR", "没有以8开头的20位追溯码")
     rows = await details(call, raws)

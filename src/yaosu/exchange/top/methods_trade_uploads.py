@@ -16,6 +16,7 @@ from yaosu.exchange.top.envelope import layout
 from yaosu.exchange.top.inout_xml import NotReadableError
 from yaosu.exchange.top.methods_query_codes import looked_up
 from yaosu.exchange.top.protocol import Call, Failed, Reply, method
+from yaosu.exchange.top.shaping import is_number
 from yaosu.production.relation.dates import parse_date
 
 P = "alibaba.alihealth."
@@ -186,9 +187,9 @@ async def upload_remnant(call: Call) -> Reply:
     product = call.text("drug_ent_base_info_id")
     amount = call.text("input_amount")
     made, ends = _date(call, "produce_date"), _date(call, "expire_date")
-    if not product.isdigit() or len(product) > 9 or call.registry.product(int(product)) is None:
+    if not is_number(product) or len(product) > 9 or call.registry.product(int(product)) is None:
         raise Failed("FAIL_BIZ_NO_PAT_INFO", f"药品 drug_ent_base_info_id 不存在：{product[:20]}")
-    if not amount.isdigit() or not 0 < int(amount) <= QTY_MAX:
+    if not is_number(amount) or not 0 < int(amount) <= QTY_MAX:
         raise Failed(uploads.PARAM_ERROR, "药品数量 input_amount 应为正整数（最小销售包装）")
     header: dict[str, object] = {"reason_text": "零头单据", "source": "remnantbill"}
     if kind == REMNANT_IN:

@@ -15,7 +15,7 @@ from yaosu.circulation.model import CODES_MAX, Movement
 from yaosu.exchange.top import store_trade as store
 from yaosu.exchange.top.methods_trade_search import detail_id, detail_of
 from yaosu.exchange.top.protocol import Call, Failed, Reply, method
-from yaosu.exchange.top.shaping import fit, names_of
+from yaosu.exchange.top.shaping import fit, is_number, names_of
 from yaosu.exchange.top.store_trade import Upstream
 from yaosu.exchange.top.values_bills import goods_values, orgs_of_goods, physic_type, sides, type_name
 from yaosu.exchange.top.values_goods import physic_info
@@ -41,7 +41,7 @@ def _positive(call: Call, name: str) -> int:
     value = call.text(name)
     if not value or value.upper() in ("A", "AO"):
         return 0
-    if not value.isdigit() or len(value) > 9:
+    if not is_number(value) or len(value) > 9:
         raise call.invalid(name)
     return int(value)
 

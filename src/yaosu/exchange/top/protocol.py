@@ -157,9 +157,12 @@ class Call:
         if not text:
             return default
         try:
-            return int(text)
+            found = int(text)
         except ValueError:
             raise self.invalid(name) from None
+        if abs(found) >= 2**63:
+            raise self.invalid(name)
+        return found
 
     def when(self, name: str) -> datetime | None:
         """A date and time in China time; None when not given. Refused (41) when it is none."""

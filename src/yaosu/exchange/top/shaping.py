@@ -51,7 +51,7 @@ def leaf(kind: str, value: Any) -> Any:
     if kind == "s":
         return text(value)
     if kind == "n" and isinstance(value, str):
-        return int(value) if value.strip().lstrip("-").isdigit() else None
+        return int(value) if is_number(value.strip().removeprefix("-")) else None
     return value
 
 
@@ -67,6 +67,11 @@ def text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(text(one) for one in value)
     return str(value)
+
+
+def is_number(given: str) -> bool:
+    """Whether a text is digits 0 to 9 and nothing else."""
+    return given.isascii() and given.isdigit()
 
 
 class Names:

@@ -8,7 +8,7 @@ from typing import Any
 from asyncpg import Record
 
 from yaosu.exchange.top.protocol import Call
-from yaosu.exchange.top.shaping import Names
+from yaosu.exchange.top.shaping import Names, is_number
 from yaosu.exchange.top.values_goods import display_level, orgs_of_product, product_values
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import bill_types, submittable
@@ -38,7 +38,7 @@ def types_named(call: Call, name: str = "bill_type") -> list[int]:
         return in_types()
     if given == "AO":
         return out_types()
-    if given.isdigit() and int(given) in bill_types():
+    if is_number(given) and int(given) in bill_types():
         return [int(given)]
     raise call.invalid(name)
 
