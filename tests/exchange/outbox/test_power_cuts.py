@@ -63,12 +63,18 @@ async def test_killed_at_every_step_it_sends_everything_once_by_key_and_in_order
             await bills(0, 4)
             assert await conn.fetchval("SELECT count(*) FROM bill_due") >= 4
             node.start()
+            async with asyncio.timeout(40):
+                while await conn.fetchval(
+                    "SELECT (SELECT count(*) FROM bill_due)"
+                    " + (SELECT count(*) FROM delivery WHERE settled_at IS NULL)"
+                ):
+                    await asyncio.sleep(0.1)
             # killed while a request is under way: it arrived, and the answer never came back
             receiver.pause_s = 20
-            seen = len(receiver.got)
-            await bills(1, 4)
-            await until(lambda: len(receiver.got) > seen, 20)
+            await market.ship(market.maker, market.wholesaler, goods.boxes_of(5)[:1], bill_no="K-0")
+            await until(lambda: any(no == "K-0" for no, _, _, _ in got(receiver)), 40)
             node.kill()
+            await bills(1, 4)
             receiver.pause_s = 0
             receiver.wake.set()
             assert await conn.fetchval("SELECT count(*) FROM delivery WHERE claimed") >= 1
@@ -81,7 +87,7 @@ async def test_killed_at_every_step_it_sends_everything_once_by_key_and_in_order
             await bills(3, 3)
             node.start()
             await time_passes()
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(90):
                 while await conn.fetchval(
                     "SELECT (SELECT count(*) FROM bill_due) + (SELECT count(*) FROM route_due)"
                     " + (SELECT count(*) FROM delivery WHERE settled_at IS NULL)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import get_args
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from yaosu.exchange.outbox.model import Link, RoutedBill, RoutedLine
@@ -27,6 +27,7 @@ steps = st.tuples(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(pace=paces, can_ask=st.booleans(), happened=st.lists(steps, min_size=1, max_size=60))
 def test_a_delivery_is_never_lost_and_what_may_have_arrived_is_never_sent_blindly(
     pace: Pace, can_ask: bool, happened: list[tuple[State, bool, float | None, bool]]
