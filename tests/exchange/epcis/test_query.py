@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from exchange.epcis.helpers import World, ago, document, event, shipping
+from yaosu.db.engine import Pool
 
 EX = "https://acme.example/ns/"
 
@@ -106,6 +107,26 @@ async def test_events_with_everything_are_found_by_every_parameter(world: World,
         found = await world.events(**{name: value})
         assert {e["type"] for e in found} == types, name
     assert link
+
+
+async def test_a_place_includes_what_lies_below_it_by_captured_master_data(
+    world: World, boxes: list[str]
+) -> None:
+    site, hall = "urn:epc:id:sgln:6901234.00100.0", "urn:epc:id:sgln:6901234.00100.A"
+    header = {
+        "epcisMasterData": {
+            "vocabularyList": [
+                {
+                    "type": "urn:epcglobal:epcis:vtype:ReadPoint",
+                    "vocabularyElementList": [{"id": site, "children": [hall]}],
+                }
+            ]
+        }
+    }
+    assert await world.events(WD_readPoint=site) == []
+    await world.done(document(header=header))
+    (found,) = await world.events(WD_readPoint=site)
+    assert found["bizStep"] == "inspecting" and boxes
 
 
 async def test_pages_follow_each_other_until_all_is_told(world: World) -> None:
@@ -249,3 +270,28 @@ async def test_a_stranger_sees_none_of_it(world: World) -> None:
         f"/epcis/capture/{jobs[0]['captureID']}", headers=world.keys[world.stranger]
     )
     assert other.status_code == 404
+
+
+async def test_the_page_shows_captures_and_takes_a_gln(world: World, pool: Pool) -> None:
+    from access.helpers import PASSWORD, make_account
+
+    async with pool.acquire() as conn:
+        _, login = await make_account(conn, world.maker, "admin")
+    signed = await world.client.post("/api/v1/sessions", json={"login": login, "password": PASSWORD})
+    assert signed.status_code in (200, 201), signed.text
+    page = await world.client.get("/epcis/help", headers={"accept": "text/html"})
+    assert page.status_code == 200 and "http://test/epcis" in page.text
+    token = page.text.partition('name="_csrf" value="')[2].partition('"')[0]
+    sent = await world.client.post(
+        "/epcis/help", data={"_csrf": token, "gln": "6901234009996", "uscc": world.uscc[world.maker]}
+    )
+    assert sent.status_code == 303, sent.text
+    again = await world.client.get("/epcis/help", headers={"accept": "text/html"})
+    assert "6901234009996" in again.text
+    wrong = await world.client.post(
+        "/epcis/help",
+        data={"_csrf": token, "gln": "123", "uscc": world.uscc[world.maker]},
+        headers={"accept": "text/html"},
+    )
+    assert wrong.status_code == 422
+    world.client.cookies.clear()

@@ -427,8 +427,8 @@ def cycles(events: list[tuple[int, Event]]) -> dict[int, Finding]:
         try:
             parent = canonical(body["parentID"])
             children = [canonical(c) for c in body.get("childEPCs") or ()]
-        except (NotAnIdentifierError, TypeError):
-            continue
+        except (NotAnIdentifierError, TypeError, AttributeError):
+            continue  # what is no text is told by `check`
         for n, child in enumerate(children):
             if body.get("action") == "ADD":
                 above: str | None = parent

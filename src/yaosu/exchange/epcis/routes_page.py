@@ -35,7 +35,9 @@ async def _page(
     known: list[dict[str, Any]] = []
     for row in rows:
         card = registry.org(row["party"])
-        known.append({"gln": row["uri"], "name": card.name if card else "", "own": row["party"] == subject.org})
+        known.append(
+            {"gln": row["uri"], "name": card.name if card else "", "own": row["party"] == subject.org}
+        )
     return render(
         request,
         "exchange/epcis.html",
@@ -58,7 +60,9 @@ async def page(request: Request, conn: Conn, subject: CurrentSubject) -> Respons
 
 
 @router.post("/help")
-async def put(request: Request, conn: Conn, subject: CurrentSubject, gln: Text = "", uscc: Text = "") -> Response:
+async def put(
+    request: Request, conn: Conn, subject: CurrentSubject, gln: Text = "", uscc: Text = ""
+) -> Response:
     """Say whose a GLN is."""
     registry = registry_of(request)
     card = registry.org_by_uscc(uscc.strip().upper())

@@ -140,7 +140,7 @@ ON CONFLICT (org, kind, id) DO UPDATE SET attributes = excluded.attributes, chil
 # everything below a place, by the captured hierarchy of the asking organisation
 BELOW = """
 WITH RECURSIVE down(id) AS (
-    SELECT unnest($2::text[])
+    SELECT x COLLATE "C" FROM unnest($2::text[]) AS x
     UNION
     SELECT c FROM down d JOIN epcis_vocabulary v ON v.id = d.id AND v.org = $1, unnest(v.children) AS c
 ) SELECT id FROM down"""
