@@ -45,7 +45,7 @@ class World:
 
     async def arrives(self, kind: int, owner: str, codes: list[str], **more: Any) -> str:
         """An event from the platform; the bill's number."""
-        number = more.pop("bill_no", f"F{next(_bills)}")
+        number: str = more.pop("bill_no", f"F{next(_bills)}")
         content = {
             "owner": owner,
             "bill_no": number,

@@ -187,7 +187,8 @@ async def test_a_box_travels_between_customers_of_two_systems(
             assert await other.stock(shop) == 2
             assert (
                 await conn_a.fetchval(
-                    "SELECT sum(qty)::int FROM balance b JOIN org o ON o.id = b.org WHERE o.uscc = $1 AND b.status = 'I'",
+                    "SELECT sum(qty)::int FROM balance b JOIN org o ON o.id = b.org "
+                    "WHERE o.uscc = $1 AND b.status = 'I'",
                     wholesaler.uscc,
                 )
                 == 7
