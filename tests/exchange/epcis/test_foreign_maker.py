@@ -123,6 +123,13 @@ async def test_somebody_elses_gln_and_product_stay_theirs(world: World) -> None:
         headers=world.keys[world.stranger],
     )
     assert taken.status_code == 409
+    listed = await world.client.get("/epcis/parties", headers=world.keys[world.maker])
+    assert {"6901234000016"} <= {p["gln"] for p in listed.json()["items"] if p["own"]}
+    key = world.keys[world.stranger]
+    mine = {"gln": "6901234009996", "uscc": world.uscc[world.pharmacy]}
+    assert (await world.client.put("/epcis/parties", json=mine, headers=key)).status_code == 200
+    assert (await world.client.delete("/epcis/parties/6901234009996", headers=key)).status_code == 204
+    assert (await world.client.delete("/epcis/parties/6901234009996", headers=key)).status_code == 404
 
 
 async def test_cases_commissioned_before_their_content_is_known_come_to_be_when_it_is(world: World) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, unquote
 
+from yaosu.access import audit
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
 from yaosu.exchange.epcis import store
@@ -84,7 +85,18 @@ async def put_party(conn: Connection, subject: Subject, registry: Registry, text
     if owner is not None and owner != party:
         raise YaosuError("epcis_party_taken", {"given": key})
     await conn.execute(store.PUT_PARTY, subject.org, key, party)
+    await audit.record(conn, subject, "org.change", ("org", party), {"gln": key})
     return key
+
+
+async def drop_party(conn: Connection, subject: Subject, key: str) -> None:
+    """Take the own word on a GLN back (`bill.write`, `org.write` for the own)."""
+    row = await conn.fetchval(store.PARTY_OF, subject.org, key)
+    if row is None:
+        raise YaosuError("epcis_no_such", {"what": key[:60]})
+    subject.require("org.write" if row == subject.org else "bill.write")
+    await conn.execute(store.DROP_PARTY, subject.org, key)
+    await audit.record(conn, subject, "org.change", ("org", row), {"gln": key, "removed": True})
 
 
 async def names_of(conn: Connection, registry: Registry, orgs: Iterable[int]) -> dict[int, str]:

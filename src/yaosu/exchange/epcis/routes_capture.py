@@ -252,5 +252,5 @@ async def delete_party(request: Request) -> Response:
     """Take the own word on a GLN back."""
     subject = writer(request)
     async with state(request).pool.acquire() as conn, conn.transaction():
-        await conn.execute(store.DROP_PARTY, subject.org, request.path_params["gln"][:60])
+        await parties.drop_party(conn, subject, request.path_params["gln"][:60])
     return Response(status_code=204)

@@ -126,6 +126,7 @@ PUT_PARTY = """
 INSERT INTO epcis_party (keeper, uri, party) VALUES ($1, $2, $3)
 ON CONFLICT (keeper, uri) DO UPDATE SET party = excluded.party"""
 OWN_PARTY = "SELECT party FROM epcis_party WHERE uri = $1 AND keeper = party"
+PARTY_OF = "SELECT party FROM epcis_party WHERE keeper = $1 AND uri = $2"
 DROP_PARTY = "DELETE FROM epcis_party WHERE keeper = $1 AND uri = $2"
 PARTIES_OF = "SELECT uri, party FROM epcis_party WHERE keeper = $1 ORDER BY uri"
 GLNS_OF = """
