@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from yaosu.circulation import late, notices, purchases, revise, splits, uncoded
+from yaosu.circulation import late, notices, purchases, repeats, revise, splits, uncoded
 from yaosu.circulation import store_write as store
 from yaosu.circulation.answers import refusal
 from yaosu.circulation.cache import BatchCache
@@ -48,6 +48,8 @@ async def apply_group(
         try:
             if previous is not None and revise.is_repeat(one, previous):
                 outcomes[n] = await revise.replay(conn, one, previous)
+            elif previous is None and (told := await repeats.before(conn, one)) is not None:
+                outcomes[n] = told
             else:
                 revise.check_revision(one, previous)
                 todo.append((n, one, previous))
@@ -65,19 +67,29 @@ async def _overtaken(
     outcomes: list[Outcome | None],
 ) -> None:
     """A refused bill may be the repeat of one that another server committed after the group had asked for it: its
-    goods have then already moved, by itself. It gets the first answer, not a refusal (R-X2)."""
+    goods have then already moved, by itself. It gets the first answer, not a refusal (R-X2); so does a sale that tells
+    under another number what the owner has told before in another way (R-C6).
+    """
     refused = [
         (n, one)
         for n, one, previous in todo
-        if previous is None and isinstance(o := outcomes[n], MovementResult) and o.status == "refused"
+        if previous is None
+        and isinstance(o := outcomes[n], MovementResult)
+        and o.status == "refused"
+        # where goods went to quarantine the refusal is the record
+        and not o.bill_id
     ]
     if not refused:
         return
     latest = await revise.latest_revisions(conn, [one for _, one in refused])
     for n, one in refused:
         now = latest.get((one.movement.owner, one.movement.bill_no))
+        said = outcomes[n]
+        assert isinstance(said, MovementResult)
         if now is not None and revise.is_repeat(one, now):
             outcomes[n] = await revise.replay(conn, one, now)
+        elif (told := await repeats.after(conn, one, said)) is not None:
+            outcomes[n] = told
 
 
 async def _apply(

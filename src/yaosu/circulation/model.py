@@ -9,6 +9,7 @@ from typing import Literal
 
 from yaosu.errors import YaosuError, message
 from yaosu.people.rules import SaleRule
+from yaosu.registry.lists import CodeLists
 from yaosu.registry.model import Product
 from yaosu.rules.bill_types import BillType
 from yaosu.rules.judge import Order, Scan
@@ -116,6 +117,10 @@ class Prepared:
     """Rules of sales that name a person, by product, where the bill sells or uses (R-C2, R-C4)."""
     products: Mapping[int, Product] = field(default_factory=dict)
     """Products of goods without codes."""
+    lists: CodeLists | None = None
+    """The code lists in force, for a sale, use or consumer return: may it tell what was told before (R-C6)."""
+    region: str = ""
+    """Of the owner."""
 
 
 @dataclass(slots=True)

@@ -185,6 +185,8 @@ async def prepare(
         products={
             q.drug_id: one for q in movement.quantities if (one := registry.product(q.drug_id)) is not None
         },
+        lists=registry.lists if kind.kind in ("use", "give_back") else None,
+        region=card.region if (card := registry.org(movement.owner)) is not None else "",
     )
 
 

@@ -12,32 +12,17 @@ from datetime import date, timedelta
 
 from asyncpg import Record
 
+from yaosu.circulation import store_repeats as store
+from yaosu.circulation.cache import CHINA
 from yaosu.circulation.model import CodeResult, MovementResult, Prepared
 from yaosu.db.engine import Connection
 from yaosu.registry.lists import CodeLists
 from yaosu.rules.bill_types import bill_types
-from yaosu.rules.same_act import Act, Window, papers_of, same_act
+from yaosu.rules.same_act import Act, Window, papers_of, same_act, way_of
 
 KINDS = frozenset({"use", "give_back"})
 REFUSALS = frozenset({"already_sold", "in_quarantine", "not_sold"})
 """What the state says of goods that the owner has just sold, or just taken back from a consumer."""
-
-# The bills that moved the goods last, as far as the owner made them.
-# ungated: write path; the owner's own bills ($1), which a bill of the same owner may repeat
-FIRST = """
-SELECT b.id, b.owner, b.bill_no, b.revision, b.type, b.happened_at, b.recorded_at, b.flags, b.qty, b.leaf, b.header,
-    (SELECT array_agg(l.code) FROM bill_line l WHERE l.drug_id = ANY(b.drug_ids) AND l.bill_id = b.id) AS codes,
-    (SELECT min(p.person) FROM people.purchase p WHERE p.bill_id = b.id AND p.taken_back_at IS NULL) AS person,
-    (SELECT jsonb_object_agg(s.code, s.qty) FROM split_entry s WHERE s.drug_id = ANY(b.drug_ids) AND s.bill_id = b.id
-        AND s.kind IN ('dispense', 'return')) AS parts
-FROM bill b WHERE b.owner = $1 AND b.id = ANY($2) AND b.status = 'A'"""
-
-# Bills by which the owner dispensed from the same opened boxes lately.
-# ungated: write path; the owner's own bills ($1)
-DISPENSED = """
-SELECT DISTINCT b.id FROM unnest($2::int[], $3::text[]) AS k(drug_id, code)
-JOIN split_entry s ON s.drug_id = k.drug_id AND s.code = k.code AND s.kind IN ('dispense', 'return')
-JOIN bill b ON b.owner = $1 AND b.id = s.bill_id AND b.status = 'A' AND b.happened_at BETWEEN $4 AND $5"""
 
 
 def windows(lists: CodeLists, day: date, region: str) -> dict[str, Window]:
@@ -51,6 +36,13 @@ def windows(lists: CodeLists, day: date, region: str) -> dict[str, Window]:
     }
 
 
+def known_of(one: Prepared) -> Mapping[str, Window]:
+    """The windows for a bill; empty where it can repeat nothing. Asked only where a repeat is possible: it costs."""
+    if one.lists is None:
+        return {}
+    return windows(one.lists, one.movement.happened_at.astimezone(CHINA).date(), one.region)
+
+
 def _told(one: Prepared) -> Act:
     movement = one.movement
     return Act(
@@ -61,6 +53,7 @@ def _told(one: Prepared) -> Act:
         dict(one.order.parts),
         papers_of(movement.header),
         movement.person,
+        way_of(movement.header, one.account_id),
     )
 
 
@@ -74,6 +67,7 @@ def _first(row: Record) -> Act:
         {code: int(qty) for code, qty in (row["parts"] or {}).items()},
         papers_of(row["header"] or {}),
         row["person"],
+        way_of(row["header"] or {}, row["account_id"]),
     )
 
 
@@ -81,28 +75,32 @@ def _concerns(one: Prepared) -> bool:
     return one.kind.kind in KINDS and one.movement.revision == 1 and not one.movement.void and bool(one.scans)
 
 
-async def after(
-    conn: Connection, one: Prepared, outcome: MovementResult, known: Mapping[str, Window]
-) -> MovementResult | None:
+async def after(conn: Connection, one: Prepared, outcome: MovementResult) -> MovementResult | None:
     """The first answer, when `outcome` refuses `one` only because the same act is on record; else None."""
-    if not _concerns(one) or outcome.status != "refused" or one.kind.kind not in known:
+    if not _concerns(one) or outcome.status != "refused":
         return None
     if any(r.verdict not in REFUSALS or not r.evidence_bill for r in outcome.results):
         return None
     bills = {r.evidence_bill for r in outcome.results}
+    known = known_of(one)
+    if one.kind.kind not in known:
+        return None
     return await _matching(conn, one, sorted(bills), known) if len(bills) == 1 else None
 
 
-async def before(conn: Connection, one: Prepared, known: Mapping[str, Window]) -> MovementResult | None:
+async def before(conn: Connection, one: Prepared) -> MovementResult | None:
     """The first answer, when `one` dispenses from (or returns into) opened boxes what is on record already."""
-    if not _concerns(one) or not one.order.parts or one.kind.kind not in known:
+    if not _concerns(one) or not one.order.parts:
+        return None
+    known = known_of(one)
+    if one.kind.kind not in known:
         return None
     if any(s.code not in one.order.parts for s in one.scans):
         return None
     window, at = known[one.kind.kind], one.movement.happened_at
     wide = max(window.paper, window.moment)
     rows = await conn.fetch(
-        DISPENSED,
+        store.DISPENSED,
         one.movement.owner,
         [s.drug_id for s in one.scans],
         [s.code for s in one.scans],
@@ -118,7 +116,7 @@ async def _matching(
     if not bills:
         return None
     told = _told(one)
-    for row in await conn.fetch(FIRST, one.movement.owner, list(bills)):
+    for row in await conn.fetch(store.FIRST, one.movement.owner, list(bills)):
         if row["bill_no"] != one.movement.bill_no and same_act(told, _first(row), known[one.kind.kind]):
             return _answer(one, row)
     return None

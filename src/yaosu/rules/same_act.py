@@ -5,7 +5,7 @@ the HIS tells the sale again through the interface of 码上放心, ours, or a �
 goods sold whole that cannot be a second sale: nothing came back in between. What must be told apart is a mistake or a
 crime, a code scanned again for somebody else, from one act told twice. It is the same act when the same owner did the
 same kind of act with the same codes, nothing contradicts (person, prescription, receipt, settlement, preparation
-units), and either a number agrees or the moments lie close.
+units), and either a number agrees, or it was told in two different ways within minutes.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Act:
     parts: Mapping[str, int] = field(default_factory=dict)
     papers: Mapping[str, str] = field(default_factory=dict)
     person: int | None = None
+    way: str = ""
+    """How it was told: at the desk by a person, by a program, or through which interface (`way_of`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,11 @@ class Window:
 def papers_of(header: Mapping[str, object]) -> dict[str, str]:
     """The numbers of a bill's header that name the act."""
     return {name: text for name in PAPERS if (text := str(header.get(name) or "").strip())}
+
+
+def way_of(header: Mapping[str, object], account_id: int | None) -> str:
+    """The way a bill came in: what an interface says of itself (`header.way`), else desk or program."""
+    return str(header.get("way") or "") or ("program" if account_id is None else "desk")
 
 
 def same_act(told: Act, first: Act, window: Window) -> str:
@@ -73,4 +80,5 @@ def same_act(told: Act, first: Act, window: Window) -> str:
     split = any(code in first.parts for code in told.codes)
     if split and (told.person is None or told.person != first.person):
         return ""
-    return "moment" if apart <= window.moment else ""
+    # twice in the same way is a slip of the hand or a second customer, and is refused as such
+    return "moment" if told.way != first.way and apart <= window.moment else ""

@@ -40,6 +40,12 @@ async def set_foreign(conn: Connection, orgs: Iterable[int], system_id: int) -> 
     await conn.execute(store.SET_FOREIGN, sorted(set(orgs)), system_id)
 
 
+async def works_here(conn: Connection, org: int) -> bool:
+    """Whether an organisation has accounts or keys here, so that its bills are its own to submit."""
+    found: bool = await conn.fetchval(store.WORKS_HERE, org)
+    return found
+
+
 async def end_foreign(conn: Connection, orgs: Iterable[int]) -> None:
     """They work here from now on."""
     await conn.execute(store.ENDED_FOREIGN, sorted(set(orgs)))

@@ -25,6 +25,10 @@ BILL = "SELECT 1 FROM bill WHERE owner = $1 AND bill_no = $2 AND revision > 0"
 
 FOREIGN = "SELECT org, system_id FROM foreign_org WHERE org = ANY($1::int[])"
 
+WORKS_HERE = """
+SELECT EXISTS (SELECT 1 FROM account WHERE org_id = $1)
+    OR EXISTS (SELECT 1 FROM api_key WHERE org_id = $1 AND revoked_at IS NULL)"""
+
 SET_FOREIGN = """
 INSERT INTO foreign_org (org, system_id) SELECT unnest($1::int[]), $2
 ON CONFLICT (org) DO UPDATE SET system_id = excluded.system_id, told_at = now()"""

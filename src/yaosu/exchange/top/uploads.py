@@ -108,6 +108,7 @@ async def retail(call: Call) -> Reply:
         "online": call.text("network_bill_flag"),
         "oper_ic_code": call.text("oper_ic_code"),
         "oper_ic_name": call.text("oper_ic_name"),
+        "way": "top",
     }
     movement = Movement(
         type=kind.code,

@@ -1,0 +1,141 @@
+"""The 码上放心 channel of the outbox (R-X9, R-X10): uploads of our bills, followed to the end, and upstream's bills."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from yaosu.db.engine import Connection
+from yaosu.edge.state import AppState
+from yaosu.exchange.adopt.model import Adopted, Upstream
+from yaosu.exchange.adopt.service import adopt, foreign
+from yaosu.exchange.outbox.model import Channel, Delivery, Link, Outcome, Parcel, RoutedBill
+from yaosu.exchange.top.client import build as building
+from yaosu.exchange.top.client import sending
+from yaosu.exchange.top.client.families import TOKEN, Family, family_of, needs_token
+from yaosu.exchange.top.client.fetching import Fetcher
+from yaosu.exchange.top.client.identity import Call, Identities
+from yaosu.exchange.top.client.talk import Said, call
+from yaosu.registry.resolver import Registry
+
+NAME = "top"
+PULL_EVERY_S = 60
+FIELDS = (
+    ("app_key", "AppKey", "AppKey", False),
+    ("app_secret", "AppSecret", "AppSecret", True),
+    ("ref_ent_id", "本企业的 ref_ent_id", "Own ref_ent_id", False),
+    ("system", "码上放心在“追溯系统”中的名称", "Its name among the trace systems", False),
+    ("license", "WES 许可（批发、生产企业使用付费接口时）", "WES licence (paid tier)", True),
+    ("delete", "可删除单据（yes/no）", "May delete bills (yes/no)", False),
+)
+
+
+def channel(app: AppState) -> Channel:
+    """The channel on a running server."""
+    one = Top(app)
+    return Channel(
+        NAME,
+        "码上放心",
+        "Mashangfangxin",
+        one.build,
+        one.send,
+        one.ask,
+        pull=one.pull,
+        pull_every_s=PULL_EVERY_S,
+        fields=FIELDS,
+    )
+
+
+class Top:
+    """The channel's verbs with what they need of the server."""
+
+    def __init__(self, app: AppState) -> None:
+        self._app = app
+        self._tokens: dict[int, str] = {}
+
+    @property
+    def _registry(self) -> Registry:
+        found: Registry = self._app.parts["registry"]
+        return found
+
+    def _family(self, link: Link) -> Family:
+        card = self._registry.org(link.org)
+        return family_of(card.type if card is not None else 2)
+
+    async def build(self, conn: Connection, bill: RoutedBill, link: Link) -> Sequence[Parcel]:
+        """What of a bill goes there; bills that came from there do not go back."""
+        if bill.owner in await foreign(conn, [bill.owner]):
+            return []
+        can_delete = str(link.account.get("delete") or "").lower() in ("yes", "true", "1", "是")
+        family = self._family(link)
+        return building.parcels(bill, family, can_delete=can_delete and bool(family.delete))
+
+    def _caller(self, link: Link) -> Call:
+        async def asked(method: str, params: Mapping[str, object]) -> Said:
+            given = dict(params)
+            if needs_token(method):
+                given["license_token"] = await self._token(link, given)
+            said = await call(link, method, given, datetime.now(UTC), self._app.settings.webhook_hosts)
+            if said.limited and "limit" in (said.message + said.sub_code).lower():
+                # everybody on this AppKey waits; the platform's ban lasts a second or two
+                await asyncio.sleep(1.0)
+            return said
+
+        return asked
+
+    async def _token(self, link: Link, params: Mapping[str, object]) -> str:
+        """The token of the paid tier, asked for once a day or when it is refused."""
+        if link.id not in self._tokens:
+            given = {
+                "ref_ent_id": params.get("ref_ent_id") or "",
+                "license": link.secret.get("license") or "-",
+            }
+            said = await call(link, TOKEN, given, datetime.now(UTC), self._app.settings.webhook_hosts)
+            model = said.model if isinstance(said.model, dict) else {}
+            self._tokens[link.id] = str(model.get("license_token") or "")
+            if not self._tokens[link.id]:
+                return self._tokens.pop(link.id)
+        return self._tokens[link.id]
+
+    def _who(self, link: Link) -> Identities:
+        return Identities(self._app.pool, self._registry, link, self._family(link), self._caller(link))
+
+    async def send(self, delivery: Delivery, link: Link) -> Outcome:
+        """Levels 1 and 2."""
+        self._tokens.pop(link.id, None) if delivery.tries else None
+        return await sending.send(delivery, self._family(link), self._who(link), self._caller(link))
+
+    async def ask(self, delivery: Delivery, link: Link) -> Outcome:
+        """Levels 3 and 4."""
+        return await sending.ask(
+            delivery, self._family(link), self._who(link), self._caller(link), datetime.now(UTC)
+        )
+
+    def _system(self, link: Link) -> int | None:
+        wanted = str(link.account.get("system") or "")
+        for system in self._registry.systems:
+            if not system.own and wanted in (system.name, str(system.id)):
+                return system.id
+        return None
+
+    async def pull(self, link: Link, cursor: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What upstream shipped to us. Without a known trace system nothing can be taken in."""
+        system_id = self._system(link)
+        if system_id is None:
+            return {
+                **cursor,
+                "waiting": {"system": {"tries": 0, "reason": "连接未指明码上放心是哪个追溯系统"}},
+            }
+        parts = self._app.parts
+
+        async def take(upstream: Upstream) -> Adopted:
+            return await adopt(
+                self._app.pool, parts["committer"], self._registry, parts["master_secret"], upstream
+            )
+
+        fetcher = Fetcher(
+            self._registry, link.org, system_id, self._family(link), self._who(link), self._caller(link), take
+        )
+        return await fetcher.fetch(cursor, datetime.now(UTC))
