@@ -10,6 +10,7 @@ between has done nothing, and the job is worked off again from its kept body. No
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import zlib
 from collections.abc import Sequence
@@ -143,7 +144,8 @@ class Capture:
             await master.take(document.entries)
             self.tools.registry = master.registry
             self.outcome.errors += master.problems
-        items = self._checked(document)
+        # by the hundred thousand identifiers this takes seconds, in which others must be served
+        items = await asyncio.to_thread(self._checked, document)
         await self._work(items)
         return self._end()
 
@@ -320,9 +322,13 @@ async def work_off(
         async with conn.transaction():
             return await capture.run(document)
     except _RolledBackError:
-        outcome = capture.outcome
-        outcome.success, outcome.captured, outcome.event_ids = False, 0, []
-        return outcome
+        pass
+    except YaosuError as error:
+        found = error.findings or (Finding(error.code, error.params),)
+        capture.outcome.errors += [Problem(f.where, f) for f in found]
+    outcome = capture.outcome
+    outcome.success, outcome.captured, outcome.event_ids = False, 0, []
+    return outcome
 
 
 async def run_job(conn: Connection, tools: Tools, job: UUID) -> bool:
@@ -353,7 +359,7 @@ async def run_job(conn: Connection, tools: Tools, job: UUID) -> bool:
 
 async def _run(conn: Connection, tools: Tools, row: dict[str, Any]) -> None:
     subject = subject_of(row["caller"])
-    document = read(zlib.decompress(row["body"]), row["media"])
+    document = await asyncio.to_thread(read, zlib.decompress(row["body"]), row["media"])
     outcome = await work_off(conn, tools, subject, row["id"], row["behaviour"], document)
     errors = [p.as_json(subject.lang) for p in outcome.errors[:ERRORS_MAX]]
     warnings = [p.as_json(subject.lang) for p in outcome.warnings[:ERRORS_MAX]]
