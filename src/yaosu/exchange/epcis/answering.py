@@ -22,7 +22,8 @@ from yaosu.errors import YaosuError
 from yaosu.exchange.epcis import store, store_bills
 from yaosu.exchange.epcis.identifiers import GS1, to_code, to_goods
 from yaosu.exchange.epcis.outward import PREFIXES, REVERSAL, Teller, parsed_id
-from yaosu.exchange.epcis.query import Query, comparable, place_test, plain, values_of
+from yaosu.exchange.epcis.query import Query
+from yaosu.exchange.epcis.query_values import comparable, place_test, plain, values_of
 from yaosu.exchange.epcis.times import moment, stamp
 from yaosu.exchange.epcis.vocabulary import expand
 from yaosu.exchange.epcis.writing import Shown
