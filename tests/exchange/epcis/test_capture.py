@@ -175,3 +175,11 @@ async def test_a_body_that_is_no_document_is_refused_at_once(world: World) -> No
         assert got.status_code == 400, got.text
         assert got.json()["type"] == "epcisException:ValidationException"
         assert got.json()["instance"] == where
+
+
+async def test_problems_are_told_in_the_senders_language(world: World) -> None:
+    doc = document(shipping(world.boxes(1), world.party(world.wholesaler)))
+    chinese = await world.capture(doc)
+    english = await world.capture(doc, **{"accept-language": "en"})
+    assert "尚未激活" in chinese["errors"][0]["title"]
+    assert "not activated" in english["errors"][0]["title"]

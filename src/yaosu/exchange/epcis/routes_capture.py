@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from yaosu.edge.problem import language
 from yaosu.edge.state import state
 from yaosu.errors import YaosuError
 from yaosu.exchange.epcis import capture, parties, store
@@ -51,7 +53,7 @@ def behaviour_of(request: Request) -> Behaviour:
 @guarded
 async def post_capture(request: Request) -> Response:
     """Take a document in: 202 with the address of its job. What cannot be read at all is refused at once (400)."""
-    subject = writer(request)
+    subject = replace(writer(request), lang=language(request))
     media, behaviour = body_type(request), behaviour_of(request)
     body = await request.body()
     document = await asyncio.to_thread(capture.read, body, media)
@@ -165,7 +167,7 @@ async def get_capture(request: Request) -> Response:
 @guarded
 async def post_event(request: Request) -> Response:
     """One event: 201 with its address, or refused with everything that is wrong with it."""
-    subject = writer(request)
+    subject = replace(writer(request), lang=language(request))
     media = body_type(request)
     body = await request.body()
     if media == "xml":
