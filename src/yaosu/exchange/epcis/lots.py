@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from yaosu.codes import NotACode, Scheme, parse
+from yaosu.codes import NotACode, parse
 from yaosu.errors import Finding, YaosuError
 from yaosu.exchange.epcis.fields import Item, local_values
 from yaosu.exchange.epcis.identifiers import to_code
@@ -120,13 +120,18 @@ class Rows:
         mine = 0
         for n, code in enumerate(codes):
             where = f"{item.path}/epcList/{n}"
-            read = parse(code, self._registry.customs)
-            if isinstance(read, NotACode):
-                self.wrong.append(Problem(where, Finding(read.code, read.params)))
+            if code.startswith("(00)"):
                 continue
-            if read.scheme is Scheme.SSCC:
-                continue
-            found = self._registry.resolve(read)
+            if code.startswith("(01)"):
+                # checked when the identifier was read; a thousand of them are not parsed once more
+                text, prefix = code, code[4:18]
+            else:
+                read = parse(code, self._registry.customs)
+                if isinstance(read, NotACode):
+                    self.wrong.append(Problem(where, Finding(read.code, read.params)))
+                    continue
+                text, prefix = read.text, read.prefix
+            found = self._registry.resolve_prefix(prefix)
             product = self._registry.product(found.drug_id) if found.drug_id is not None else None
             if product is None or found.level is None:
                 shown = Finding("epcis_level_unknown", {"given": str(item.body["epcList"][n])[:100]})
@@ -134,9 +139,9 @@ class Rows:
                 continue
             mine += 1
             step = product.level(found.level)
-            self.lot[read.text], self.level[read.text] = lot, found.level
-            self.full[read.text] = step.contains if step is not None and found.level > 1 else 0
-            self.origin.setdefault(read.text, (item, n))
+            self.lot[text], self.level[text] = lot, found.level
+            self.full[text] = step.contains if step is not None and found.level > 1 else 0
+            self.origin.setdefault(text, (item, n))
         if mine:
             self.wrong += [Problem(f"{item.path}/{f.where}", f) for f in lot.wrong]
 
