@@ -45,6 +45,8 @@ class Job:
     offsets: list[float] | None = None
     kinds: list[str] = field(default_factory=list)
     """Open loop: the kind of each request, for latencies by kind."""
+    status: int = 200
+    """The status that every answer must have."""
 
 
 @dataclass(slots=True)
@@ -116,6 +118,7 @@ class Driver:
         self._job = job
         self.requests = [r.encode() for r in job.requests]
         self._expect = [e.encode() for e in job.expect]
+        self._status = f"HTTP/1.1 {job.status} ".encode()
         self._next = 0
         self._waiting: deque[tuple[int, float]] = deque()
         self._idle: deque[_Wire] = deque()
@@ -164,7 +167,7 @@ class Driver:
         """Take an answer, send the next request."""
         now = time.perf_counter()
         expect = self._expect[wire.number if len(self._expect) > 1 else 0]
-        if not answer.startswith(b"HTTP/1.1 200") or expect not in answer:
+        if not answer.startswith(self._status) or expect not in answer:
             self.fail(f"not the expected answer: {answer[:1500]!r}")
             return
         self._times.append((now, now - wire.begun, wire.number))
@@ -230,11 +233,12 @@ def get(path: str, key: str) -> str:
     return f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {key}\r\naccept: application/json\r\n\r\n"
 
 
-def post(path: str, key: str, body: str) -> str:
-    """A POST request with a JSON body and an API key, as it goes over the wire."""
+def post(path: str, key: str, body: str, media: str = "application/json") -> str:
+    """A POST request with an API key (none where `key` is empty), as it goes over the wire."""
+    named = f"x-api-key: {key}\r\n" if key else ""
     return (
-        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {key}\r\naccept: application/json\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body.encode())}\r\n\r\n{body}"
+        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n{named}accept: application/json\r\n"
+        f"content-type: {media}\r\ncontent-length: {len(body.encode())}\r\n\r\n{body}"
     )
 
 
