@@ -48,7 +48,9 @@ class Shop:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shop(server_address: str, template_name: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
+async def shop(
+    server_address: str, template_name: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Shop]:
     folder: Path = tmp_path_factory.mktemp("top")
     with running(server_address, template_name, folder) as server:
         conn = await connect(server.database)
@@ -68,9 +70,7 @@ async def shop(server_address: str, template_name: str, tmp_path_factory: pytest
             me = TopClient(http, made.app_key, secret)
             card = market.registry.org(market.pharmacy)
             assert card is not None
-            await me.ok(
-                "alibaba.alihealth.drugtrace.top.lsyd.query.getentinfo", {"ent_name": card.name}
-            )
+            await me.ok("alibaba.alihealth.drugtrace.top.lsyd.query.getentinfo", {"ent_name": card.name})
             yield Shop(server, line, me, goods, alias.ref_ent_id)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from yaosu.exchange.adopt.model import Adopted, Upstream
 from yaosu.exchange.adopt.service import adopt, foreign
 from yaosu.exchange.outbox.model import Channel, Delivery, Link, Outcome, Parcel, RoutedBill
 from yaosu.exchange.top.client import build as building
-from yaosu.exchange.top.client import sending
+from yaosu.exchange.top.client import sending, store
 from yaosu.exchange.top.client.families import TOKEN, Family, family_of, needs_token
 from yaosu.exchange.top.client.fetching import Fetcher
 from yaosu.exchange.top.client.identity import Call, Identities
@@ -70,6 +71,9 @@ class Top:
             return []
         can_delete = str(link.account.get("delete") or "").lower() in ("yes", "true", "1", "是")
         family = self._family(link)
+        if bill.kind == "receive" and bill.from_org is None and bill.lines:
+            drugs = sorted({line.drug_id for line in bill.lines})
+            bill = replace(bill, from_org=await conn.fetchval(store.SENDER, bill.id, drugs))
         return building.parcels(bill, family, can_delete=can_delete and bool(family.delete))
 
     def _caller(self, link: Link) -> Call:

@@ -50,13 +50,20 @@ class Fetcher:
 
     async def fetch(self, cursor: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
         """Everything new since `cursor`; the next cursor. Bills that could not be taken in stand in it under
-        `waiting` with the reason, and are tried again. Raises AwayError when the platform does not answer."""
+        `waiting` with the reason, and are tried again; so does the platform itself when it does not answer."""
+        try:
+            return await self._fetch(cursor, now)
+        except AwayError as error:
+            reason = {"tries": 0, "reason": error.said.message or error.said.text[:500]}
+            return {**cursor, "waiting": {**(cursor.get("waiting") or {}), "": reason}}
+
+    async def _fetch(self, cursor: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
         own = await self._who.own()
         since = (
             date.fromisoformat(cursor["day"]) if "day" in cursor else now.date() - timedelta(days=FIRST_DAYS)
         )
         done: list[str] = list(cursor.get("done") or ())
-        waiting: dict[str, Any] = dict(cursor.get("waiting") or {})
+        waiting: dict[str, Any] = {k: v for k, v in (cursor.get("waiting") or {}).items() if k}
         seen = set(done)
         for row in await self._listed(own.ref, since, now):
             key = f"{row.get('from_ref_user_id')}|{row.get('bill_code')}"

@@ -14,6 +14,9 @@ from yaosu.exchange.top.fields import CHINA
 
 REPEATED = ("单据重复", "该单据号已存在", "单据号已存在", "BILL_FILE_NAME_DUPLICATE_UPLOAD", "BILL_REPEAT")
 """Words and codes that say the number is there already: success, to be looked at (§2.7)."""
+GARBLED = frozenset({"25", "31"})
+"""A signature or time that does not fit: a byte changed on the way, or a clock that is being set. Tried again; a wrong
+secret ends at rest with these words."""
 SKIPPED_MAX = 10_000
 PAGE = 100
 
@@ -28,7 +31,7 @@ def gateway(said: Said) -> Outcome | None:
         return Outcome("unknown", said.status, said.text)
     if said.limited:
         return Outcome("pending", said.status, said.text, wait_s=LIMITED_S)
-    if said.away:
+    if said.away or said.code in GARBLED:
         return Outcome("failed", said.status, said.text)
     return Outcome("failed", said.status, said.text, final=True)
 
