@@ -51,6 +51,11 @@ async def test_a_firm_connects_its_erp_and_follows_a_bill_to_its_end(
             assert inside.status_code == 422 and inside.json()["code"] == "connection_url_refused"
             unknown = await client.post(f"{api}/connections", json={**body, "channel": "fax"}, headers=maker)
             assert unknown.json()["code"] == "channel_unknown"
+            # what carries every firm's bills is for the platform's operator alone
+            for whole in ("jianguan", "xietong"):
+                grab = {"channel": whole, "url": receiver.url, "account": {"source_id": "s", "app_id": "a"}}
+                refused = await client.post(f"{api}/connections", json=grab, headers=maker)
+                assert (refused.status_code, refused.json()["code"]) == (403, "forbidden"), refused.text
             link = f"{api}/connections/{made['id']}"
             assert made["secret"] not in (await client.get(link, headers=maker)).text
             assert (await client.get(link, headers=stranger)).status_code == 404

@@ -121,7 +121,9 @@ def query(
     parameter: Annotated[
         list[str] | None, typer.Argument(help="SimpleEventQuery parameters, e.g. EQ_bizStep=shipping.")
     ] = None,
-    per_page: Annotated[int, typer.Option("--per-page", min=1, max=1000)] = 100,
+    per_page: Annotated[
+        int, typer.Option("--per-page", min=1, max=1000, help="Events at once 每页事件数.")
+    ] = 100,
     epc_format: Annotated[
         str, typer.Option("--epc-format", help=", ".join(writing.EPC_FORMATS))
     ] = writing.DIGITAL_LINK,

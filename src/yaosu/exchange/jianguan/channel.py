@@ -29,6 +29,7 @@ def channel(app: AppState) -> Channel:
         en="Regulator",
         build=build,
         send=send,
+        whole=True,
         fields=(
             ("source_id", "数据来源标识 sourceID", "sourceID", False),
             ("key", "密钥", "Key", True),

@@ -81,6 +81,7 @@ async def add(
 ) -> int:
     """Feed a regulator from now on, with all before where `history` says so; the feed's number. Operator only."""
     subject.require("registry.admin")
+    await connections.check_org(conn, draft.org)
     acting = Subject(
         subject.kind,
         subject.account_id,

@@ -9,9 +9,13 @@ from asyncpg import Record
 
 from yaosu.db.engine import Connection
 
-LINKS = "SELECT id, since, region, state FROM connection WHERE channel = 'jianguan' AND state <> 'ended' ORDER BY id"
+# A feed carries every bill of a region, so only connections that the operator made for the whole platform are feeds.
+LINKS = """
+SELECT id, since, region, state FROM connection WHERE channel = 'jianguan' AND everyone AND state <> 'ended'
+ORDER BY id"""
 LINK_BY_SOURCE = """
-SELECT id FROM connection WHERE channel = 'jianguan' AND state <> 'ended' AND account->>'source_id' = $1
+SELECT id FROM connection
+WHERE channel = 'jianguan' AND everyone AND state <> 'ended' AND account->>'source_id' = $1
 ORDER BY id LIMIT 1"""
 ENSURE = "INSERT INTO jianguan_feed (connection) VALUES ($1) ON CONFLICT DO NOTHING"
 # Numbers are given by one transaction at a time.

@@ -158,6 +158,12 @@ async def add(
     return made
 
 
+async def check_org(conn: Connection, org: int) -> None:
+    """Refuse (`not_found`) the number of no organisation."""
+    if not await conn.fetchval(store.KNOWN_ORG, org):
+        raise YaosuError("not_found", {"what": f"#{org}"})
+
+
 async def check_url(subject: Subject, url: str, allowed: Collection[str]) -> None:
     """Refuse (`connection_url_refused`) an address that must not be called."""
     try:

@@ -12,6 +12,7 @@ from yaosu.db.engine import Connection
 from yaosu.exchange.outbox import store_route as store
 from yaosu.exchange.outbox.model import RoutedBill, RoutedLine
 from yaosu.exchange.outbox.routing import Facts
+from yaosu.registry.groups import home
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import bill_types
 
@@ -38,6 +39,7 @@ def facts_of(registry: Registry, bill: RoutedBill) -> Facts:
         card.region if card is not None else "",
         {d: p.flags for d, p in found.items() if p is not None},
         {s.id: (s.name, s.own) for s in registry.systems},
+        home(registry, bill.owner),
     )
 
 

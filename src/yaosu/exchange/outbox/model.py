@@ -111,7 +111,8 @@ class Channel:
     no answer came); without it an unanswered delivery is sent again under the same key.
 
     `fields` are what a connection of this channel asks for: (name, Chinese, English, secret). `pull` fetches what they
-    have for us, once in a while; it keeps its place in `connection.cursor`.
+    have for us, once in a while; it keeps its place in `connection.cursor`. `whole` channels carry what belongs to all
+    firms of the platform; only its operator connects them.
     """
 
     name: str
@@ -123,3 +124,4 @@ class Channel:
     pull: Callable[[Link, Mapping[str, Any]], Awaitable[Mapping[str, Any]]] | None = None
     pull_every_s: int = 300
     fields: Sequence[tuple[str, str, str, bool]] = field(default_factory=tuple)
+    whole: bool = False

@@ -25,6 +25,7 @@ from yaosu.exchange.outbox.model import Channel, Link, RoutedBill
 from yaosu.exchange.outbox.routing import Decision, decide
 from yaosu.notify.outbox import Entry, Outbox, clashes, enqueue_many, event_of
 from yaosu.people.keeper import Keeper
+from yaosu.registry.groups import home
 from yaosu.registry.resolver import Registry
 
 PARTS = 8
@@ -96,7 +97,7 @@ class Router:
         if not fresh and not single:
             return 0
         bills = await loading.load(conn, self._registry, sorted({r["bill_id"] for r in (*fresh, *single)}))
-        orgs = {o for b in bills.values() for o in (b.owner, b.from_org, b.to_org) if o}
+        orgs = {o for b in bills.values() for o in self._parties(b)}
         rows = await conn.fetch(store.CONNECTIONS, sorted(orgs), [r["connection_id"] for r in single])
         links = {row["id"]: row for row in rows}
         behind: dict[tuple[int, int, str], set[int]] = defaultdict(set)
@@ -130,10 +131,13 @@ class Router:
         await self._write(conn, work, fresh, alone)
         return len(bills)
 
+    def _parties(self, bill: RoutedBill) -> set[int]:
+        """Who may have a connection for it: owner, seller, buyer, and the organisation the owner is a place of."""
+        return {o for o in (bill.owner, bill.from_org, bill.to_org, home(self._registry, bill.owner)) if o}
+
     def _concerns(self, link: Record, bill: RoutedBill) -> bool:
         return bool(
-            (link["everyone"] or link["org"] in (bill.owner, bill.from_org, bill.to_org))
-            and bill.recorded_at >= link["since"]
+            (link["everyone"] or link["org"] in self._parties(bill)) and bill.recorded_at >= link["since"]
         )
 
     def _open(self, row: Record) -> Link | str:

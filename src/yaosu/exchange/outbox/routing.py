@@ -28,6 +28,8 @@ class Facts:
     """Product flags by drug_id."""
     systems: Mapping[int, tuple[str, bool]]
     """Name and own, by trace system."""
+    owner_home: int = 0
+    """The organisation that the owner is a place of; 0: it is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def decide(bill: RoutedBill, link: Link, facts: Facts, lists: CodeLists) -> Deci
     """What of `bill` is owed through `link`. Every code of it is either in the answer's bill or in `left_out`."""
     if link.region and not facts.region.startswith(link.region):
         return Decision(None, reason="route_region")
-    foreign = bill.owner != link.org and not link.everyone
+    foreign = link.org not in (bill.owner, facts.owner_home) and not link.everyone
     if foreign and link.org not in (bill.from_org, bill.to_org):
         return Decision(None, reason="route_not_owned")
     day = bill.happened_at.date()

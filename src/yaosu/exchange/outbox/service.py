@@ -74,6 +74,9 @@ async def add(
     Refused: `channel_unknown`, and what `connections.add` refuses.
     """
     chosen = channel_of(channels, channel)
+    if chosen.whole:
+        subject.require("registry.admin")
+        everyone = True
     given = {k: v for k, v in (secret or {}).items() if v}
     made = ""
     if channel == OWN_SYSTEM and not given.get("secret"):

@@ -11,6 +11,8 @@ ADD = """
 INSERT INTO connection (org, everyone, channel, profile, title, url, account, region, since, made_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9::timestamptz, now()), $10) RETURNING id"""
 
+KNOWN_ORG = "SELECT EXISTS (SELECT 1 FROM org WHERE id = $1)"
+
 # The secret is sealed together with the connection's number, which is known only then.
 SET_SECRET = "UPDATE connection SET secret = $2 WHERE id = $1"  # noqa: S105 - a statement, not a password
 

@@ -97,8 +97,11 @@ async def _content(
 ) -> dict[str, Any]:
     tree = await _tree(conn, lines) if leaves and bill.kind == "ship" and not void else None
     codes = [p["code"] for p in tree] if tree is not None else [line.code for line in lines]
-    notice = await conn.fetchval(store.NOTICE_NO, bill.id) if bill.kind == "receive" else None
-    checks = await conn.fetch(store.CHECKS, bill.id) if bill.kind == "receive" else []
+    notice, checks = None, []
+    if bill.kind == "receive":
+        products = sorted({line.drug_id for line in lines})
+        notice = await conn.fetchval(store.NOTICE_NO, bill.id, products)
+        checks = await conn.fetch(store.CHECKS, bill.id, products)
     full: dict[str, Any] = {
         "owner": parties.key(bill.owner),
         # a bill with codes of several homes is told to each under a number of its own

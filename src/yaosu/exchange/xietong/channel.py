@@ -48,6 +48,7 @@ def channel(app: AppState) -> Channel:
         en="Coordination platform",
         build=build,
         send=send,
+        whole=True,
         fields=(
             ("app_id", "接入系统标识 app_id", "app_id", False),
             ("key", "密钥", "Key", True),

@@ -260,6 +260,7 @@ async def connect(
 ) -> int:
     """Take part in a platform that has registered us: the connection's number. `org`: the firm that runs the system."""
     subject.require("registry.admin")
+    await connections.check_org(conn, org)
     acting = Subject(
         subject.kind, subject.account_id, org, role=subject.role, scopes=frozenset({"*"}), lang=subject.lang
     )

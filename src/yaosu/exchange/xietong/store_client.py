@@ -9,12 +9,14 @@ from asyncpg import Record
 
 from yaosu.db.engine import Connection
 
-# The connection that an app_id belongs to.
+# The connection that an app_id belongs to. What comes through it is booked for every firm, so only the operator's count.
 LINK_BY_APP = """
-SELECT id FROM connection WHERE channel = 'xietong' AND state = 'active' AND account->>'app_id' = $1
+SELECT id FROM connection WHERE channel = 'xietong' AND everyone AND state = 'active' AND account->>'app_id' = $1
 ORDER BY id LIMIT 1"""
 
-LINKS = "SELECT id, state FROM connection WHERE channel = 'xietong' AND state <> 'ended' ORDER BY id"
+LINKS = (
+    "SELECT id, state FROM connection WHERE channel = 'xietong' AND everyone AND state <> 'ended' ORDER BY id"
+)
 
 # -- what is filed -----------------------------------------------------------------------------------
 
@@ -114,12 +116,14 @@ SELECT t.drug_id, t.code, t.parent, t.level, t.depth, b.batch_no, b.produced_on,
 FROM tree t LEFT JOIN batch b ON b.drug_id = t.drug_id AND b.id = t.batch_id ORDER BY t.depth, t.code"""
 
 # Against which notice a receipt was checked, and the result (R-B2).
-# ungated: the operator's duty to bring the check result back to the sender's system
+# ungated: the operator's duty to bring the check result back, to the home system of the goods ($2) and of no others
 CHECKS = """
 SELECT s.bill_no, c.outcome, c.counts FROM receipt_check c LEFT JOIN bill s ON s.id = c.notice_bill
-WHERE c.receipt_bill = $1 ORDER BY c.id LIMIT 20"""
-# ungated: the operator's duty to name the notice to the sender's system, whose own bill it is
-NOTICE_NO = "SELECT n.bill_no FROM bill b JOIN bill n ON n.id = b.notice_bill WHERE b.id = $1"
+WHERE c.receipt_bill = $1 AND (s.id IS NULL OR 0 = ANY($2::int[]) OR s.drug_ids && $2::int[]) ORDER BY c.id LIMIT 20"""
+# ungated: the operator's duty to name the notice of these goods ($2) to their home system
+NOTICE_NO = """
+SELECT n.bill_no FROM bill b JOIN bill n ON n.id = b.notice_bill
+WHERE b.id = $1 AND (0 = ANY($2::int[]) OR n.drug_ids && $2::int[])"""
 
 LOCK = "SELECT pg_try_advisory_lock(726244, $1)"
 UNLOCK = "SELECT pg_advisory_unlock(726244, $1)"
