@@ -7,7 +7,10 @@ from __future__ import annotations
 from yaosu.db.engine import Connection
 
 VERSION = "SELECT version FROM route_version"
-OWNERS = "SELECT DISTINCT org, everyone FROM connection WHERE state <> 'ended'"
+# with the places inside them: what a ward uses is reported by its hospital
+OWNERS = """
+SELECT org, everyone FROM connection WHERE state <> 'ended'
+UNION SELECT o.id, false FROM org o JOIN connection c ON c.org = o.parent_id AND c.state <> 'ended' WHERE o.place"""
 SANDBOX = "SELECT org FROM sandbox_org"
 RAISE_VERSION = "UPDATE route_version SET version = version + 1"
 

@@ -109,6 +109,7 @@ async def create_place(
     )  # fmt: skip
     made = await store.one(conn, store.INSERT, *values)
     assert made is not None
+    await conn.execute(store.RAISE_ROUTES)
     details = {"parent": around.id, "sub_type": sub_type}
     await audit.record(conn, subject, "place.create", ("org", made.id), details)
     return _place(made, {})

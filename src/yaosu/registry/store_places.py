@@ -16,6 +16,9 @@ INSERT = """
 INSERT INTO org (other_id_kind, other_id, name, name_norm, short_name, type, sub_type, region, address, parent_id,
     place) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, true) RETURNING *"""
 
+# processes keep in memory whose bills are routed to other systems, places included (yaosu.notify.routed)
+RAISE_ROUTES = "UPDATE route_version SET version = version + 1"
+
 # under lock: the emptiness that was looked at must still hold when the place closes
 FOR_UPDATE = "SELECT * FROM org WHERE id = $1 AND parent_id = $2 AND place FOR UPDATE"
 

@@ -19,6 +19,7 @@ from yaosu.exchange.outbox.clock import tick
 from yaosu.exchange.outbox.model import Outcome
 from yaosu.exchange.outbox.why import why
 from yaosu.notify.outbox import KeyReusedError, enqueue
+from yaosu.registry.places import create_place
 from yaosu.subject import Subject
 
 
@@ -377,3 +378,20 @@ async def test_a_long_queue_does_not_slow_the_claim(fresh: tuple[Exchange, Goods
         assert await box.box.once() == 1
     assert time.perf_counter() - began < 2
     assert box.other.order == [f"k{n}" for n in range(1, 6)]
+
+
+async def test_what_a_ward_uses_is_reported_by_its_hospital(fresh: tuple[Exchange, Goods]) -> None:
+    """A place has no connection of its own; made later than the hospital's, it is known at its first bill."""
+    box, goods = fresh
+    market: Market = box.market
+    link = await box.connect(market.hospital, "jianguan")
+    codes = boxes(goods)
+    await market.pass_on(market.maker, market.hospital, codes)
+    ward = (await create_place(market.conn, market.subject(market.hospital), "内科病区", 3904)).id
+    await box.router._registry.refresh(market.conn)
+    market.registry = box.router._registry
+    await market.move(203, market.hospital, codes[:2], to_org=ward)
+    await market.move(104, ward, codes[:2], from_org=market.hospital)
+    await market.move(323, ward, codes[:1], bill_no="WARD-1")
+    await box.routed()
+    assert "WARD-1:1" in [key for key, _ in await box.states(link)]
