@@ -238,6 +238,25 @@ async def test_a_refused_partner_is_told_and_listed_as_such(world: World, us: Ca
     assert answer["model"]["par_ref_ent_id"] in {r["par_ref_ent_id"] for r in listed}
 
 
+async def test_the_operator_answers_partner_requests_over_the_api(world: World, us: Caller, ref: str) -> None:
+    m = world.market
+    code = uscc(823_457)
+    files = {"lic_picture_byte": ("licence.png", b"\x89PNG\r\n" + b"y" * 50)}
+    answer = (await us("drug.msc.saveent", files, ref_ent_id=ref, add_ent_req=request_of(code)))["result"]
+    operator, firm = await key_headers(m.conn, None), await key_headers(m.conn, m.wholesaler)
+    path = "/api/v1/top/partners"
+    assert (await world.http.get(path, headers=firm)).status_code == 403
+    items = (await world.http.get(path, headers=operator)).json()["items"]
+    (row,) = [r for r in items if r["org_code"] == code]
+    assert (await world.http.post(f"{path}/{row['id']}/accept", headers=firm)).status_code == 403
+    made = await world.http.post(f"{path}/{row['id']}/accept", headers=operator)
+    assert made.status_code == 200, made.text
+    named = await world.alias(made.json()["org_id"])
+    assert named.ref_ent_id == answer["model"]["par_ref_ent_id"]
+    gone = await world.http.post(f"{path}/{row['id']}/refuse", json={"reason": "重复"}, headers=operator)
+    assert gone.status_code == 404
+
+
 AUTHS = ["drug.kyt.listauths", "drug.msc.listauths", "drug.wes.listauths", "drug.kyt.synonymauths",
          "drug.msc.synonymauths", "drug.kyt.wes.synonymauths"]  # fmt: skip
 

@@ -16,7 +16,7 @@ from yaosu import settings
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Connection, open_pool
 from yaosu.edge.terminal import refusals
-from yaosu.exchange.top import catalogue, keys
+from yaosu.exchange.top import catalogue, keys, partners
 from yaosu.exchange.top.aliases import Alias, Aliases
 from yaosu.exchange.top.keys import Sealing
 from yaosu.registry.resolver import Registry, load_registry
@@ -31,6 +31,12 @@ app = typer.Typer(
 )
 key_app = typer.Typer(name="key", help="App keys: list, add, rotate, revoke.", no_args_is_help=True)
 app.add_typer(key_app)
+partner_app = typer.Typer(
+    name="partner",
+    help="Firms that clients asked for 往来单位申请: list, accept, refuse.",
+    no_args_is_help=True,
+)
+app.add_typer(partner_app)
 out = Console()
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")
@@ -150,3 +156,58 @@ def methods(
         write.write_text(catalogue.written(write.read_text("utf-8")), "utf-8")
     else:
         typer.echo(catalogue.table())
+
+
+def _operator(data: Path | None, work: Callable[[Connection, bytes], Awaitable[T]]) -> T:
+    async def inside() -> T:
+        chosen = settings.load(data=data)
+        pool = await open_pool(database_address(chosen.data, chosen.database_url), 2)
+        try:
+            async with pool.acquire() as conn, conn.transaction():
+                return await work(conn, master_secret(chosen.data))
+        finally:
+            await pool.close()
+
+    with refusals():
+        return asyncio.run(inside())
+
+
+@partner_app.command("list")
+def partner_list(data: DataOption = None) -> None:
+    """What waits for audit 待审核的往来单位."""
+
+    async def work(conn: Connection, _: bytes) -> None:
+        table = Table("编号", "名称", "统一社会信用代码", "申请单位")
+        for row in await partners.waiting(conn, SYSTEM):
+            table.add_row(str(row["id"]), row["name"], row["org_code"], str(row["org"]))
+        out.print(table)
+
+    _operator(data, work)
+
+
+@partner_app.command("accept")
+def partner_accept(
+    number: Annotated[int, typer.Argument(min=1, help="Number of the request 申请编号.")],
+    data: DataOption = None,
+) -> None:
+    """Enter the firm in the directory 审核通过."""
+
+    async def work(conn: Connection, master: bytes) -> None:
+        made = await partners.accept(conn, SYSTEM, number, master)
+        out.print(f"org {made.id} {made.name}", markup=False)
+
+    _operator(data, work)
+
+
+@partner_app.command("refuse")
+def partner_refuse(
+    number: Annotated[int, typer.Argument(min=1, help="Number of the request 申请编号.")],
+    reason: Annotated[str, typer.Argument(help="Why 原因.")],
+    data: DataOption = None,
+) -> None:
+    """Say no, with the reason 审核不通过."""
+
+    async def work(conn: Connection, _: bytes) -> None:
+        await partners.refuse(conn, SYSTEM, number, reason)
+
+    _operator(data, work)
