@@ -27,6 +27,14 @@ def _with_database(address: str, name: str) -> str:
     return f"{base}/{name}" + (f"?{tail}" if tail else "")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start server processes of their own are slow: they run once, on the embedded PostgreSQL."""
+    for item in items:
+        module = getattr(item, "module", None)
+        if hasattr(module, "running") or hasattr(module, "Running"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def server_address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The server the tests run on: `YAOSU_TEST_DATABASE_URL`, or an embedded one of their own."""

@@ -39,6 +39,8 @@ DEBIAN_ROOMS = [
     "tests/uncoded",
     "tests/recall",
     "tests/quality",
+    "tests/insurance",
+    "tests/exchange",
 ]
 """What runs a second time on Debian's PostgreSQL: every room with stores. Pure rooms and pages run once."""
 
