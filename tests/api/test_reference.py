@@ -93,12 +93,14 @@ async def test_what_every_operation_may_refuse_with_is_said_once(client: httpx.A
 
 
 def test_every_verdict_of_the_judge_is_explained() -> None:
-    said = words_of("rules/judge.py", "circulation/prepare.py", "circulation/late.py")
+    said = words_of(
+        "rules/judge.py", "circulation/prepare.py", "circulation/late.py", "circulation/repeats.py"
+    )
     whole = {
         code
         for code in said
         if code in codes_by_room()["circulation"]
-        and code in words_of("rules/judge.py", "circulation/late.py")
+        and code in words_of("rules/judge.py", "circulation/late.py", "circulation/repeats.py")
     }
     assert whole - {*ACCEPTED, *REFUSED} == set()
     assert {*ACCEPTED, *REFUSED} - said == set()

@@ -31,6 +31,17 @@ GROUPS_ZH = {
     "packing": "包装操作",
     "ledger": "库存与进销存",
     "circulation": "流通单据",
+    "acting": "委托、门店与直调",
+    "capture": "照片识码",
+    "sandbox": "联调沙箱",
+    "exchange": "对接与报送",
+    "files": "文件收发",
+    "yibao": "医保上报",
+    "insurance": "医保核查",
+    "epcis": "EPCIS",
+    "top": "码上放心接口",
+    "xietong": "协同平台",
+    "jianguan": "监管数据",
     "trace": "追溯与公众查询",
     "exceptions": "异常协查",
     "recall": "召回、锁定与停售",
@@ -44,8 +55,8 @@ GROUPS_ZH = {
 }
 """Chinese names of the document's groups; operations themselves are described in English."""
 
-ACCEPTED = ("accepted", "taken_out", "out_of_order", "rejected_by_you")
-"""Verdicts by which goods move as asked; the two last with a warning."""
+ACCEPTED = ("accepted", "taken_out", "same_act", "out_of_order", "rejected_by_you")
+"""Verdicts by which goods move as asked, or moved before by the same act; the two last with a warning."""
 
 REFUSED = (
     "duplicate_in_bill",

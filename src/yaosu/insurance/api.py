@@ -319,7 +319,7 @@ async def dossier_as(body: dict[str, Any], kind: str, lang: str) -> Response:
 @router.put(
     "/insurance/explanations/{code:path}",
     status_code=204,
-    summary="Explain a code",
+    summary="Keep the institution's explanation of a code",
     description="Keeps the institution's explanation of a code, with or without a case; it stands in the dossier.",
     responses={
         204: {"description": "Kept."},
@@ -332,7 +332,7 @@ async def dossier_as(body: dict[str, Any], kind: str, lang: str) -> Response:
 async def put_explanation(
     request: Request, subject: CurrentSubject, code: Code, body: TextIn, conn: Conn
 ) -> Response:
-    """Explain a code."""
+    """Keep what the institution says of a code."""
     await dossier.explain(conn, registry_of(request), subject, code, body.text)
     return Response(status_code=204)
 

@@ -9,7 +9,7 @@ from asyncpg import Record
 
 from yaosu.db.engine import Connection
 
-# The connection that an app_id belongs to. What comes through it is booked for every firm, so only the operator's count.
+# The connection that an app_id belongs to. What comes through it is booked for every firm, so it is the operator's.
 LINK_BY_APP = """
 SELECT id FROM connection WHERE channel = 'xietong' AND everyone AND state = 'active' AND account->>'app_id' = $1
 ORDER BY id LIMIT 1"""

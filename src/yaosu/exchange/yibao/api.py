@@ -79,7 +79,7 @@ class MappingIn(BaseModel):
 
 @router.get(
     "/preview",
-    summary="Rows a bill gives 医保",
+    summary="Rows a bill gives the medical insurance",
     description="The rows of 3501–3506 as they stand for a bill of the organisation now, with what is missing, what is "
     "not reported and why, and what already went out. Persons' fields stand as asterisks.",
     responses=answered(
