@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from yaosu import __version__
 from yaosu.api import health, openapi, reference
+from yaosu.api.signpost import Signpost
 from yaosu.db.engine import open_pool
 from yaosu.edge import problem
 from yaosu.edge.pages import WEB
@@ -101,6 +102,7 @@ def create_app(settings: Settings, address: str) -> FastAPI:
         app.include_router(module.router, include_in_schema=False)
     (WEB / "static").mkdir(exist_ok=True)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
+    app.router.routes.insert(0, Signpost(tuple(app.router.routes)))
     if find_spec("yaosu.access.middleware") is not None:
         import_module("yaosu.access.middleware").install(app)
     return app
