@@ -1,6 +1,7 @@
 """SM2 signature and public-key encryption after GB/T 32918-2016 (GM/T 0003-2012), curve sm2p256v1 (part 5).
 
-Point arithmetic is `fastecdsa`'s (compiled); here stand the scheme's formulas only. A signature is r||s, 64 bytes, the
+Point arithmetic is `fastecdsa`'s (compiled), and for points that come again the tables of `comb`; here stand the
+scheme's formulas only. A signature is r||s, 64 bytes, the
 form 医保 interfaces exchange in Base64; `to_der` and `from_der` turn it into the ASN.1 form of certificates and of
 Bouncy Castle. The arithmetic takes a time that depends on its numbers: sign on your own server, not as an oracle that
 strangers may time millions of times.
@@ -14,6 +15,7 @@ from typing import Literal
 
 from fastecdsa.rust import Curve, Point
 
+from yaosu.gm.comb import Comb, multiple
 from yaosu.gm.symmetric import sm3
 
 P = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF00000000FFFFFFFFFFFFFFFF
@@ -56,6 +58,17 @@ def _point(public: bytes) -> Point:
     return Point(_int(raw[:SIZE]), _int(raw[SIZE:]), CURVE)
 
 
+@lru_cache(maxsize=1)
+def _generator() -> Comb:
+    return Comb(GX, GY, P)
+
+
+@lru_cache(maxsize=512)
+def _comb(public: bytes) -> Comb:
+    """The table of a key that verifies; ValueError when it is none."""
+    return Comb(*_xy(_point(public)), P)
+
+
 def _xy(point: Point) -> tuple[int, int]:
     flat = point.normalize()
     return flat.x, flat.y
@@ -71,7 +84,7 @@ def _scalar(private: bytes) -> int:
 @lru_cache(maxsize=64)
 def public_of(private: bytes) -> bytes:
     """The 64-byte public key of a private one."""
-    x, y = _xy(_scalar(private) * CURVE.G)
+    x, y = multiple((_scalar(private), _generator()))
     return _bytes(x) + _bytes(y)
 
 
@@ -100,7 +113,7 @@ def digest(public: bytes, data: bytes, user_id: bytes = USER_ID) -> int:
 
 def sign_digest(d: int, e: int, k: int) -> tuple[int, int] | None:
     """r, s for a chosen k (GB/T 32918.2 §6.1); None: take another k."""
-    x, _ = _xy(k * CURVE.G)
+    x, _ = multiple((k, _generator()))
     r = (e + x) % N
     if r == 0 or r + k == N:
         return None
@@ -120,7 +133,7 @@ def sm2_sign(private: bytes, data: bytes, user_id: bytes = USER_ID) -> bytes:
 
 def sm2_verify(public: bytes, data: bytes, signature: bytes, user_id: bytes = USER_ID) -> bool:
     """Whether `signature` (r||s, 64 bytes) is the key's over `data`. ValueError: not a public key."""
-    point = _point(public)
+    base = _comb(public)
     if len(signature) != 2 * SIZE:
         return False
     r, s = _int(signature[:SIZE]), _int(signature[SIZE:])
@@ -130,7 +143,7 @@ def sm2_verify(public: bytes, data: bytes, signature: bytes, user_id: bytes = US
     if t == 0:
         return False
     try:
-        x, _ = _xy(s * CURVE.G + t * point)
+        x, _ = multiple((s, _generator()), (t, base))
     except ValueError:
         # the sum is the point at infinity
         return False
@@ -186,7 +199,7 @@ def _mask(data: bytes, stream: bytes) -> bytes:
 
 def encrypt_with(public: bytes, data: bytes, k: int, mode: Order = "C1C3C2") -> bytes | None:
     """Encryption with a chosen k; None: take another one."""
-    c1 = _xy(k * CURVE.G)
+    c1 = multiple((k, _generator()))
     x, y = _xy(k * _point(public))
     stream = _stream(_bytes(x) + _bytes(y), len(data))
     if not any(stream):
