@@ -71,7 +71,7 @@ class FeedIn(BaseModel):
                     "org": 1,
                     "url": "https://jianguan.example",
                     "source_id": "src0a1b2c3d4e5f",
-                    "key": "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0",
+                    "key": "0f1e2d3c…",
                     "profile": "shandong",
                     "region": "37",
                     "history": True,
@@ -179,7 +179,7 @@ async def sources(conn: Conn, subject: CurrentSubject) -> dict[str, Any]:
     summary="Register a trace system as source",
     description="Answers with its sourceID and key; the key is shown this once.",
     responses=_example(
-        {**SOURCE_EXAMPLE, "key": "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0"},
+        {**SOURCE_EXAMPLE, "key": "0f1e2d3c…"},
         "jianguan_name_taken",
         "jianguan_head",
     ),
