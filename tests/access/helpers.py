@@ -55,8 +55,8 @@ async def make_account(
 async def make_key(conn: Connection, org_id: int | None, scopes: Iterable[str] | None = None) -> str:
     """A key's secret for `Authorization: Bearer …`; all permissions of the type unless named."""
     if scopes is None:
-        org_type = await conn.fetchval("SELECT type::text FROM org WHERE id = $1", org_id)
-        scopes = grantable(org_type)
+        row = await conn.fetchrow("SELECT type::text, sub_type FROM org WHERE id = $1", org_id)
+        scopes = grantable(*(tuple(row) if row is not None else (None, None)))
     prefix, secret = secrets.new_key()
     await conn.execute(
         "INSERT INTO api_key (prefix, secret_sha256, org_id, name, scopes) VALUES ($1, $2, $3, $1, $4)",

@@ -9,7 +9,7 @@ import pytest
 
 from access.helpers import PASSWORD, make_account, make_key, make_org, subject_of
 from yaosu.access import accounts, audit, keys, service
-from yaosu.access.scopes import grantable, permissions, scopes_of
+from yaosu.access.scopes import grantable, permissions, roles_for, scopes_of
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.subject import SYSTEM, Subject
@@ -276,3 +276,51 @@ async def test_an_administrator_of_any_type_can_appoint_another(db: Connection) 
         admin = await subject_of(db, await make_org(db, org_type))
         made, _ = await accounts.create_account(db, admin, f"second.admin{org_type}", "副手", "admin")
         assert made.role == "admin"
+
+
+def test_regulator_and_insurer_have_roles_of_their_own_by_sub_type() -> None:
+    drug, insurer = {r.id for r in roles_for("110", 1101)}, {r.id for r in roles_for("110", 1103)}
+    assert {"regulator", "regulator_admin"} <= drug and not drug & {"insurer", "insurer_admin"}
+    assert {"insurer", "insurer_admin"} <= insurer and not insurer & {"regulator", "regulator_admin"}
+    # an office that is not told apart is a drug regulator's, never an insurer's
+    assert {r.id for r in roles_for("110")} == drug
+    assert "supervise.read" not in grantable("110", 1103)
+    assert not grantable("110", 1101) & {"insurance.receive", "insurance.settle"}
+
+
+async def _office(db: Connection, sub_type: int) -> int:
+    org = await make_org(db, 110)
+    await db.execute("UPDATE org SET sub_type = $2 WHERE id = $1", org, sub_type)
+    return org
+
+
+@pytest.mark.parametrize(
+    ("sub_type", "role", "own", "foreign", "beyond"),
+    [
+        (1103, "insurer_admin", "insurer", "regulator", "supervise.read"),
+        (1101, "regulator_admin", "regulator", "insurer", "insurance.receive"),
+    ],
+)
+async def test_an_office_appoints_and_arms_nobody_with_the_power_of_the_other(
+    db: Connection, sub_type: int, role: str, own: str, foreign: str, beyond: str
+) -> None:
+    org = await _office(db, sub_type)
+    admin = await subject_of(db, org, role)
+    made, _ = await accounts.create_account(db, admin, f"office.{sub_type}", "科员", own)
+    with _refused("role_not_for_org"):
+        await accounts.create_account(db, admin, f"other.{sub_type}", "科员", foreign)
+    with _refused("role_not_for_org"):
+        await accounts.change_account(db, admin, made.id, role=foreign)
+    # the operator, who holds nothing itself, is bound by the same table
+    operator = Subject("account", role="operator", scopes=frozenset({"user.manage", "key.manage"}))
+    with _refused("role_not_for_org"):
+        await accounts.create_account(db, operator, f"op.{sub_type}", "科员", foreign, org_id=org)
+    with _refused("scope_beyond"):
+        await keys.create_key(db, operator, "机", [beyond], org_id=org)
+
+
+async def test_a_role_given_before_the_sub_types_were_told_apart_carries_nothing(db: Connection) -> None:
+    org = await _office(db, 1103)
+    _, login = await make_account(db, org, "regulator")
+    done = await service.sign_in(db, login, PASSWORD)
+    assert done.subject is not None and done.subject.scopes == frozenset()

@@ -139,7 +139,7 @@ async def create_account(
 
 async def _check_role(conn: Connection, subject: Subject, role: str, org: int | None) -> None:
     facts = await org_facts(conn, org)
-    scopes.role_for(role, facts.org_type if facts else None)
+    scopes.role_for(role, *(facts.kind if facts else (None, None)))
     _check_beyond(subject, role)
 
 

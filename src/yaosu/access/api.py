@@ -138,17 +138,17 @@ async def change_password(body: PasswordBody, conn: Conn, subject: CurrentSubjec
 async def roles(conn: Conn, subject: CurrentSubject, org_id: Org = None) -> RolesOut:
     """Roles and permissions that fit."""
     facts = await accounts.org_facts(conn, await accounts.managed_org(conn, subject, org_id))
-    kind = facts.org_type if facts else None
+    kind = facts.kind if facts else (None, None)
     table = scopes.permissions()
     return RolesOut(
         roles=[
-            RoleOut(id=r.id, zh=r.zh, en=r.en, scopes=sorted(scopes.scopes_of(r.id, kind)))
-            for r in scopes.roles_for(kind)
+            RoleOut(id=r.id, zh=r.zh, en=r.en, scopes=sorted(scopes.scopes_of(r.id, *kind)))
+            for r in scopes.roles_for(*kind)
         ],
         scopes=[
             ScopeOut(id=s.id, zh=s.zh, en=s.en)
             for s in table.scopes.values()
-            if s.id in scopes.grantable(kind)
+            if s.id in scopes.grantable(*kind)
         ],
     )
 

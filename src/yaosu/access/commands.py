@@ -170,7 +170,7 @@ def key(
 
     async def work(conn: Connection) -> tuple[str, str]:
         facts = await accounts.org_facts(conn, org)
-        wanted = scope or sorted(scopes.grantable(facts.org_type if facts else None))
+        wanted = scope or sorted(scopes.grantable(*(facts.kind if facts else (None, None))))
         until = datetime.now(UTC) + timedelta(days=days) if days else None
         made, secret = await keys.create_key(conn, SYSTEM, name, wanted, until, org)
         return made.prefix, secret

@@ -40,7 +40,7 @@ async def create_key(
     facts = await org_facts(conn, org)
     # the operator makes first keys for organisations without holding their permissions itself
     holder = frozenset({ADMIN}) if subject.org_id is None else subject.scopes
-    chosen = scopes.check_scopes(wanted, holder, facts.org_type if facts else None)
+    chosen = scopes.check_scopes(wanted, holder, *(facts.kind if facts else (None, None)))
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise YaosuError("key_expiry_past")
     prefix, secret = secrets.new_key()

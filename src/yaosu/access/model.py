@@ -19,6 +19,13 @@ class OrgFacts:
     """GB/T 2260 code, six digits."""
     name: str
     active: bool
+    sub_type: int | None = None
+    """List `org_sub_type`."""
+
+    @property
+    def kind(self) -> tuple[str, int | None]:
+        """Type and sub-type: by these roles are given."""
+        return self.org_type, self.sub_type
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,7 @@ async def _users(
     context = {
         "accounts": found,
         "next": _next("/users", org_id, found),
-        "roles": scopes.roles_for(facts.org_type if facts else None),
+        "roles": scopes.roles_for(*(facts.kind if facts else (None, None))),
         "role_table": scopes.permissions().roles,
         "org_id": org_id if subject.org_id is None else None,
         "org": facts,
@@ -247,7 +247,7 @@ async def _keys(
 ) -> Response:
     found = await keys.keys(conn, subject, org_id, after, PAGE)
     facts = await accounts.org_facts(conn, await accounts.managed_org(conn, subject, org_id))
-    possible = scopes.grantable(facts.org_type if facts else None)
+    possible = scopes.grantable(*(facts.kind if facts else (None, None)))
     if subject.org_id is not None:
         possible = frozenset(s for s in possible if subject.can(s))
     table = scopes.permissions().scopes

@@ -15,7 +15,7 @@ from yaosu.subject import Subject
 KEY_BY_DIGEST = """
 SELECT k.id, k.prefix, k.name, k.org_id, k.scopes, k.expires_at, k.revoked_at,
        k.expires_at IS NOT NULL AND k.expires_at <= now() AS expired,
-       o.type::text AS org_type,
+       o.type::text AS org_type, o.sub_type,
        o.region, o.status, o.name AS org_name
 FROM api_key k LEFT JOIN org o ON o.id = k.org_id
 WHERE k.secret_sha256 = $1"""
@@ -23,7 +23,7 @@ WHERE k.secret_sha256 = $1"""
 # A session is good while neither its absolute nor its idle end has passed and its account is active.
 SESSION_BY_DIGEST = """
 SELECT s.id AS session_id, s.csrf, least(s.expires_at, s.last_seen_at + $2::interval) AS valid_until,
-       a.id, a.name, a.org_id, a.role, a.lang, a.must_change, o.type::text AS org_type,
+       a.id, a.name, a.org_id, a.role, a.lang, a.must_change, o.type::text AS org_type, o.sub_type,
        o.region, o.status, o.name AS org_name
 FROM session s JOIN account a ON a.id = s.account_id LEFT JOIN org o ON o.id = a.org_id
 WHERE s.token_sha256 = $1 AND a.active AND s.expires_at > now() AND s.last_seen_at + $2::interval > now()"""
@@ -31,7 +31,7 @@ WHERE s.token_sha256 = $1 AND a.active AND s.expires_at > now() AND s.last_seen_
 # What a sign-in attempt is judged on, before the slow hash.
 ACCOUNT_FOR_SIGN_IN = """
 SELECT a.id, a.name, a.password_hash, a.org_id, a.role, a.lang, a.active, a.must_change,
-       o.type::text AS org_type,
+       o.type::text AS org_type, o.sub_type,
        o.region, o.status, o.name AS org_name
 FROM account a LEFT JOIN org o ON o.id = a.org_id WHERE lower(a.login) = lower($1)"""
 
@@ -83,7 +83,9 @@ def account_subject(row: Any, session_id: int) -> Subject:
         org_id=row["org_id"],
         org_type=row["org_type"] or "",
         role=row["role"],
-        scopes=frozenset() if row["must_change"] else scopes_of(row["role"], row["org_type"]),
+        scopes=frozenset()
+        if row["must_change"]
+        else scopes_of(row["role"], row["org_type"], row["sub_type"]),
         lang=row["lang"],
         region=row["region"] or "",
         name=row["name"],

@@ -58,7 +58,8 @@ RETURNING id, prefix, name, org_id, scopes, created_by, created_at, expires_at, 
 # Revoked once: the first time stands.
 REVOKE_KEY = "UPDATE api_key SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL"
 
-ORG_FACTS = "SELECT type::text AS org_type, region, name, status = 1 AS active FROM org WHERE id = $1"
+ORG_FACTS = """
+SELECT type::text AS org_type, sub_type, region, name, status = 1 AS active FROM org WHERE id = $1"""
 
 
 # Whether $1 is a place inside the organisation $2.

@@ -92,7 +92,7 @@ UPDATE narcotic_act SET state = $2, bill_id = $3, outcome = $4, closed_by = $5, 
 WHERE id = $1"""
 
 ACCOUNT = """
-SELECT a.id, a.name, a.org_id, a.role, a.lang, a.must_change, a.active, o.type::text AS org_type, o.region
+SELECT a.id, a.name, a.org_id, a.role, a.lang, a.must_change, a.active, o.type::text AS org_type, o.sub_type, o.region
 FROM account a JOIN org o ON o.id = a.org_id WHERE a.id = $1"""
 
 # ungated: write path, boxes that the same request scans; what is left in them decides what may leave

@@ -69,7 +69,7 @@ def _run(data: Path | None, org: int, work: Work) -> None:
                 raise YaosuError("not_found", {"what": f"#{org}"})
             kind = str(card.type)
             # what the organisation may do and see; an office's own remit, not the regulator's
-            scopes = grantable(kind) - {"supervise.read"}
+            scopes = grantable(kind, card.sub_type) - {"supervise.read"}
             subject = Subject("key", None, org, kind, "", scopes, region=card.region, name="cli")
             async with conn.transaction():
                 return await work(conn, registry, subject, chosen)

@@ -120,7 +120,7 @@ class Keys:
             org_id=row["org"],
             org_type=org_type,
             role=row["role"],
-            scopes=scopes_of(row["role"], org_type),
+            scopes=scopes_of(row["role"], org_type, row["sub_type"]),
             region=row["region"],
             name=f"TOP {key}",
             session_id=f"top:{key}",
@@ -158,7 +158,7 @@ async def add(
         raise YaosuError("top_key_title")
     card = registry.org(subject.org)
     org_type = str(card.type) if card is not None else subject.org_type
-    role_for(role, org_type)
+    role_for(role, org_type, card.sub_type if card is not None else None)
     # what the gateway never asks for cannot be used through it
     asked = {one.scope for one in load_methods().values()}
     beyond = [s for s in sorted(scopes_of(role, org_type) & asked) if not subject.can(s)]

@@ -68,11 +68,13 @@ async def _page(
 ) -> Response:
     registry = registry_of(request)
     alias = (await aliases_of(request).of(state(request).pool, [subject.org]))[subject.org]
+    card = registry.org(subject.org)
+    sub_type = card.sub_type if card is not None else None
     context = {
         "keys": await keys.listed(conn, subject),
-        "posts": [(r.id, r.label(problem.language(request))) for r in roles_for(subject.org_type)],
+        "posts": [(r.id, r.label(problem.language(request))) for r in roles_for(subject.org_type, sub_type)],
         "alias": alias,
-        "org": registry.org(subject.org),
+        "org": card,
         "address": state(request).settings.public_url + ADDRESSES[0],
         "done": catalogue.counted(),
         "error": error.as_json(problem.language(request)) if error is not None else None,

@@ -8,7 +8,7 @@ _KEY = "app_key, org, title, role, secret, old_secret, old_until, made_by, made_
 # ungated: authentication, before there is a subject
 KEY = """
 SELECT k.app_key, k.org, k.title, k.role, k.secret, k.old_secret, k.old_until, k.revoked_at, o.type::text AS org_type,
-    o.region, o.status = 1 AS active
+    o.sub_type, o.region, o.status = 1 AS active
 FROM top_key k JOIN org o ON o.id = k.org WHERE k.app_key = $1"""
 
 # Keys of one organisation, revoked ones last.
