@@ -46,6 +46,7 @@ def _ok(example: Any, *codes: str) -> dict[int | str, dict[str, Any]]:
                     "name": "本单位系统（ERP/WMS/HIS/POS）",
                     "asks": False,
                     "pulls": False,
+                    "whole": False,
                     "fields": [{"name": "secret", "label": "签名密钥（留空自动生成）", "secret": True}],
                 }
             ],
@@ -54,7 +55,7 @@ def _ok(example: Any, *codes: str) -> dict[int | str, dict[str, Any]]:
     ),
 )
 async def list_channels(request: Request, subject: CurrentSubject) -> dict[str, Any]:
-    """What this server can connect to, and what each asks for."""
+    """What this server can connect to, and what each asks for. `whole`: the platform's operator alone connects it."""
     subject.require(connections.READ)
     return {"items": service.described(channels_of(request), language(request)), "next": None}
 

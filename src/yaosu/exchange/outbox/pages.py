@@ -79,7 +79,7 @@ async def _links_page(
             subject,
             links=await connections.listed(conn, subject),
             counts=await deliveries.counts(conn, subject),
-            channels=described,
+            channels=[c for c in described if not c["whole"] or subject.can("registry.admin")],
             chosen=chosen,
             problem=error.as_json(lang) if error else None,
             shown_once=shown_once,

@@ -47,6 +47,7 @@ def described(channels: Mapping[str, Channel], lang: str) -> list[dict[str, Any]
             ],
             "asks": one.ask is not None,
             "pulls": one.pull is not None,
+            "whole": one.whole,
         }
         for one in channels.values()
     ]
