@@ -62,7 +62,7 @@ async def test_a_partner_nobody_knows_is_asked_for_once_and_remembered(
         json={"partners": {"老客户 (一部)": market.pharmacy}},
     )
     assert chosen.json()["ready"], chosen.text
-    assert chosen.json()["bills"][0]["verdicts"] == {"ok": 10}
+    assert chosen.json()["bills"][0]["verdicts"]["ok"] == 10
     sent = (await client.post(f"/api/v1/files/{got['id']}/send", headers=world.head(market.maker))).json()
     assert sent["summary"]["accepted"] == 10
     # written with other brackets and blanks, it is the same firm

@@ -451,8 +451,8 @@ async def result(
 
 @router.get(
     "/{file_id}/content",
-    summary="The file as received",
-    description="Byte for byte (D8).",
+    summary="The bytes of a dropped file",
+    description="Byte for byte as received (D8).",
     response_class=Response,
     responses={
         200: {"content": {"application/octet-stream": {}}},

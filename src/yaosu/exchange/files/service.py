@@ -43,6 +43,15 @@ CHECKED_MAX = 1_000
 CHECK_AT_ONCE = 500
 
 Json = dict[str, Any]
+_OPEN: Json = {
+    "questions": [],
+    "problems": [],
+    "problem_count": 0,
+    "doubtful": [],
+    "notes": [],
+    "bills": [],
+    "held": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +153,7 @@ async def view(room: Room, subject: Subject, file_id: int, lang: str) -> Json:
     subject.require("bill.read")
     async with room.doors.pool.acquire() as conn:
         row = _own(await store.get(conn, subject.org, file_id))
-        answer = head(row)
+        answer = {**head(row), "earlier": None, "progress": None, "relation": None, **_OPEN}
         if row["state"] == "preview":
             data = await store.whole(conn, file_id)
             if row["kind"] == "relation":
@@ -259,7 +268,7 @@ def _bill_json(registry: Registry, one: Planned, said: Json | None, lang: str) -
         "unreadable": bill.bad,
         "ready": one.movement is not None,
         "problems": [f.as_json(lang) for f in one.findings[:50]],
-        "verdicts": said["verdicts"] if said else {},
+        "verdicts": {"ok": 0, "warn": 0, "refused": 0, "readable": 0, **(said["verdicts"] if said else {})},
     }
 
 

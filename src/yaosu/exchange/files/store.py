@@ -81,6 +81,7 @@ LOCK = "SELECT pg_try_advisory_lock(723, ($1::bigint % 2147483647)::int)"
 UNLOCK = "SELECT pg_advisory_unlock(723, ($1::bigint % 2147483647)::int)"
 
 # What bills of these numbers said before: times of bills whose file names none.
+# ungated: the caller's own bills by their numbers; only their time is read, to write the same bill again
 KNOWN_TIMES = """
 SELECT bill_no, happened_at FROM bill WHERE owner = $1 AND bill_no = ANY($2::text[]) AND revision = 1"""
 

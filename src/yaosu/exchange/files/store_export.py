@@ -21,7 +21,6 @@ WHERE /*visible:coded b*/ AND b.owner = ANY($1::int[]) AND b.status = 'A' AND b.
 ORDER BY b.happened_at, b.id LIMIT $6"""
 
 # Codes of several bills, with those a correction left as an earlier revision has them.
-# ungated: the bills were read through BILLS before, whose mark let their codes out
 LINES = """
 SELECT l.bill_id, l.code, l.drug_id, l.qty, t.batch_no, t.produced_on, t.expires_on, s.qty AS parts
 FROM (
@@ -31,16 +30,16 @@ FROM (
     SELECT k.bill_id, i.code, i.drug_id, i.batch_id, i.qty
     FROM bill_kept k JOIN bill_line i ON i.drug_id = k.drug_id AND i.bill_id = k.from_bill AND i.code = k.code
     WHERE k.bill_id = ANY($1::bigint[])
-) l LEFT JOIN batch t ON t.drug_id = l.drug_id AND t.id = l.batch_id
+) l JOIN bill b ON b.id = l.bill_id LEFT JOIN batch t ON t.drug_id = l.drug_id AND t.id = l.batch_id
 LEFT JOIN split_entry s ON s.drug_id = l.drug_id AND s.code = l.code AND s.bill_id = l.bill_id AND s.kind <> 'open'
+WHERE /*visible:coded b*/
 ORDER BY l.bill_id, l.code"""
 
 # Goods without codes of several bills.
-# ungated: the bills were read through BILLS before
 QUANTITIES = """
 SELECT e.bill_id, e.drug_id, t.batch_no, t.produced_on, t.expires_on, e.qty
-FROM entry e JOIN batch t ON t.drug_id = e.drug_id AND t.id = e.batch_id
-WHERE e.bill_id = ANY($1::bigint[]) AND e.drug_id = ANY($2::int[])
+FROM entry e JOIN bill b ON b.id = e.bill_id JOIN batch t ON t.drug_id = e.drug_id AND t.id = e.batch_id
+WHERE /*visible:bill b*/ AND e.bill_id = ANY($1::bigint[]) AND e.drug_id = ANY($2::int[])
     AND (e.from_status IN ('U', 'W') OR e.to_status = 'W')
 ORDER BY e.bill_id, e.drug_id, t.batch_no"""
 
@@ -69,4 +68,7 @@ async def lines(
     """Codes and quantities of bills that `bills` gave under the same sight."""
     ids = [b["id"] for b in bills_]
     drugs = sorted({d for b in bills_ for d in b["drug_ids"]})
-    return await conn.fetch(LINES, ids, drugs), await conn.fetch(QUANTITIES, ids, drugs)
+    sql, args = sight.apply(LINES, ids, drugs)
+    codes = await conn.fetch(sql, *args)
+    sql, args = sight.apply(QUANTITIES, ids, drugs)
+    return codes, await conn.fetch(sql, *args)
