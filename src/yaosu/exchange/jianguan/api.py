@@ -71,7 +71,7 @@ class FeedIn(BaseModel):
                     "org": 1,
                     "url": "https://jianguan.example",
                     "source_id": "src0a1b2c3d4e5f",
-                    "key": "0f1e2d3c…",
+                    "key": "key-as-shown-once-here",
                     "profile": "shandong",
                     "region": "37",
                     "history": True,
@@ -179,7 +179,7 @@ async def sources(conn: Conn, subject: CurrentSubject) -> dict[str, Any]:
     summary="Register a trace system as source",
     description="Answers with its sourceID and key; the key is shown this once.",
     responses=_example(
-        {**SOURCE_EXAMPLE, "key": "0f1e2d3c…"},
+        {**SOURCE_EXAMPLE, "key": "key-as-shown-once-here"},
         "jianguan_name_taken",
         "jianguan_head",
     ),

@@ -89,7 +89,7 @@ class ConnectIn(BaseModel):
                     "org": 1,
                     "url": "https://xietong.example",
                     "app_id": "xt3f0a9c1d2e4b5a67",
-                    "key": "0f1e2d3c…",
+                    "key": "key-as-shown-once-here",
                 }
             ]
         },
@@ -125,7 +125,7 @@ async def systems(conn: Conn, subject: CurrentSubject) -> dict[str, Any]:
     summary="Register a trace system",
     description="Answers with its app_id and key; the key is shown this once. Its mailbox begins with all base data.",
     responses=_example(
-        {**SYSTEM_EXAMPLE, "key": "0f1e2d3c…"},
+        {**SYSTEM_EXAMPLE, "key": "key-as-shown-once-here"},
         "xietong_name_taken",
         "xietong_url",
         "xietong_field",
@@ -152,7 +152,7 @@ async def change(number: Number, body: SystemIn, conn: Conn, subject: CurrentSub
     "/systems/{number}/key",
     summary="A new key for a trace system",
     description="Shown this once; the old one ends at once.",
-    responses=_example({"key": "0f1e2d3c…"}, "not_found"),
+    responses=_example({"key": "key-as-shown-once-here"}, "not_found"),
 )
 async def renew(request: Request, number: Number, conn: Conn, subject: CurrentSubject) -> dict[str, str]:
     """A new shared key."""
