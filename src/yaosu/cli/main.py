@@ -78,10 +78,10 @@ def demo(data: DataOption = None, host: HostOption = None, port: PortOption = No
     os.environ.setdefault("YAOSU_LOG_LEVEL", "warning")
     chosen = settings.load(data=data, host=host, port=port)
     _checked_port(chosen)
-    chosen, receiver = province.prepared(chosen)
+    chosen, receiver, other = province.prepared(chosen)
 
     async def ready(one: Settings) -> None:
-        await province.play(one, console, receiver)
+        await province.play(one, console, receiver, other)
 
     raise typer.Exit(asyncio.run(server.run(chosen, ready)))
 

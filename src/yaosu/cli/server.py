@@ -111,6 +111,8 @@ async def run(settings: Settings, ready: Ready, *, worker: bool = True) -> int:
                 print(f"error: {readying.exception()}", file=sys.stderr)
                 code = 1
             readying.cancel()
+            # what it runs beside us (the demo's other system) ends before the database does
+            await asyncio.wait({readying})
         else:
             code = 1
         await serving

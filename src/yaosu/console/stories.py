@@ -11,9 +11,10 @@ from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
 from yaosu.edge.pages import render
 from yaosu.edge.problem import language
@@ -23,6 +24,8 @@ from yaosu.subject import ANONYMOUS
 
 FILE = "stories.json"
 """Written by the demo into its data folder."""
+PICTURE = "shelf.jpg"
+"""Drawn by the demo into its data folder."""
 
 router = APIRouter()
 
@@ -43,6 +46,15 @@ def _tour(request: Request) -> dict[str, Any] | None:
         return _read(path, path.stat().st_mtime)
     except FileNotFoundError:
         return None
+
+
+@router.get("/stories/shelf.jpg")
+async def shelf(request: Request) -> Response:
+    """The drawn picture of a shelf that the story of the capture page offers; `not_found` outside the demo."""
+    path = state(request).settings.data / PICTURE
+    if not state(request).settings.demo or not path.is_file():
+        raise YaosuError("not_found", {"what": "该页面" if language(request) == "zh" else "This page"})
+    return FileResponse(path, media_type="image/jpeg", filename=PICTURE, content_disposition_type="inline")
 
 
 @router.get("/stories")
@@ -67,6 +79,12 @@ async def stories(request: Request) -> Response:
     return render(request, "console/stories.html", context)
 
 
+def _sign_in_there(link: str) -> str:
+    """The other system's sign-in page, which leads on to `link`: a form of ours may not be sent to another server."""
+    parts = urlsplit(link)
+    return f"{parts.scheme}://{parts.netloc}/login?next={quote(urlunsplit(('', '', *parts[2:])), safe='/')}"
+
+
 def _story(story: dict[str, Any], lang: str, people: dict[str, str]) -> dict[str, Any]:
     steps = [
         {
@@ -75,6 +93,7 @@ def _story(story: dict[str, Any], lang: str, people: dict[str, str]) -> dict[str
             "who": people.get(s["login"], ""),
             "link": s["link"],
             "mine": s["link"].startswith("/"),
+            "there": _sign_in_there(s["link"]) if s.get("there") else "",
         }
         for s in story["steps"]
     ]

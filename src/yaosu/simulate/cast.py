@@ -152,7 +152,8 @@ def with_check_digit(digits: str, length: int) -> str:
     return digits if len(digits) == length else digits + str(mod10_digit(digits))
 
 
-def _org(row: dict[str, Any]) -> DemoOrg:
+def org_of(row: dict[str, Any]) -> DemoOrg:
+    """An organisation as a row of a data file describes it."""
     # 12 … public institutions, 11 … government, 91 … companies
     organ = {3: "12", 110: "11"}.get(row["type"], "91")
     values = {k: row[k] for k in ("key", "name", "short", "type", "region", "address", "login", "role")}
@@ -169,7 +170,8 @@ def _org(row: dict[str, Any]) -> DemoOrg:
 _PLAN_ONLY = ("key", "maker", "codes", "links", "levels", "lots", "store", "hospital", "use", "case")
 
 
-def _product(row: dict[str, Any]) -> DemoProduct:
+def product_of(row: dict[str, Any]) -> DemoProduct:
+    """A product as a row of a data file describes it."""
     bar = row["links"]["retail_barcode"]
     levels = []
     for name, contains, identifier in row["levels"]:
@@ -198,7 +200,7 @@ def _product(row: dict[str, Any]) -> DemoProduct:
 def cast() -> Cast:
     """The province as its data files describe it."""
     table = _table("orgs")
-    orgs = [_org(row) for row in table["orgs"]]
+    orgs = [org_of(row) for row in table["orgs"]]
     staff = tuple(Staff(**row) for row in table["staff"])
-    products = [_product(row) for row in _table("products")["products"]]
+    products = [product_of(row) for row in _table("products")["products"]]
     return Cast({o.key: o for o in orgs}, {p.key: p for p in products}, _table("calendar"), staff)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import httpx
 from rich.console import Console
@@ -16,6 +16,7 @@ from yaosu.settings import Settings
 from yaosu.simulate import setup, state, tour
 from yaosu.simulate.cast import Cast, cast
 from yaosu.simulate.client import Api, DemoError
+from yaosu.simulate.partner import Partner
 from yaosu.simulate.plan import make_plan
 from yaosu.simulate.planner import CHINA
 from yaosu.simulate.receiver import HOST, Receiver, free_port
@@ -24,25 +25,34 @@ from yaosu.simulate.scenes.play import play_scenes
 from yaosu.simulate.scenes.world import World
 from yaosu.simulate.texts import show
 
-RECEIVER_AFTER = 1
-"""The receiver of webhooks listens on the first free port so far after the server's."""
+PARTNER_AFTER = 1
+"""The other system listens on the first free port so far after the server's, the receiver of webhooks after that."""
 
 
-def prepared(settings: Settings) -> tuple[Settings, Receiver]:
-    """Settings of the demo, and the receiver that its webhook goes to: at the same port at every start."""
+def prepared(settings: Settings) -> tuple[Settings, Receiver, Partner]:
+    """Settings of the demo, the receiver of its webhook and the other system: at the same ports at every start."""
     known = state.load(settings.data)
-    port = known.receiver_port if known is not None else 0
-    receiver = Receiver(port or free_port(settings.port + RECEIVER_AFTER))
+    other = Partner(
+        settings, (known.partner_port if known is not None else 0) or free_port(settings.port + PARTNER_AFTER)
+    )
+    receiver = Receiver((known.receiver_port if known is not None else 0) or free_port(other.port + 1))
     receiver.secret = known.receiver_secret if known is not None else ""
-    hosts = settings.webhook_hosts | {f"{HOST}:{receiver.port}"}
-    return replace(settings, demo=True, webhook_hosts=hosts), receiver
+    hosts = settings.webhook_hosts | {f"{HOST}:{receiver.port}", f"{HOST}:{other.port}"}
+    return replace(settings, demo=True, webhook_hosts=hosts), receiver, other
 
 
-async def play(settings: Settings, console: Console, receiver: Receiver) -> None:
-    """Play the province on the running server unless it is there, then print addresses, logins and codes.
+async def play(settings: Settings, console: Console, receiver: Receiver, other: Partner) -> None:
+    """Play the province on the running server unless it is there, print addresses, logins and codes, and stay.
 
-    Raises DemoError when the database holds anything else: demo accounts are never put beside real data.
+    Ends when it is cancelled: the other system runs as long. Raises DemoError when the database holds anything else:
+    demo accounts are never put beside real data.
     """
+    async with other.running():
+        await _play(settings, console, receiver, other)
+        await asyncio.Event().wait()
+
+
+async def _play(settings: Settings, console: Console, receiver: Receiver, other: Partner) -> None:
     address = database_address(settings.data, settings.database_url)
     who = cast()
     known = state.load(settings.data)
@@ -60,8 +70,8 @@ async def play(settings: Settings, console: Console, receiver: Receiver) -> None
         )
     if known is None or not known.ready:
         console.print("正在装载演示省份，约需半分钟…  Loading the demo province, about half a minute …")
-        known = await _load(settings, console, address, who, known, receiver)
-    tour.write(settings.data, known.links, who)
+        known = await _load(settings, console, address, who, known, receiver, other)
+    tour.write(settings.data, known.links, who, other)
     show(console, settings, who, known)
 
 
@@ -72,11 +82,13 @@ async def _load(
     who: Cast,
     known: state.DemoState | None,
     receiver: Receiver,
+    other: Partner,
 ) -> state.DemoState:
     began = time.monotonic()
     if known is None:
         known = state.DemoState(datetime.now(UTC).replace(microsecond=0))
         known.receiver_port = receiver.port
+        known.partner_port = other.port
         (settings.data / state.JOURNAL).unlink(missing_ok=True)
     state.save(settings.data, known)
     # the machine's own address: the public one may only exist behind a proxy
@@ -99,11 +111,18 @@ async def _load(
                 known,
                 lambda n, m: bars.update(task, completed=n, total=m),
                 receiver,
+                other,
             )
     known.seconds = round(time.monotonic() - began, 1)
     known.ready = True
     state.save(settings.data, known)
     return known
+
+
+async def _furnish(other: Partner | None, today: date) -> None:
+    """The other system is furnished while the calendar is played here."""
+    if other is not None:
+        await other.furnish(today)
 
 
 async def play_on(
@@ -114,6 +133,7 @@ async def play_on(
     known: state.DemoState,
     progress: Done,
     receiver: Receiver | None = None,
+    other: Partner | None = None,
 ) -> None:
     """Register, plan and play over `client`; fills in what is to be shown."""
     api = Api(client, {"operator": await setup.first_key(address)})
@@ -126,15 +146,21 @@ async def play_on(
     own = await prepared.codes()
     await prepared.delegation()
     await logins
+    far = asyncio.create_task(_furnish(other, prepared.today))
     plan = make_plan(who, known.anchor, own)
     journal = state.Journal(settings.data)
     finished = False
     try:
         await Runner(api, plan, journal, progress).run()
-        world = World(client, api, who, known.anchor, prepared.ids, prepared.drugs, journal, receiver)
+        await far
+        world = World(
+            client, api, who, known.anchor, prepared.ids, prepared.drugs, journal, receiver, other, address,
+            settings.data,
+        )  # fmt: skip
         known.links = await play_scenes(world)
         finished = True
     finally:
+        far.cancel()
         journal.close(finished=finished)
     if receiver is not None:
         known.receiver_secret = receiver.secret

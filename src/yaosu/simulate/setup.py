@@ -84,6 +84,7 @@ class Setup:
     def __init__(self, api: Api, cast: Cast, today: date) -> None:
         self.api = api
         self.cast = cast
+        self.today = today
         self.filed_on = today - timedelta(days=FILED_DAYS_BEFORE)
         self.ids: dict[str, int] = {}
         self.drugs: dict[str, int] = {}
@@ -151,6 +152,14 @@ class Setup:
             if maker == other["maker"] and other["prefix"] not in filed:
                 rule = "由另一追溯平台发码"
                 await self._file(maker, "cn20", rule, [other["prefix"]], system_id=system["id"])
+
+    async def file_own(self, product: DemoProduct, **more: Any) -> None:
+        """A code rule for one product's identifiers, unless it is filed; `more` may name another trace system."""
+        filed = {p for f in (await self.api.get(product.maker, "/filings"))["items"] for p in f["prefixes"]}
+        prefixes = [v.identifier for v in product.levels]
+        if not filed.issuperset(prefixes):
+            rule = "20位数字：7位药品标识码，9位序列号，4位校验位"
+            await self._file(product.maker, product.scheme, rule, prefixes, **more)
 
     async def _file(self, maker: str, scheme: str, rule: str, prefixes: list[str], **more: Any) -> None:
         body = {

@@ -12,7 +12,7 @@ from typing import Any
 from yaosu.simulate.steps import Example
 
 FILE, JOURNAL = "demo.json", "demo.journal"
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(slots=True)
@@ -29,6 +29,7 @@ class DemoState:
     """Pages that the scenes lead to, by scene."""
     receiver_port: int = 0
     receiver_secret: str = ""
+    partner_port: int = 0
 
 
 def load(data: Path) -> DemoState | None:

@@ -7,15 +7,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from string import ascii_uppercase
+from string import ascii_letters
 from typing import Any
 
+import structlog
 import yaml
 
 from yaosu.simulate.client import DemoError
-from yaosu.simulate.scenes import acting, mismatch, named, quality, recall, sharing, shelf
-from yaosu.simulate.scenes.stage import Stage
+from yaosu.simulate.scenes import acting, desk, mismatch, named, quality, recall, sharing, shelf, systems
+from yaosu.simulate.scenes.stage import OtherMissingError, Stage
 from yaosu.simulate.scenes.world import World
+
+log = structlog.get_logger("yaosu.demo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,21 @@ SCENES = (
     Scene("stopped", recall.stopped, 8),
     Scene("clue", quality.clue, 1),
     Scene("papers", quality.papers, 1),
+    Scene("files", desk.files, 1),
+    Scene("capture", desk.capture, 1),
+    Scene("epcis", desk.epcis, 2),
+    Scene("his", desk.his, 1),
+    Scene("insured", systems.insured, 0.2, 2),
+    Scene("waiting", systems.waiting, 0.2, 2),
+    Scene("top", systems.top, 2),
+    Scene("coordination", systems.coordination, 2, 2),
+    Scene("feed", systems.feed, 1, 2),
     # what looks at all of it, and what is told of all of it
     Scene("messages", sharing.messages, 1, 0),
     Scene("check", quality.check, 0.01, 2),
 )
 """The keys are those of `demo/stories.yaml`."""
+LETTERS = ascii_letters[26:] + ascii_letters[:26]
 
 
 @cache
@@ -65,13 +78,16 @@ async def play_scenes(world: World) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
 
     async def one(scene: Scene) -> None:
-        stage = Stage(world, scene.key, ascii_uppercase[SCENES.index(scene)], scene.days)
+        stage = Stage(world, scene.key, LETTERS[SCENES.index(scene)], scene.days)
         try:
             await scene.play(stage)
-        except DemoError:
+        except OtherMissingError:
+            return
+        except DemoError as error:
             # a call may have been done without its answer being written down; then it is refused as a repetition
             if not world.journal.resumed:
                 raise
+            log.warning("scene_left_out", scene=scene.key, why=str(error)[:2000])
             return
         found[scene.key] = stage.links
 

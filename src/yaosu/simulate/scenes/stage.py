@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -13,6 +13,7 @@ from yaosu.production.relation.dates import expiry_dates
 from yaosu.simulate.cast import DemoProduct
 from yaosu.simulate.client import DemoError
 from yaosu.simulate.goods import Batch, Package
+from yaosu.simulate.partner import Partner
 from yaosu.simulate.planner import CHINA, MADE_BEFORE, PREFIX, RECEIPT_OF, scanner_text
 from yaosu.simulate.relation import relation_file
 from yaosu.simulate.scenes.world import World
@@ -20,6 +21,10 @@ from yaosu.simulate.scenes.world import World
 STEP = timedelta(minutes=11)
 """Between two acts of a scene."""
 PEOPLE = {"from_person": "库管员", "to_person": "验收员"}
+
+
+class OtherMissingError(DemoError):
+    """A scene between two systems cannot be played: its story is left out."""
 
 
 class Stage:
@@ -103,6 +108,29 @@ class Stage:
         """GET with parameters."""
         return await self.ask(who, "GET", path, params=params)
 
+    async def until(
+        self, who: str, path: str, fits: Callable[[Any], Any], seconds: float = 45, **params: Any
+    ) -> Any:
+        """Ask again and again until the answer `fits`, since others take their time; DemoError when it never does.
+
+        Not in the journal: what has come to pass is there at the next start.
+        """
+        stop = asyncio.get_running_loop().time() + seconds
+        while True:
+            answer = (await self.world.send(who, "GET", path, params=params)).json()
+            if fits(answer):
+                return answer
+            if asyncio.get_running_loop().time() > stop:
+                raise DemoError(f"{self.scene}: {path} did not come to pass: {str(answer)[:1500]}")
+            await asyncio.sleep(0.4)
+
+    @property
+    def other(self) -> Partner:
+        """The other system; DemoError where it does not run."""
+        if self.world.other is None or not self.world.other.ready:
+            raise OtherMissingError(f"{self.scene}: the other system does not run")
+        return self.world.other
+
     # -- goods -----------------------------------------------------------------------------------------------------
 
     async def make(
@@ -113,10 +141,22 @@ class Stage:
         batch = self._batch(made, batch_no, made_on)
         codes = await self._codes(made, top)
         packages = [_pack(made, len(made.levels), batch, codes) for _ in range(top)]
+        await self._activate(made.maker, batch, packages)
+        return packages
+
+    async def make_there(self, product: DemoProduct, top: int) -> list[Package]:
+        """The same at a maker of the other system, with codes printed there."""
+        batch = self._batch(product, "", None)
+        counts = {n: top * product.units_per[-1] // held for n, held in enumerate(product.units_per, 1)}
+        codes = {n: self._drawn(product, n, count) for n, count in counts.items()}
+        packages = [_pack(product, len(product.levels), batch, codes) for _ in range(top)]
+        await self._activate(f"~{product.maker}", batch, packages)
+        return packages
+
+    async def _activate(self, who: str, batch: Batch, packages: Sequence[Package]) -> None:
         name, content = relation_file(batch, packages)
         params = {"name": name, "stock_in": "true", "happened_at": self.later().isoformat()}
-        await self.ask(made.maker, "POST", "/relations", params=params, content=content)
-        return packages
+        await self.ask(who, "POST", "/relations", params=params, content=content)
 
     def _batch(self, product: DemoProduct, batch_no: str, made_on: date | None) -> Batch:
         made_on = made_on or self.clock.date() - timedelta(days=MADE_BEFORE)

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from yaosu.simulate.cast import Cast
 from yaosu.simulate.client import AGENT, TIMEOUT_S, Api, DemoError
+from yaosu.simulate.partner import Partner
 from yaosu.simulate.receiver import Receiver
 from yaosu.simulate.setup import PASSWORD
 from yaosu.simulate.state import Journal
@@ -29,6 +31,11 @@ class World:
     drugs: Mapping[str, int]
     journal: Journal
     receiver: Receiver | None = None
+    other: Partner | None = None
+    """The second process of the demo, when it runs."""
+    address: str = ""
+    """Of our database: for what no API makes."""
+    data: Path = field(default_factory=Path)
     _people: dict[str, httpx.AsyncClient] = field(default_factory=dict)
     _signing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -53,12 +60,20 @@ class World:
         return found if isinstance(found, httpx.ASGITransport) else None
 
     async def send(self, who: str, method: str, path: str, **more: Any) -> httpx.Response:
-        """One call with a key of an organisation, or as a person: `@login`. A refusal is a DemoError."""
+        """One call with a key of an organisation, as a person `@login`, or to the other system `~organisation`.
+
+        A refusal is a DemoError.
+        """
+        if who.startswith("~"):
+            if self.other is None:
+                raise DemoError("the other system does not run")
+            return await self.other.send(who[1:], method, path, **more)
         if not who.startswith("@"):
             return await self.api.raw(who, method, path, **more)
         person = await self.person(who[1:])
         headers = {**more.pop("headers", {}), "user-agent": AGENT}
-        answer = await person.request(method, f"/api/v1{path}", headers=headers, timeout=TIMEOUT_S, **more)
+        root = more.pop("root", "/api/v1")
+        answer = await person.request(method, f"{root}{path}", headers=headers, timeout=TIMEOUT_S, **more)
         if answer.status_code >= 400:
             raise DemoError(f"{who}: {method} {path} → {answer.status_code} {answer.text[:2000]}")
         return answer
