@@ -12,6 +12,7 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from yaosu.db import embedded
 from yaosu.db.engine import Connection, Pool, connect, open_pool
@@ -19,6 +20,9 @@ from yaosu.db.migrate import migrate
 from yaosu.settings import Settings
 
 TEMPLATE = "yaosu_test_template"
+# on a busy machine drawing examples takes longer; that says nothing about the code
+settings.register_profile("any machine", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("any machine")
 
 
 def _with_database(address: str, name: str) -> str:

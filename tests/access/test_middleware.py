@@ -344,7 +344,8 @@ async def test_every_answer_carries_the_security_headers(small: httpx.AsyncClien
         answer = await small.get(path)
         policy = answer.headers["content-security-policy"]
         assert "frame-ancestors 'none'" in policy
-        assert "unsafe" not in policy
+        # WebAssembly may be compiled (the decoder of the camera); text never becomes script
+        assert "unsafe" not in policy.replace("'wasm-unsafe-eval'", "")
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "same-origin"
         assert "camera=(self)" in answer.headers["permissions-policy"]

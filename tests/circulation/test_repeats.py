@@ -100,13 +100,17 @@ async def test_tablets_for_two_patients_from_one_box_are_two_acts(db: Connection
     paper = {"prescription_no": "RX1"}
     one = await tell(market, 323, owner, [box], happened_at=NOW, parts={box: 6}, header=paper)
     same = await tell(
-        market, 323, owner, [box], happened_at=NOW + timedelta(minutes=1), parts={box: 6}, header=paper
+        market, 323, owner, [box], happened_at=NOW + timedelta(minutes=1), parts={box: 6}, header=paper | WAY
     )
     other = await tell(
         market, 323, owner, [box], happened_at=NOW + timedelta(minutes=2), parts={box: 6},
-        header={"prescription_no": "RX2"},
+        header={"prescription_no": "RX2"} | WAY,
     )  # fmt: skip
+    noon = await tell(
+        market, 323, owner, [box], happened_at=NOW + timedelta(minutes=3), parts={box: 6}, header=paper
+    )
+    assert not noon.replayed
     assert (same.bill_id, same.replayed) == (one.bill_id, True)
     assert not other.replayed
     left = await db.fetchval("SELECT unit_left FROM split_pack WHERE code = $1", box)
-    assert left == 24 - 12
+    assert left == 24 - 18

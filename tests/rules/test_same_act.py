@@ -56,6 +56,10 @@ def test_an_opened_box_serves_the_next_patient_within_minutes() -> None:
     assert same_act(replace(second, person=5, parts={"81": 8}), first, WINDOW) == ""
     paper = {"prescription_no": "RX1"}
     assert same_act(replace(second, papers=paper), replace(first, papers=paper), WINDOW) == "paper"
+    # the next dose, told in the same way; and a number of the whole stay says nothing of one dose
+    assert same_act(replace(second, papers=paper, way="desk"), replace(first, papers=paper), WINDOW) == ""
+    stay = {"visit_no": "ZY1"}
+    assert same_act(replace(second, papers=stay), replace(first, papers=stay), WINDOW) == ""
 
 
 def test_only_numbers_that_name_the_act_count() -> None:

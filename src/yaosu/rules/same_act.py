@@ -60,8 +60,8 @@ def same_act(told: Act, first: Act, window: Window) -> str:
     """Whether `told` is `first` again: `paper` (a number agrees), `moment` (close in time), or '' (it is not).
 
     `told` may name fewer codes than `first` (the HIS reports line by line), never one that `first` does not have.
-    Opened boxes need a number that agrees, or the same person, and the same preparation units: the next patient's
-    tablets come from the same box within minutes.
+    Opened boxes need another way in, a number of the act itself that agrees (not only of the stay), or the same person,
+    and the same preparation units: the next patient's tablets, or the next dose, come from the same box.
     """
     if told.owner != first.owner or told.kind != first.kind or not told.codes:
         return ""
@@ -75,9 +75,14 @@ def same_act(told: Act, first: Act, window: Window) -> str:
     if any(told.parts.get(code) != first.parts.get(code) for code in told.codes):
         return ""
     apart = abs(told.happened_at - first.happened_at)
+    split = any(code in first.parts for code in told.codes)
+    if split:
+        # the same tablets out of the same box for the same stay come again at noon: only another way in tells it twice
+        if told.way == first.way:
+            return ""
+        both = both - {"visit_no"}
     if both:
         return "paper" if apart <= window.paper else ""
-    split = any(code in first.parts for code in told.codes)
     if split and (told.person is None or told.person != first.person):
         return ""
     # twice in the same way is a slip of the hand or a second customer, and is refused as such

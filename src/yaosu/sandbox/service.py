@@ -29,6 +29,7 @@ from yaosu.subject import ADMIN, SYSTEM, Subject
 
 SCOPE = "key.manage"
 BATCH = "SBX2601"
+GOVERNMENT = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,8 @@ async def _generation(parts: _Parts, box: Sandbox) -> tuple[dict[str, int], list
     async with parts.pool.acquire() as conn, conn.transaction():
         number = int(await conn.fetchval(store.NEXT_PREFIX))
         firm = parts.registry.org(box.org)
-        region = firm.region if firm is not None and firm.region != "000000" else "370102"
+        # an authority's region may be the nation; the firms of its sandbox need a place
+        region = firm.region if firm is not None and firm.type != GOVERNMENT else "370102"
         roles = {}
         for n, role in enumerate(world.ROLES):
             draft = OrgDraft(
