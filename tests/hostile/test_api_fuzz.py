@@ -29,7 +29,7 @@ from hostile.world import World
 
 EXAMPLES = int(os.environ.get("YAOSU_FUZZ_EXAMPLES", "3"))
 ONLY = os.environ.get("YAOSU_FUZZ_ONLY", "")
-CALLERS = ("nobody", "pharmacy", "hospital", "maker", "regulator", "operator")
+CALLERS = ("nobody", "pharmacy", "hospital", "maker", "regulator", "insurer", "operator")
 schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 

@@ -16,7 +16,7 @@ from hostile.world import SECRET, World, body_of, counts, operations
 
 OUTSIDERS = ("outsider", "other")
 SHARED = re.compile(
-    r"/(orgs|products|resolve|code-lists|trace-systems|filings|public/codes|imports/\{kind\}|exports)(/|$)|^/api/v1/codes/"
+    r"/(orgs|products|resolve|code-lists|trace-systems|filings|public/codes|public/insurance|files/template.\{form\}|imports/\{kind\}|exports)(/|$)|^/api/v1/codes/"
 )
 """What everybody may ask for: the directory, code lists, the verdict on a code in hand. Its private part is not."""
 
@@ -122,7 +122,7 @@ def test_a_record_that_is_not_yours_and_one_that_is_not_there_look_the_same(
     assert not differ
 
 
-NO_RECORD = {"kind", "name", "preview_id"}
+NO_RECORD = {"kind", "name", "preview_id", "form"}
 """Path parameters that name no record of an organisation, or one that ends within the hour."""
 
 

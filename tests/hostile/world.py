@@ -22,6 +22,7 @@ import psycopg
 from access.helpers import PASSWORD, make_account, make_key
 from circulation.helpers import Goods, Market, activate, make_market
 from hostile.rooms import fill_rooms, picture, stock_rooms
+from hostile.rooms_exchange import fill_exchange
 from yaosu.circulation.write import pack_bodies
 from yaosu.db.engine import Connection
 
@@ -49,6 +50,8 @@ class World:
     """What else is on shelves: ordinary and narcotic goods of the hospital, listed goods of the pharmacy."""
     ids: dict[str, list[Any]] = field(default_factory=dict)
     """Values of path parameters that name records of the market's parties."""
+    secrets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Keys of programs at the other doors, by who holds them."""
 
     def headers(self, caller: str) -> dict[str, str]:
         """What `caller` sends; nothing for nobody."""
@@ -147,6 +150,10 @@ async def seed(conn: Connection, database: str) -> World:
         "INSERT INTO org (name, name_norm, type, region, other_id_kind, other_id) "
         "VALUES ('外方制药', '外方制药', 1, '440100', 9, 'OUT1') RETURNING id"
     )
+    insurer: int = await conn.fetchval(
+        "INSERT INTO org (name, name_norm, type, sub_type, region, other_id_kind, other_id) "
+        "VALUES ('测试医保局', '测试医保局', 110, 1103, '370000', 9, 'INS1') RETURNING id"
+    )
     orgs = {
         "maker": market.maker,
         "wholesaler": market.wholesaler,
@@ -155,6 +162,7 @@ async def seed(conn: Connection, database: str) -> World:
         "other": market.other,
         "outsider": outsider,
         "regulator": regulator,
+        "insurer": insurer,
         "operator": None,
     }
     keys = {}
@@ -281,6 +289,7 @@ def fill(world: World) -> None:
     ids["group_id"] = [group]
     ids["group_drug_id"] = [post("hospital", f"/groups/{group}/drugs", listed)["drugs"][0]["id"]]
     fill_rooms(world, SECRET)
+    fill_exchange(world, SECRET)
     with psycopg.connect(world.database) as conn:
         # an address inside: subscribed by hand, refused whenever it is called
         conn.execute(

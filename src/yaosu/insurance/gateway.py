@@ -10,8 +10,10 @@ import os
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from yaosu.edge import problem
 from yaosu.edge.state import state
-from yaosu.insurance import receive
+from yaosu.errors import YaosuError
+from yaosu.insurance import fields, receive, transactions
 
 PATHS = (
     "/fsi/api/rsfComIfsService/callService/{infno}",
@@ -35,5 +37,12 @@ async def call(request: Request, infno: str = "") -> Response:
     return Response(made, media_type="application/json;charset=UTF-8")
 
 
+def _refused(request: Request, error: YaosuError) -> Response:
+    """What was refused before the room saw it (a NUL in the text, a size), in the protocol's form."""
+    return Response(receive.refused(error), media_type="application/json;charset=UTF-8")
+
+
 for path in (*PATHS, *os.environ.get("YAOSU_INSURANCE_PATHS", "").split()):
     router.add_api_route(path, call, methods=["POST"], name=f"insurance {path}")
+    for one in (*fields.tables().transactions, *transactions.OUTSIDE_TABLES):
+        problem.OWN_FORMS[path.replace("{infno}", one)] = _refused

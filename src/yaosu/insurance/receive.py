@@ -235,6 +235,11 @@ def _refusal(asked: Mapping[str, Any], error: YaosuError, now: datetime) -> dict
     )  # fmt: skip
 
 
+def refused(error: YaosuError) -> bytes:
+    """The answer to a call that was refused before it could be read."""
+    return orjson.dumps(_refusal({}, error, datetime.now(UTC)))
+
+
 async def _sealed(made: dict[str, Any], caller: Caller | None) -> bytes:
     """The answer signed and encrypted as agreed; to nobody known, in the open: there is no key to take."""
     if caller is not None:
