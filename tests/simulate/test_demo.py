@@ -72,6 +72,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _start(data: Path, limit: float, **env: str) -> Demo:
     port = _free_port()
     clean = {k: v for k, v in os.environ.items() if not k.startswith("YAOSU_")}
@@ -216,6 +221,14 @@ def test_every_story_was_played_and_each_of_its_pages_opens_for_its_login(demo: 
     for story in told["stories"]:
         for step in story["steps"]:
             login, link = step["login"], step["link"]
+            if step.get("there"):
+                # the other system: reached by the name that browsers use, its own sign-in
+                base, path = link[: link.index("/", 8)], link[link.index("/", 8) :]
+                with httpx.Client(base_url=base, headers=html, timeout=30, trust_env=False) as there:
+                    form = {"login": login, "password": told["password"], "next": path}
+                    assert there.post("/login", data=form).headers["location"] == path
+                    assert there.get(path).status_code == 200, (story["key"], step)
+                continue
             if login not in browsers:
                 browsers[login] = httpx.Client(base_url=demo.base, headers=html, timeout=30, trust_env=False)
                 if login:
@@ -255,6 +268,43 @@ def test_what_the_stories_say_is_so(demo: Demo) -> None:
     assert [(d["due"], d["returned"], d["open"]) for d in due] == [(6, 4, 2)]
 
 
+def test_what_the_stories_between_two_systems_say_is_so(demo: Demo) -> None:
+    """医保 took the sale and pointed at the doubled code, 码上放心 was told, supervision holds what we sent (R-X9, R-C7)."""
+    told = json.loads((demo.data / "stories.json").read_text("utf-8"))
+    links = {s["key"]: [step["link"] for step in s["steps"]] for s in told["stories"]}
+    sold, doubled = (
+        demo.as_("pharmacy").get(f"/exchange/deliveries/{link.rsplit('/', 1)[1]}").json()
+        for link in links["insured"][:2]
+    )
+    assert (sold["state"], doubled["state"]) == ("processed", "processed")
+    assert "疑似回流药" in doubled["answer"] and "疑似回流药" not in sold["answer"]
+    waits = demo.as_("hospital").get(f"/exchange/deliveries/{links['waiting'][0].rsplit('/', 1)[1]}").json()
+    assert (waits["state"], waits["attempts"]) == ("failed", 1)
+    assert "机构目录编号" in waits["answer"]
+    top = demo.as_("wholesaler2").get(f"/exchange/deliveries/{links['top'][1].rsplit('/', 1)[1]}").json()
+    assert (top["channel"], top["state"]) == ("top", "processed")
+    (feed,) = demo.as_(OPERATOR_LOGIN).get("/jianguan/feeds").json()["items"]
+    assert feed["last_check"]["equal"] and feed["numbered"] > 0
+    sheet = demo.as_("wholesaler").get(f"/files/{links['files'][1].rsplit('/', 1)[1]}").json()
+    assert sheet["problems"], sheet
+    why = demo.as_("pharmacy").get("/exchange/why", params={"code": links["insured"][3].split("=")[1]}).json()
+    assert why["answer"]["code"].startswith("why_")
+
+
+def test_the_other_system_ends_with_the_demo_even_when_it_is_killed(folder: Path) -> None:
+    demo = _start(folder, FIRST_START_S)
+    partner = state.load(folder)
+    assert partner is not None
+    port = partner.partner_port
+    assert httpx.get(f"http://127.0.0.1:{port}/api/v1/health", trust_env=False).status_code == 200
+    demo.process.kill()
+    demo.process.wait(timeout=20)
+    until = time.monotonic() + 25
+    while _listens(port):
+        assert time.monotonic() < until, "left behind"
+        time.sleep(0.3)
+
+
 def test_the_books_agree_with_the_packages(demo: Demo) -> None:
     command = [sys.executable, "-m", "yaosu.cli.main", "ledger", "check", "--data", str(demo.data)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -292,7 +342,10 @@ def test_it_stops_cleanly_and_starts_again_in_seconds_with_the_same_texts(demo: 
         assert "Loading" not in again.printed
         assert [x for x in again.printed.splitlines() if " bill " in x and "http" not in x] == before
     finally:
+        other = again.state.partner_port
+        assert _listens(other)
         assert _stop(again) == 0
+        assert not _listens(other)
 
 
 @pytest.mark.parametrize("lines", [60, 820])

@@ -168,8 +168,13 @@ class Partner:
         await made.products()
         self.drugs = made.drugs
 
-    async def send(self, who: str, method: str, path: str, **more: Any) -> httpx.Response:
-        """One call there with a key of an organisation."""
+    @property
+    def running_api(self) -> Api:
+        """Its API; DemoError when it does not run."""
         if self.api is None:
             raise DemoError("the other system does not run")
-        return await self.api.raw(who, method, path, **more)
+        return self.api
+
+    async def send(self, who: str, method: str, path: str, **more: Any) -> httpx.Response:
+        """One call there with a key of an organisation."""
+        return await self.running_api.raw(who, method, path, **more)

@@ -80,7 +80,7 @@ async def files(stage: Stage) -> None:
     if done["summary"]["accepted"] != 5:
         raise DemoError(f"files: five codes were to go through: {done}")
     number, at = stage.number("XS"), stage.later()
-    lost = [*(b.code for b in boxes[5:8]), float(boxes[8].code), boxes[9].code]
+    lost: list[str | float] = [*(b.code for b in boxes[5:8]), float(boxes[8].code), boxes[9].code]
     sheet = await given(f"出库_{number}.xlsx", workbook(number, hospital.name, lost, at), False)
     stage.link("gun", f"/files/{gun}")
     stage.link("sheet", f"/files/{sheet}")

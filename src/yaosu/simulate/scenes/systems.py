@@ -20,7 +20,8 @@ from yaosu.simulate.scenes.desk import top_call, top_key
 from yaosu.simulate.scenes.stage import Stage, boxes_of
 from yaosu.simulate.setup import Setup
 
-RESTING = frozenset({"processed", "partly", "given_up"})
+OURS = "药溯演示省追溯系统"
+"""What the other system calls ours."""
 
 
 def settled(found: Mapping[str, Any]) -> bool:
@@ -32,6 +33,11 @@ def settled(found: Mapping[str, Any]) -> bool:
 
 
 # -- 医保 ------------------------------------------------------------------------------------------------------------
+
+
+def doubled(case: Mapping[str, Any]) -> bool:
+    """Whether a case is about a code that another institution settled."""
+    return bool(case["rule"] == "settled_elsewhere")
 
 
 async def insured(stage: Stage) -> None:
@@ -51,6 +57,18 @@ async def insured(stage: Stage) -> None:
         "profile": "national",
     }
     await stage.post("~bureau", "/insurance/institutions", rival)
+    # the bureau knows whose codes these are, not where the boxes have been
+    maker = stage.world.cast.orgs["maker_a"]
+    granules = stage.world.cast.products["cold_granules"]
+    system = await stage.put(
+        "~operator",
+        "/trace-systems",
+        {"name": OURS, "operator": "演示运营单位", "query_url": str(stage.world.client.base_url) + "/q"},
+    )
+    far = Setup(other.running_api, Cast({"maker_a": maker}, {}, {"lapses_soon": ""}), stage.today)
+    await far.organisations()
+    other.running_api.act_for("maker_a", "operator")
+    await far.file_own(granules, system_id=system["id"])
     account = {
         "fixmedins_code": shop, "fixmedins_name": body["name"], "mdtrtarea_admvs": "370102", "opter": "001",
         "opter_name": "收银员", "phar_name": "示例药师", "phar_prac_cert_no": "YS990001", "prsc_dr_name": "无",
@@ -79,7 +97,8 @@ async def insured(stage: Stage) -> None:
     )  # fmt: skip
     again = await stage.move(321, "store_1", boxes[2:3], header={"from_person": "收银员"})
     said = await stage.until("store_1", "/exchange/deliveries", settled, bill_no=again["bill_no"])
-    cases = await stage.until("~bureau", "/insurance/cases", lambda found: bool(found["items"]))
+    cases = await stage.until("~bureau", "/insurance/cases", lambda found: any(map(doubled, found["items"])))
+    case_id = next(c["id"] for c in cases["items"] if doubled(c))
     # the same bureau works here too, so that the pharmacy has its dossier
     await stage.post("insurer", "/insurance/institutions", body | {"org": stage.org("store_1")})
     await stage.put(
@@ -92,7 +111,7 @@ async def insured(stage: Stage) -> None:
     stage.link("why", f"/exchange/why?code={boxes[2].code}")
     stage.link("unsold", f"/exchange/why?code={boxes[5].code}")
     stage.link("dossier", f"/insurance/dossier?code={boxes[2].code}")
-    stage.link("case", f"/insurance/cases/{cases['items'][0]['id']}")
+    stage.link("case", f"/insurance/cases/{case_id}")
     stage.bill("bill", again)
 
 
