@@ -39,6 +39,7 @@ FILES: list[tuple[str, Callable[[], bytes], str, dict[str, object]]] = [
     ("nothing", lambda: b"", "file_empty", {}),
     ("blanks", lambda: b"\xef\xbb\xbf \r\n", "file_no_heading", {}),
     ("cut XML", lambda: GOOD[:-60], "file_cut", {"line": 3}),
+    ("cut before it tells what it is", lambda: b"<?xml version=\"1.0\"?>\n<Document><Events>", "file_cut", {"line": 2}),
     ("cut inside an element", lambda: GOOD[: GOOD.index(b"ActDate")], "file_cut", {"line": 3}),
     ("wrong XML", lambda: GOOD.replace(b"</DataField>", b"</Data>"), "file_xml_syntax", {"line": 4}),
     (

@@ -26,6 +26,8 @@ DONE, FAILED = "done", "failed"
 LOCK_NAME = ".yaosu-watch.lock"
 SETTLE_S = 2.0
 PATIENCE_S = 60.0
+UNENDED_S = 10.0
+"""How long a table or list must stand still whose last line has no end: more of it may be coming."""
 _UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".swp", ".lock", ".writing", "~")
 _RESULTS = (".result.csv", ".result.txt")
 
@@ -148,6 +150,8 @@ class Watcher:
             return 0
         if _mark(path) != mark or len(data) < min(mark[0], FILE_MB_MAX << 20):
             return 0
+        if still_s < min(self._patience_s, UNENDED_S) and _unended(data):
+            return 0
         name = shown(os.path.basename(path))  # noqa: PTH119 - names need not be UTF-8
         outcome = await self._door.process(data, name, kind)
         if outcome.again or (outcome.incomplete and still_s < self._patience_s):
@@ -174,6 +178,16 @@ class Watcher:
                 _put(target + ending, body)
         os.replace(path, target)  # noqa: PTH105
         _sync(place)
+
+
+def _unended(data: bytes) -> bool:
+    """Whether lines of text stop amid a line. XML and archives say themselves when they are cut off."""
+    if (
+        data.startswith((b"PK", b"\x1f\x8b", b"\xd0\xcf\x11\xe0"))
+        or data.lstrip(b"\xef\xbb\xbf \r\n")[:1] == b"<"
+    ):
+        return False
+    return not data.rstrip(b"\0").endswith((b"\n", b"\r"))
 
 
 def _read(path: str) -> bytes:

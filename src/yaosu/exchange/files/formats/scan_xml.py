@@ -208,12 +208,14 @@ def kind_of(text: str) -> str:
     """`relation`, `scan`, `epcis` or `` for other XML, from the first elements that tell."""
     found = ""
     depth = 0
+    root = ""
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal found, depth
+        nonlocal found, depth, root
         depth += 1
         name = tag.rpartition(":")[2].lower()
         names = {k.rpartition(":")[2].lower(): v for k, v in list(attributes.items())[:ATTRIBUTES_MAX]}
+        root = root or name
         named = name == "event" and type_of(names.get("name", "")) > 0
         if name in {"relation", "batch"} or names.get("name", "").lower() == "relationcreate":
             found = "relation"
@@ -231,10 +233,10 @@ def kind_of(text: str) -> str:
     parser.StartElementHandler = start
     parser.StartDoctypeDeclHandler = refuse
     try:
-        parser.Parse(_undeclared(text)[: 4 << 20].encode(), False)
+        parser.Parse(_undeclared(text)[: 4 << 20].encode(), len(text) < 4 << 20)
     except _FoundError:
         pass
     except expat.ExpatError:
-        # the reader proper will name the place
-        return found or "scan"
+        # the reader proper will name the place, also where the text breaks off before it tells what it is
+        return found or "scan" if root in {"", "document"} else found
     return found
