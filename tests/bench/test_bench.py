@@ -40,6 +40,9 @@ TINY = replace(
     holders=60,
     issue_codes=20_000,
     parse_strings=400,
+    way_bills=2,
+    way_sales=6,
+    way_stores=2,
 )
 WITHOUT_BASELINE = {"verify_p99_ms", "bytes_per_box", "parse"}
 
@@ -90,6 +93,12 @@ async def test_rows_over_http_load_a_real_server_and_its_empty_endpoint(server_a
     assert rows["sale_http"]["extra"]["sales"] > 0  # type: ignore[index]
     assert set(rows["sale_http"]["extra"]["by_connections"]) == {"2", "4"}  # type: ignore[index]
     assert {"verify", "sale", "receipt"} <= set(rows["verify_p99_ms"]["extra"]["by_kind_ms"])  # type: ignore[index]
+
+
+async def test_a_way_in_moves_the_same_bills_as_the_native_api(server_address: str) -> None:
+    rows = await _measured(server_address, "way_file", "way_yibao")
+    for row in rows.values():
+        _in_form(row)
 
 
 async def test_disk_per_box_is_the_sum_of_its_parts(server_address: str) -> None:

@@ -36,8 +36,8 @@ def fill_exchange(world: World, secret: str) -> None:
         ids["connection_id"] = [
             r[0]
             for r in conn.execute(
-                "INSERT INTO connection (org, channel, state, title, url, account) VALUES (%s, 'top', 'held', %s, %s, %s) "
-                "RETURNING id",
+                "INSERT INTO connection (org, channel, state, title, url, account) "
+                "VALUES (%s, 'top', 'held', %s, %s, %s) RETURNING id",
                 (market.wholesaler, secret, f"https://127.0.0.1/{secret}", f'{{"app_key": "{secret}"}}'),
             )
         ]

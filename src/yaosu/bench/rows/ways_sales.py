@@ -147,7 +147,7 @@ async def yibao(server: Server, scale: Scale, runs: int, say: Say) -> Row:
         def calls(sets: Sequence[Sequence[str]], prefix: str) -> Requests:
             texts = []
             for n, codes in enumerate(sets):
-                body = {"selinfo": _sold(f"{prefix}-{n}", codes)}
+                body: dict[str, object] = {"selinfo": _sold(f"{prefix}-{n}", codes)}
                 message = _sealed(issued[one.store_of[codes[0]]], "3505", body, next(numbers))
                 texts.append(post(REPORT, "", message))
             return Requests(texts, '"infcode":"0"')
