@@ -269,7 +269,7 @@ def test_what_the_stories_say_is_so(demo: Demo) -> None:
 
 
 def test_what_the_stories_between_two_systems_say_is_so(demo: Demo) -> None:
-    """医保 took the sale and pointed at the doubled code, 码上放心 was told, supervision holds what we sent (R-X9, R-C7)."""
+    """医保 took the sale and pointed at the doubled code, 码上放心 was told, supervision holds what we sent."""
     told = json.loads((demo.data / "stories.json").read_text("utf-8"))
     links = {s["key"]: [step["link"] for step in s["steps"]] for s in told["stories"]}
     sold, doubled = (
