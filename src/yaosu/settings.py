@@ -10,7 +10,6 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-
 ROLES = frozenset({"trace", "coordination", "regulator"})
 
 

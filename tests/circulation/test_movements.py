@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import pytest_asyncio
 
 from circulation.helpers import BOX, Market, activate, make_market
+from people.helpers import card
 from yaosu.circulation.issued import Issued
+from yaosu.circulation.write import unpack_body
 from yaosu.codes.issue import Range, derive, nth
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
@@ -444,3 +447,25 @@ async def test_rejected_goods_come_back_also_when_the_bill_names_the_buyer(marke
     assert await market.stock(market.maker) == 20
     states = await market.conn.fetch("SELECT outcome, state FROM receipt_check ORDER BY id")
     assert [tuple(r) for r in states] == [("refused", "open"), ("matched", "closed")]
+
+
+async def test_an_identity_card_scanned_for_a_code_is_kept_nowhere(db: Connection) -> None:
+    """A reader at the till types whatever lies under it (design §6)."""
+    market = await make_market(db)
+    goods = await activate(market)
+    number = card("650102", "19850615", 321)
+    body = f'{{"codes": ["{number}", "{goods.cases[0]}"]}}'.encode()
+    movement = replace(
+        market.movement(201, market.maker, [number, goods.cases[0]], to_org=market.wholesaler), body=body
+    )
+    result = await market.submit(movement)
+    assert [r.verdict for r in result.results] == ["code_is_identity_card", "accepted"]
+    assert number not in str([r.as_json("zh") for r in result.results])
+    query = "SELECT s.body FROM submission s JOIN bill b ON b.submission_id = s.id WHERE b.id = $1"
+    kept = await db.fetchval(query, result.bill_id)
+    part = await db.fetchval("SELECT part FROM bill WHERE id = $1", result.bill_id)
+    assert number.encode() not in unpack_body(kept, part) and goods.cases[0].encode() in unpack_body(
+        kept, part
+    )
+    notes = await db.fetch("SELECT raw, params::text FROM bill_note WHERE bill_id = $1", result.bill_id)
+    assert notes and number not in str([tuple(r) for r in notes])

@@ -42,6 +42,9 @@ QTY_MAX = 100_000_000
 RAW_KEPT_MAX = 200
 """Characters of an unreadable scan that are kept."""
 
+NOT_KEPT = "***"
+"""Stands for a scan that is not kept: the reader took an identity card."""
+
 _FIELDS = {
     "from": ("发货方", "sender (from_org)"),
     "to": ("收货方", "receiver (to_org)"),
@@ -63,7 +66,8 @@ def scans_of(registry: Registry, raws: Sequence[str]) -> tuple[list[Scan], list[
     for n, raw in enumerate(raws):
         code = parse(raw, registry.customs)
         if isinstance(code, NotACode):
-            scans.append(Scan(n, raw[:RAW_KEPT_MAX], "", 0, code.code, code.params))
+            shown = NOT_KEPT if code.code == "code_is_identity_card" else raw[:RAW_KEPT_MAX]
+            scans.append(Scan(n, shown, "", 0, code.code, code.params))
             continue
         if code.scheme is Scheme.SSCC:
             containers.append(code.text)
@@ -80,6 +84,19 @@ def scans_of(registry: Registry, raws: Sequence[str]) -> tuple[list[Scan], list[
         else:
             scans.append(_unresolved(n, raw, code, found))
     return scans, keys, containers
+
+
+def _without_cards(movement: Movement, scans: Sequence[Scan]) -> Movement:
+    """The movement without identity cards that were scanned for codes, also in the submission that is kept: D8 gives
+    way to design §6, a personal identifier is kept nowhere it does not belong."""
+    cards = [movement.codes[s.n] for s in scans if s.raw == NOT_KEPT]
+    if not cards:
+        return movement
+    body = movement.body
+    for card in cards:
+        body = body.replace(card.encode(), NOT_KEPT.encode())
+    gone = set(cards)
+    return replace(movement, body=body, codes=[NOT_KEPT if c in gone else c for c in movement.codes])
 
 
 def _home(found: Resolution) -> dict[str, object]:
@@ -144,6 +161,7 @@ async def prepare(
     if findings:
         raise YaosuError("invalid_request", {"count": len(findings)}, findings)
     scans, keys, containers = scans_of(registry, movement.codes)
+    movement = _without_cards(movement, scans)
     parts = parts_of(movement, kind, scans)
     if kind.categories:
         scans = [_in_category(registry, kind, s) for s in scans]

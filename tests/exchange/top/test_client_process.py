@@ -159,6 +159,9 @@ async def two(
         await make_product(own, holder, levels=levels, file=False)
         headers = await key_headers(own, pharmacy)
         async with faulty(there.port) as line:
+            # until the operator has entered the address nothing from there is believed
+            query = "UPDATE trace_system SET gateway_url = $2 WHERE id = $1"
+            await own.execute(query, system, line.url + "/router/rest")
             async with own.transaction():
                 link = await connections.add(
                     own,

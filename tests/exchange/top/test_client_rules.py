@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from yaosu.exchange.outbox.model import Link, RoutedBill, RoutedLine
+from yaosu.exchange.top.channel import same_address
 from yaosu.exchange.top.client import build, sending, talk
 from yaosu.exchange.top.client.families import HOSPITAL, PHARMACY, TRADE, family_of, needs_token
 from yaosu.exchange.top.signing import good
@@ -126,3 +127,20 @@ def test_lists_are_read_however_they_come() -> None:
 def test_each_kind_of_organisation_calls_its_own_methods() -> None:
     assert (family_of(4), family_of(3), family_of(2), family_of(1)) == (PHARMACY, HOSPITAL, TRADE, TRADE)
     assert needs_token(TRADE.upstream) and not needs_token(PHARMACY.upstream)
+
+
+@pytest.mark.parametrize(
+    ("entered", "used", "same"),
+    [
+        ("https://gw.example/router/rest", "https://GW.example/router/rest/", True),
+        ("", "https://gw.example/router/rest", False),
+        ("", "", False),
+        ("https://gw.example/router/rest", "http://gw.example/router/rest", False),
+        ("https://gw.example/router/rest", "https://gw.example.evil/router/rest", False),
+        ("https://gw.example/router/rest", "https://gw.example:8443/router/rest", False),
+    ],
+)
+def test_only_the_address_the_operator_entered_speaks_for_a_trace_system(
+    entered: str, used: str, same: bool
+) -> None:
+    assert same_address(entered, used) is same

@@ -10,7 +10,6 @@ import pytest
 import pytest_asyncio
 
 from access.helpers import key_headers
-from access.helpers import key_headers
 from exchange.top.reading import CALLED, Caller, of_modules
 from exchange.top.world import World, make_world
 from registry.helpers import OPERATOR, uscc

@@ -14,8 +14,9 @@ from yaosu.access.types import CleanText
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.state import state
 from yaosu.exchange.top import partners
+from yaosu.exchange.top.client.gateways import set_gateway
 
-router = APIRouter(prefix="/top/partners", tags=["top"])
+router = APIRouter(prefix="/top", tags=["top"])
 
 RequestId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 _REFUSED = ("unauthenticated", "forbidden")
@@ -36,12 +37,21 @@ class RefusalIn(BaseModel):
     reason: Annotated[CleanText, Field(min_length=2, max_length=500)]
 
 
+class GatewayIn(BaseModel):
+    """Where a trace system answers its customers' calls."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"url": "https://gateway.example/router/rest"}}
+    )
+    url: Annotated[CleanText, Field(min_length=10, max_length=500)]
+
+
 def _json(body: object) -> Response:
     return Response(orjson.dumps(body, default=str), media_type="application/json")
 
 
 @router.get(
-    "",
+    "/partners",
     summary="List partner requests of gateway clients",
     description="Firms that clients of the 码上放心 gateway asked to be entered in the directory. For the operator.",
     responses={
@@ -57,7 +67,7 @@ async def listed(conn: Conn, subject: CurrentSubject) -> Response:
 
 
 @router.post(
-    "/{request_id}/accept",
+    "/partners/{request_id}/accept",
     summary="Enter a requested partner in the directory",
     description="Under the `ref_ent_id` that the client was promised; the client is told by message.",
     responses={
@@ -72,7 +82,7 @@ async def accept(request: Request, conn: Conn, subject: CurrentSubject, request_
 
 
 @router.post(
-    "/{request_id}/refuse",
+    "/partners/{request_id}/refuse",
     summary="Refuse a requested partner",
     description="The client is told why by message.",
     responses={
@@ -84,3 +94,19 @@ async def refuse(conn: Conn, subject: CurrentSubject, request_id: RequestId, bod
     """No, with the reason."""
     await partners.refuse(conn, subject, request_id, body.reason)
     return _json({"state": "refused"})
+
+
+@router.put(
+    "/gateways/{system_id}",
+    summary="Enter a trace system's gateway address",
+    description="What connections of the channel `top` fetch is believed from this address only: it enters the books "
+    "as that system's word. For the operator.",
+    responses={
+        200: {"description": "OK", "content": {"application/json": {"example": {"system_id": 2}}}},
+        **problems(*_REFUSED, "not_found", "field_invalid", "invalid_request"),
+    },
+)
+async def gateway(conn: Conn, subject: CurrentSubject, system_id: RequestId, body: GatewayIn) -> Response:
+    """The operator's data."""
+    await set_gateway(conn, subject, system_id, body.url)
+    return _json({"system_id": system_id})

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from yaosu.db.engine import Connection
 from yaosu.edge.state import AppState
@@ -31,6 +32,15 @@ FIELDS = (
     ("license", "WES 许可（批发、生产企业使用付费接口时）", "WES licence (paid tier)", True),
     ("delete", "可删除单据（yes/no）", "May delete bills (yes/no)", False),
 )
+
+
+NOT_THEIR_ADDRESS = "连接地址不是运营单位为该追溯系统登记的接口地址，不接收其上游单据；请联系运营单位登记"
+
+
+def same_address(one: str, other: str) -> bool:
+    """Whether two addresses are the same door; an empty one is none."""
+    a, b = (urlsplit(x.strip().rstrip("/")) for x in (one, other))
+    return bool(a.hostname) and (a.scheme, a.netloc.lower(), a.path) == (b.scheme, b.netloc.lower(), b.path)
 
 
 def channel(app: AppState) -> Channel:
@@ -127,11 +137,12 @@ class Top:
     async def pull(self, link: Link, cursor: Mapping[str, Any]) -> Mapping[str, Any]:
         """What upstream shipped to us. Without a known trace system nothing can be taken in."""
         system_id = self._system(link)
-        if system_id is None:
-            return {
-                **cursor,
-                "waiting": {"system": {"tries": 0, "reason": "连接未指明码上放心是哪个追溯系统"}},
-            }
+        reason = "连接未指明码上放心是哪个追溯系统"
+        if system_id is not None:
+            gateway = str(await self._app.pool.fetchval(store.GATEWAY, system_id) or "")
+            reason = "" if same_address(gateway, link.url) else NOT_THEIR_ADDRESS
+        if system_id is None or reason:
+            return {**cursor, "waiting": {"system": {"tries": 0, "reason": reason}}}
         parts = self._app.parts
 
         async def take(upstream: Upstream) -> Adopted:

@@ -18,6 +18,7 @@ from yaosu.db.engine import Connection, open_pool
 from yaosu.edge.terminal import refusals
 from yaosu.exchange.top import catalogue, keys, partners
 from yaosu.exchange.top.aliases import Alias, Aliases
+from yaosu.exchange.top.client.gateways import set_gateway
 from yaosu.exchange.top.keys import Sealing
 from yaosu.registry.resolver import Registry, load_registry
 from yaosu.registry.terminal import acting
@@ -209,5 +210,19 @@ def partner_refuse(
 
     async def work(conn: Connection, _: bytes) -> None:
         await partners.refuse(conn, SYSTEM, number, reason)
+
+    _operator(data, work)
+
+
+@app.command("gateway")
+def gateway(
+    system: Annotated[int, typer.Argument(min=1, help="Number of the trace system 追溯系统编号.")],
+    url: Annotated[str, typer.Argument(help="Its address for customers' calls 接口地址, …/router/rest.")],
+    data: DataOption = None,
+) -> None:
+    """Enter where a trace system answers 登记接口地址; what connections fetch is believed from there only."""
+
+    async def work(conn: Connection, _: bytes) -> None:
+        await set_gateway(conn, SYSTEM, system, url)
 
     _operator(data, work)
