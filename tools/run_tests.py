@@ -61,7 +61,17 @@ def run(name: str, *command: str, env: dict[str, str] | None = None) -> bool:
 def lint() -> bool:
     """Format, lint, types, import rules."""
     parts = [
-        run("ruff format", str(BIN / "ruff"), "format", "--check", "--quiet", "src", "tests", "tools", "clients"),
+        run(
+            "ruff format",
+            str(BIN / "ruff"),
+            "format",
+            "--check",
+            "--quiet",
+            "src",
+            "tests",
+            "tools",
+            "clients",
+        ),
         run("ruff", str(BIN / "ruff"), "check", "--quiet", "src", "tests", "tools", "clients"),
         run("mypy --strict", str(BIN / "mypy")),
         run("import rules", str(BIN / "lint-imports"), "--no-cache"),

@@ -87,7 +87,7 @@ def wants_page(request: Request) -> bool:
 
 
 OWN_FORMS: dict[str, Callable[[Request, YaosuError], Response]] = {}
-"""Addresses of protocols with an error form of their own: what is refused before a room sees it is said in that form."""
+"""Addresses of protocols with an error form of their own: what is refused before a room sees it is said so, too."""
 FINDINGS_MAX = 1000
 """Findings listed in one answer; `count` says how many there are."""
 WHERE_MAX = 200

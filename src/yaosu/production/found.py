@@ -57,7 +57,12 @@ async def found(
     known = registry.resolve(target)
     product = registry.product(known.drug_id) if known.drug_id is not None else None
     step = product.level(known.level) if product is not None and known.level is not None else None
-    if known.kind != "known" or product is None or step is None or not acts_for(registry, product, subject.org):
+    if (
+        known.kind != "known"
+        or product is None
+        or step is None
+        or not acts_for(registry, product, subject.org)
+    ):
         bench.refuse("pack_unit_unknown", target.text)
     elif not await _issued_or_foreign(bench, master, target):
         bench.refuse("code_not_issued", target.text)
@@ -101,4 +106,6 @@ async def found(
     bench.event(fresh, "P", status)
     done = await _finish(bench, PACK, bill_no, content, "packing.pack", fresh.qty)
     held = {product.id: fresh.qty}
-    return Packed(done.bill_id, done.bill_no, done.codes, fresh.qty, done.recorded_at, False, target.text, held)
+    return Packed(
+        done.bill_id, done.bill_no, done.codes, fresh.qty, done.recorded_at, False, target.text, held
+    )

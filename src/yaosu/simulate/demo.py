@@ -71,6 +71,12 @@ async def _play(settings: Settings, console: Console, receiver: Receiver, other:
     if known is None or not known.ready:
         console.print("正在装载演示省份，约需半分钟…  Loading the demo province, about half a minute …")
         known = await _load(settings, console, address, who, known, receiver, other)
+    if not other.ready and settings.embedded and not await other.answers():
+        console.print(
+            f"对方系统（端口 {other.port}）未启动，见 {other.folder / 'server.log'}。 "
+            "The other system did not start.",
+            style="yellow",
+        )
     tour.write(settings.data, known.links, who, other)
     show(console, settings, who, known)
 
