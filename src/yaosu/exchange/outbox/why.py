@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from asyncpg import Record
 
@@ -17,6 +19,7 @@ from yaosu.exchange.outbox.model import Channel
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
 
+CHINA = ZoneInfo("Asia/Shanghai")
 ORDER = (
     "why_not_a_code", "why_not_scanned", "why_refused", "why_void", "why_exempt", "why_no_connection", "why_due",
     "why_unbuilt", "why_not_asked", "why_not_owed", "why_link_held", "why_no_credentials", "why_held", "why_waits",
@@ -111,6 +114,11 @@ async def why(
     return said(min(asked, key=lambda a: ORDER.index(a.finding.code)), each)
 
 
+def _china(at: datetime) -> str:
+    """A moment as people here read it."""
+    return f"{at.astimezone(CHINA):%Y-%m-%d %H:%M}"
+
+
 def _a(code: str, params: Mapping[str, Any], **more: Any) -> Answer:
     return Answer(Finding(code, dict(params)), **more)
 
@@ -145,7 +153,7 @@ async def _through(
     row = min(rows, key=lambda r: ORDER.index(_state_answer(r, codes)))
     params = {
         **base, "answer": row["answer"][:300] or "—", "remote": row["remote"] or "—", "note": row["note"] or "—",
-        "at": row["settled_at"].strftime("%Y-%m-%d %H:%M") if row["settled_at"] else "—", "attempts": row["attempts"],
+        "at": _china(row["settled_at"]) if row["settled_at"] else "—", "attempts": row["attempts"],
     }  # fmt: skip
     return _a(_state_answer(row, codes), params, **at, delivery=row["id"])
 
@@ -182,7 +190,7 @@ async def _unsent(
     for row in await conn.fetch(store_bills.DECISIONS, bill["id"], owner_of(subject)):
         if row["connection_id"] == link.id:
             return _not_owed(_left_out(row, codes) or row["reason"] or "route_nothing_built", base, at)
-    return _a("why_not_asked", {**base, "since": link.since.strftime("%Y-%m-%d %H:%M")}, **at)
+    return _a("why_not_asked", {**base, "since": _china(link.since)}, **at)
 
 
 def _state_answer(row: Record, codes: set[str]) -> str:
