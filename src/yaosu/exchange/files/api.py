@@ -18,7 +18,7 @@ from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.problem import field_findings, language
 from yaosu.edge.state import state
 from yaosu.errors import YaosuError
-from yaosu.exchange.files import exports, folders, results, service
+from yaosu.exchange.files import exports, folders, reading, results, service
 from yaosu.exchange.files.model import FILE_MB_MAX
 from yaosu.exchange.files.rooms import room_of
 from yaosu.exchange.files.schemas import ChoicesIn, FolderIn
@@ -185,7 +185,7 @@ async def list_own(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """A page of files."""
-    found = await service.listed(conn, subject, before, limit)
+    found = await reading.listed(conn, subject, before, limit)
     return as_json({"items": found, "next": found[-1]["id"] if len(found) == limit else None})
 
 
@@ -279,7 +279,7 @@ async def partners(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Response:
     """A page of them."""
-    found = await service.partners(conn, subject, after, limit)
+    found = await reading.partners(conn, subject, after, limit)
     return as_json({"items": found, "next": found[-1]["name_norm"] if len(found) == limit else None})
 
 
@@ -294,7 +294,7 @@ async def forget(
     conn: Conn, subject: CurrentSubject, text: Annotated[CleanText, Query(min_length=1, max_length=200)]
 ) -> Response:
     """Forget."""
-    await service.forget_partner(conn, subject, text)
+    await reading.forget_partner(conn, subject, text)
     return Response(status_code=204)
 
 
@@ -418,7 +418,7 @@ async def lines(
 ) -> Response:
     """A page of lines."""
     lang = language(request)
-    page = await service.page_of_lines(room_of(request), subject, file_id, outcome, skip, limit, lang)
+    page = await reading.page_of_lines(room_of(request), subject, file_id, outcome, skip, limit, lang)
     return as_json({"items": page, "next": skip + limit if len(page) == limit else None})
 
 
@@ -441,10 +441,10 @@ async def result(
 ) -> Response:
     """The table."""
     room, lang = room_of(request), language(request)
-    await service.known(room, subject, file_id)
-    found = service.lines(room, subject, file_id, outcome)
+    await reading.known(room, subject, file_id)
+    found = reading.lines(room, subject, file_id, outcome)
     if form == "xlsx":
-        return attachment(await service.result_book(found, lang), f"result-{file_id}.xlsx", results.XLSX)
+        return attachment(await reading.result_book(found, lang), f"result-{file_id}.xlsx", results.XLSX)
     headers = {"content-disposition": f'attachment; filename="result-{file_id}.csv"'}
     return StreamingResponse(results.as_csv(found, lang), media_type=results.CSV, headers=headers)
 
@@ -461,5 +461,5 @@ async def result(
 )
 async def content(conn: Conn, subject: CurrentSubject, file_id: FileId) -> Response:
     """The bytes."""
-    _, data = await service.as_received(conn, subject, file_id)
+    _, data = await reading.as_received(conn, subject, file_id)
     return attachment(data, f"file-{file_id}", "application/octet-stream")

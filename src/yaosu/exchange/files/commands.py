@@ -20,11 +20,11 @@ from yaosu.circulation.committer import Committer
 from yaosu.circulation.issued import Issued
 from yaosu.db.engine import Pool
 from yaosu.edge.terminal import DataOption, JsonOption, err, out, print_json, read_file, refusals
-from yaosu.exchange.files import exports, folders, results, service
+from yaosu.exchange.files import exports, folders, reading, results, service
 from yaosu.exchange.files.doors import HttpDoor, LocalDoor
 from yaosu.exchange.files.formats.cells import moment
+from yaosu.exchange.files.reading import Room
 from yaosu.exchange.files.sending import Doors
-from yaosu.exchange.files.service import Room
 from yaosu.exchange.files.watch import PATIENCE_S, SETTLE_S, Door, Outcome, Watcher, locked, shown
 from yaosu.registry.resolver import Registry
 from yaosu.registry.terminal import OrgOption, acting
@@ -125,7 +125,7 @@ def send(
         choices = {k: v for k, v in given.items() if v not in (None, "")}
         file_id, _ = await service.receive(room, subject, content, shown(Path(file).name), "cli", choices)
         answer = await service.send_if_clear(room, subject, file_id, "zh", again, direct=True)
-        table = b"".join([p async for p in results.as_csv(service.lines(room, subject, file_id), "zh")])
+        table = b"".join([p async for p in results.as_csv(reading.lines(room, subject, file_id), "zh")])
         return answer, table
 
     answer, table = _in_room(data, org, work)

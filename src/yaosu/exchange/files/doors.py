@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 
 from yaosu.errors import YaosuError
-from yaosu.exchange.files import results, service
-from yaosu.exchange.files.service import Room
+from yaosu.exchange.files import reading, results, service
+from yaosu.exchange.files.reading import Room
 from yaosu.exchange.files.watch import Outcome
 from yaosu.subject import Subject
 
@@ -172,6 +172,6 @@ class LocalDoor:
             return refused(name, error.as_json("zh"))
         table = b""
         if answer["state"] == "done" and answer["kind"] == "movements":
-            table = b"".join([p async for p in results.as_csv(service.lines(room, subject, file_id), "zh")])
+            table = b"".join([p async for p in results.as_csv(reading.lines(room, subject, file_id), "zh")])
         good = answer["state"] == "done" and (answer["summary"] or {}).get("refused") == 0
         return Outcome(good, told(name, answer), table)

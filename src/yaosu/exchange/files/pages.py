@@ -14,7 +14,7 @@ from yaosu.edge.pages import render, see_other
 from yaosu.edge.problem import language
 from yaosu.edge.state import state
 from yaosu.errors import YaosuError
-from yaosu.exchange.files import exports, folders, results, service, writers
+from yaosu.exchange.files import exports, folders, reading, results, service, writers
 from yaosu.exchange.files.api import attachment, result
 from yaosu.exchange.files.formats.cells import CHINA, moment
 from yaosu.exchange.files.model import FILE_MB_MAX, LINES_MAX
@@ -34,7 +34,7 @@ FileId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 async def _home(
     request: Request, conn: Any, subject: Subject, before: int | None, error: YaosuError | None = None
 ) -> Response:
-    items = await service.listed(conn, subject, before, SIZE)
+    items = await reading.listed(conn, subject, before, SIZE)
     today = datetime.now(CHINA).date()
     context = {
         "items": items,
@@ -133,7 +133,7 @@ async def _page(
     shown = await service.view(room, subject, file_id, lang)
     refused = []
     if shown["state"] == "done" and shown["summary"].get("refused"):
-        refused = await service.page_of_lines(room, subject, file_id, "refused", 0, REFUSED_SHOWN, lang)
+        refused = await reading.page_of_lines(room, subject, file_id, "refused", 0, REFUSED_SHOWN, lang)
     registry = registry_of(request)
     context = {
         "f": shown,

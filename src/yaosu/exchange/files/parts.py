@@ -13,8 +13,8 @@ from yaosu.edge.state import AppState
 from yaosu.errors import YaosuError
 from yaosu.exchange.files import folders, store
 from yaosu.exchange.files.doors import LocalDoor
+from yaosu.exchange.files.reading import Room
 from yaosu.exchange.files.sending import Doors
-from yaosu.exchange.files.service import Room
 from yaosu.exchange.files.watch import Outcome, Watcher, locked
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject

@@ -6,8 +6,8 @@ from starlette.requests import Request
 
 from yaosu.circulation.parts import batches_of, committer_of
 from yaosu.edge.state import state
+from yaosu.exchange.files.reading import Room
 from yaosu.exchange.files.sending import Doors
-from yaosu.exchange.files.service import Room
 from yaosu.production.parts import master_of
 from yaosu.registry.parts import registry_of
 

@@ -1,4 +1,4 @@
-"""Verbs of the files room: receive and preview, choose, send, look at the result line by line, forget."""
+"""Verbs of the files room: receive and preview, choose, send, drop."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import asyncio
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,17 +14,17 @@ from uuid import UUID
 from asyncpg import Record
 
 from yaosu.circulation import service as circulation
-from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.model import Movement
 from yaosu.circulation.prepare import scans_of
 from yaosu.db.engine import Connection
 from yaosu.db.jobs import queue
 from yaosu.errors import Finding, YaosuError
-from yaosu.exchange.files import plan, results, sending, store, store_jobs
-from yaosu.exchange.files.answers import Line, error_json, unpacked
+from yaosu.exchange.files import plan, sending, store, store_jobs
+from yaosu.exchange.files.answers import error_json
 from yaosu.exchange.files.model import FileContent
 from yaosu.exchange.files.plan import Choices, Plan, Planned
-from yaosu.exchange.files.sending import INLINE_BILLS, INLINE_ITEMS, Doors, Known
+from yaosu.exchange.files.reading import Room, head, own
+from yaosu.exchange.files.sending import INLINE_BILLS, INLINE_ITEMS, Known
 from yaosu.production import activation
 from yaosu.production.answers import activation_answer, check_answer
 from yaosu.registry.names import normalise
@@ -54,26 +53,10 @@ _OPEN: Json = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What the room's verbs need of the process they run in."""
-
-    doors: Doors
-    batches: BatchCache
-    data: Path
-    master: bytes
-
-
 def clean_name(name: str) -> str:
     """A file's name without folders and control characters."""
     base = name.replace("\\", "/").rpartition("/")[2]
     return "".join(c for c in base if c.isprintable()).strip()[:NAME_MAX] or "file"
-
-
-def _own(row: Record | None) -> Record:
-    if row is None:
-        raise YaosuError("not_found", {"what": "文件 / file"})
-    return row
 
 
 async def receive(
@@ -135,7 +118,7 @@ async def choose(room: Room, subject: Subject, file_id: int, choices: Json, reme
         if value is not None and value not in submittable():
             raise YaosuError("file_choice_invalid", {"field": "type"})
     async with room.doors.pool.acquire() as conn, conn.transaction():
-        row = _own(await store.get(conn, subject.org, file_id))
+        row = own(await store.get(conn, subject.org, file_id))
         merged = {**row["choices"], **choices}
         for key in ("partners", "types"):
             merged[key] = {**(row["choices"].get(key) or {}), **(choices.get(key) or {})}
@@ -152,7 +135,7 @@ async def view(room: Room, subject: Subject, file_id: int, lang: str) -> Json:
     """A file: what it holds and what is open while it waits, what became of it when it was sent."""
     subject.require("bill.read")
     async with room.doors.pool.acquire() as conn:
-        row = _own(await store.get(conn, subject.org, file_id))
+        row = own(await store.get(conn, subject.org, file_id))
         answer = {**head(row), "earlier": None, "progress": None, "relation": None, **_OPEN}
         if row["state"] == "preview":
             data = await store.whole(conn, file_id)
@@ -182,26 +165,6 @@ async def view(room: Room, subject: Subject, file_id: int, lang: str) -> Json:
                 for b in await conn.fetch(store.BILLS, source, -1, PREVIEW_BILLS + 1)
             ]
     return answer
-
-
-def head(row: Record) -> Json:
-    """A file in lists and answers."""
-    return {
-        "id": row["id"],
-        "name": row["name"],
-        "kind": row["kind"],
-        "format": row["format"],
-        "state": row["state"],
-        "way": row["way"],
-        "size": row["size"],
-        "sha256": row["sha256"].hex(),
-        "received_at": row["received_at"],
-        "finished_at": row["finished_at"],
-        "job": str(row["job"]) if row["job"] else None,
-        "repeats": row["repeats"],
-        "choices": row["choices"],
-        "summary": row["summary"],
-    }
 
 
 async def _preview(
@@ -339,7 +302,7 @@ async def send(
     """
     subject.require("bill.write")
     async with room.doors.pool.acquire() as conn:
-        row = _own(await store.get(conn, subject.org, file_id))
+        row = own(await store.get(conn, subject.org, file_id))
         if row["state"] == "done":
             raise YaosuError("file_state", {"state": row["state"]})
         earlier = await conn.fetchrow(store.SAME, subject.org, row["sha256"])
@@ -426,57 +389,12 @@ async def _relation_send(room: Room, subject: Subject, row: Record, data: bytes)
             await conn.fetchval(store.FINISH, row["id"], subject.org, summary, None)
 
 
-async def lines(
-    room: Room, subject: Subject, file_id: int, outcome: str = ""
-) -> AsyncIterator[tuple[str, int, int | None, Line]]:
-    """(bill number, type, bill id, line) of a sent file, bill by bill; of one outcome, or all."""
-    subject.require("bill.read")
-    async with room.doors.pool.acquire() as conn:
-        row = _own(await store.get(conn, subject.org, file_id))
-    source, n = row["repeats"] or file_id, -1
-    while True:
-        async with room.doors.pool.acquire() as conn:
-            found = await conn.fetchrow(store.ANSWER, source, n)
-        if found is None:
-            return
-        n = found["n"]
-        for one in unpacked(found["answer"]):
-            if not outcome or one.outcome == outcome:
-                yield found["bill_no"], found["type"], found["bill_id"], one
-
-
-async def listed(conn: Connection, subject: Subject, before: int | None, limit: int) -> list[Json]:
-    """Own files, newest first."""
-    subject.require("bill.read")
-    return [head(r) for r in await conn.fetch(store.LIST, subject.org, before, limit)]
-
-
 async def drop(conn: Connection, subject: Subject, file_id: int) -> None:
     """Forget a preview. Refused: `file_state`, `not_found`."""
     subject.require("bill.write")
-    row = _own(await store.get(conn, subject.org, file_id))
+    row = own(await store.get(conn, subject.org, file_id))
     if await conn.fetchval(store.DROP, file_id, subject.org) is None:
         raise YaosuError("file_state", {"state": row["state"]})
-
-
-async def as_received(conn: Connection, subject: Subject, file_id: int) -> tuple[str, bytes]:
-    """Name and bytes."""
-    subject.require("bill.read")
-    row = _own(await store.get(conn, subject.org, file_id))
-    return row["name"], await store.whole(conn, file_id)
-
-
-async def partners(conn: Connection, subject: Subject, after: str, limit: int) -> list[Json]:
-    """How the organisation's files call its partners."""
-    subject.require("bill.read")
-    return [dict(r) for r in await conn.fetch(store.ALL_PARTNERS, subject.org, after, limit)]
-
-
-async def forget_partner(conn: Connection, subject: Subject, text: str) -> None:
-    """Forget what a text means. Refused: `not_found`."""
-    subject.require("bill.write")
-    if await conn.fetchval(store.FORGET, subject.org, normalise(text)) is None:
-        raise YaosuError("not_found", {"what": "往来单位对照 / partner name"})
 
 
 async def sweep(conn: Connection) -> int:
@@ -486,13 +404,6 @@ async def sweep(conn: Connection) -> int:
         await conn.execute(store.SWEEP_CHUNKS, ids)
         await conn.execute(store.SWEEP_FILES, ids)
     return len(ids)
-
-
-async def known(room: Room, subject: Subject, file_id: int) -> None:
-    """Refused (`not_found`) unless the file is the organisation's."""
-    subject.require("bill.read")
-    async with room.doors.pool.acquire() as conn:
-        _own(await store.get(conn, subject.org, file_id))
 
 
 async def send_if_clear(
@@ -514,41 +425,3 @@ async def send_if_clear(
         if error.code == "relation_refused":
             return await view(room, subject, file_id, lang)
         raise
-
-
-async def page_of_lines(
-    room: Room, subject: Subject, file_id: int, outcome: str, skip: int, limit: int, lang: str
-) -> list[Json]:
-    """Lines `skip` … `skip + limit` of a result."""
-    page: list[Json] = []
-    n = 0
-    async for bill_no, type_, bill_id, one in lines(room, subject, file_id, outcome):
-        n += 1
-        if n <= skip:
-            continue
-        page.append(
-            {
-                "line": one.line,
-                "column": one.column,
-                "bill_no": bill_no,
-                "type": type_ or None,
-                "bill_id": bill_id,
-                "text": one.text,
-                "outcome": one.outcome,
-                "code": one.code,
-                "severity": one.severity,
-                "qty": one.qty,
-                "message": one.reason(lang),
-                "next": one.next_step(lang),
-            }
-        )
-        if len(page) >= limit:
-            break
-    return page
-
-
-async def result_book(found: AsyncIterator[tuple[str, int, int | None, Line]], lang: str) -> bytes:
-    """A result as XLSX."""
-    rows = [results.row(bill_no, type_, one, lang) async for bill_no, type_, _, one in found]
-    title = "结果" if lang.startswith("zh") else "Result"
-    return await asyncio.to_thread(results.book, [(title, results.heads(lang), rows)])
