@@ -291,20 +291,6 @@ def test_what_the_stories_between_two_systems_say_is_so(demo: Demo) -> None:
     assert why["answer"]["code"].startswith("why_")
 
 
-def test_the_other_system_ends_with_the_demo_even_when_it_is_killed(folder: Path) -> None:
-    demo = _start(folder, FIRST_START_S)
-    partner = state.load(folder)
-    assert partner is not None
-    port = partner.partner_port
-    assert httpx.get(f"http://127.0.0.1:{port}/api/v1/health", trust_env=False).status_code == 200
-    demo.process.kill()
-    demo.process.wait(timeout=20)
-    until = time.monotonic() + 25
-    while _listens(port):
-        assert time.monotonic() < until, "left behind"
-        time.sleep(0.3)
-
-
 def test_the_books_agree_with_the_packages(demo: Demo) -> None:
     command = [sys.executable, "-m", "yaosu.cli.main", "ledger", "check", "--data", str(demo.data)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -163,6 +163,8 @@ async def top(stage: Stage) -> None:
         "operator", "/trace-systems",
         {"name": SYSTEM, "operator": "演示运营单位", "query_url": f"{other.public}/q"},
     )  # fmt: skip
+    # what upstream ships is believed from the address that the operator entered only
+    await stage.put("operator", f"/top/gateways/{system['id']}", {"url": f"{other.url}/router/rest"})
     await far.file_own(product, system_id=system["id"])
     await far.products()
     (case,) = await stage.make_there(product, 1)
