@@ -154,7 +154,7 @@ def debian_server() -> Iterator[str | None]:
 
 def tests() -> bool:
     """Everything that runs."""
-    pytest = [sys.executable, "-m", "pytest", "-q"]
+    pytest = [sys.executable, "-m", "pytest", "-q", "--dist", "loadgroup"]
     parts = [run("tests (embedded PostgreSQL)", *pytest, "-n", WORKERS, "-m", "not browser", "tests")]
     with debian_server() as address:
         if address is not None:

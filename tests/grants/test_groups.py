@@ -188,6 +188,7 @@ async def test_groups_over_api_and_pages(client: httpx.AsyncClient, pool: Pool) 
     path = f"/api/v1/groups/{made.json()['id']}"
     assert (await client.get(path, headers=theirs)).status_code == 404
     asked = await client.post(f"{path}/members", json={"org": clinic}, headers=ours)
+    assert asked.status_code == 200, asked.text
     assert [m["state"] for m in asked.json()["members"]] == ["member", "invited"]
     assert (await client.post(f"{path}/accept", headers=theirs)).status_code == 200
     drug = {"drug_id": market.drug_id, "reason": "urgent", "valid_from": TODAY.isoformat()}
