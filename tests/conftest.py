@@ -32,16 +32,11 @@ def _with_database(address: str, name: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that start server processes of their own are slow: they run once, on the embedded PostgreSQL, a module on
-    one worker, so that its servers start once. So do modules whose last test looks back on all of them (`CALLED`).
-    """
+    """Tests that start server processes of their own are slow: they run once, on the embedded PostgreSQL."""
     for item in items:
         module = getattr(item, "module", None)
         if hasattr(module, "running") or hasattr(module, "Running"):
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group(module.__name__))
-        elif hasattr(module, "CALLED"):
-            item.add_marker(pytest.mark.xdist_group(module.__name__))
 
 
 @pytest.fixture(scope="session")

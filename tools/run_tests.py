@@ -154,7 +154,8 @@ def debian_server() -> Iterator[str | None]:
 
 def tests() -> bool:
     """Everything that runs."""
-    pytest = [sys.executable, "-m", "pytest", "-q", "--dist", "loadgroup"]
+    # a file on one worker: its databases and servers are made once
+    pytest = [sys.executable, "-m", "pytest", "-q", "--dist", "loadfile"]
     parts = [run("tests (embedded PostgreSQL)", *pytest, "-n", WORKERS, "-m", "not browser", "tests")]
     with debian_server() as address:
         if address is not None:
