@@ -21,7 +21,7 @@ DELIVERY: dict[str, Any] = {
     "id": 90, "event": "6f0f4a2e-6f3a-4d59-9d7c-0d5c8b3c1a55", "connection": 7, "title": "码上放心", "channel": "top",
     "bill": 4711, "bill_no": "XS20260930001", "revision": 1, "bill_type": 201, "kind": "uploadcirculationbill",
     "key": "12:XS20260930001:1:1", "lane": "12:XS20260930001", "state": "failed", "advice": "delivery_refused",
-    "text": "对方拒绝：企业未入网", "next": "请按对方的回答改正（多数情况需更正单据），再重试，或写明原因放弃。",
+    "text": "未被接受：企业未入网", "next": "请按对方的回答改正（多数情况需更正单据），再重试，或写明原因放弃。",
     "waits": False, "attempts": 2, "next_at": None, "created_at": "2026-09-30T10:12:31+08:00",
     "settled_at": "2026-09-30T10:12:36+08:00", "answer_status": 200, "answer": "企业未入网", "remote": "",
     "details": None, "note": "",
