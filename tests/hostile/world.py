@@ -30,8 +30,11 @@ ROOT = Path(__file__).parents[2]
 METHODS = ("get", "put", "post", "patch", "delete")
 SECRET = "甲方机密QZX"
 """In every private text of the market's parties; nobody outside may ever read it."""
-VOLATILE = ("session", "api_key", "public_query", "procrastinate", "public_count", "code_query")
-"""Tables that change by being asked: last use, counts of public queries, the queue's heartbeats."""
+VOLATILE = (
+    "session", "api_key", "public_query", "procrastinate", "public_count", "code_query", "delivery_attempt",
+    "delivery_gate",
+)  # fmt: skip
+"""Tables that change by being asked or by themselves: last use, counts of public queries, heartbeats, deliveries."""
 
 
 @dataclass
@@ -301,6 +304,7 @@ def fill(world: World) -> None:
             ("check_id", "receipt_check", "id"),
             ("entry_id", "quarantine", "id"),
             ("filing_id", "filing", "id"),
+            ("system_id", "trace_system", "id"),
         ):
             ids[name] = ids.get(name, []) + [
                 r[0] for r in conn.execute(f"SELECT {column} FROM {table} ORDER BY 1 LIMIT 3")
