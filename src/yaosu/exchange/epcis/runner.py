@@ -58,6 +58,8 @@ class Runner:
 
     async def _run(self, job: UUID) -> None:
         async with self._gate, self._app.pool.acquire() as conn:
+            # the document before may have brought the products of this one, a moment ago
+            await self._app.parts["registry"].refresh(conn)
             await capture.run_job(conn, self.tools(), job)
 
     async def keep_up(self) -> None:
