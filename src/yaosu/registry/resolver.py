@@ -7,6 +7,7 @@ tests load their own with `load_registry`. All is synchronous; only `refresh` ta
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -44,6 +45,7 @@ class Registry:
         self._customs: tuple[CustomPattern, ...] = ()
         self._lists = lists.delivered()
         self._snapshot = ""
+        self._refreshing = asyncio.Lock()
         self.generation = 0
         """Rises with every refresh that found something; callers may key caches of their own by it."""
 
@@ -133,6 +135,11 @@ class Registry:
 
         Reads at least everything committed before the call, and the caller's own uncommitted work.
         """
+        # one after the other: rows that were read earlier must not be put in place later
+        async with self._refreshing:
+            return await self._refresh(conn, full=full)
+
+    async def _refresh(self, conn: Connection, *, full: bool) -> bool:
         now = await store.snapshot(conn)
         if full or not self._snapshot:
             await self._load(conn, None, None, None)
