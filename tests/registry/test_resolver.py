@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import timeit
 
 import pytest
 
 from registry.helpers import OPERATOR, make_filing, make_org, make_product
 from yaosu.codes import TraceCode, parse
-from yaosu.db.engine import Connection
-from yaosu.registry import service
+from yaosu.db.engine import Connection, Pool
+from yaosu.registry import service, store_cache
 from yaosu.registry.resolver import load_registry
 
 
@@ -113,3 +114,28 @@ async def test_resolving_takes_about_a_microsecond(db: Connection) -> None:
     rounds = 20_000
     best = min(timeit.repeat(lambda: registry.resolve(one), number=rounds, repeat=5)) / rounds
     assert best < 2e-6
+
+
+async def test_a_slow_reload_never_takes_back_what_a_later_refresh_brought(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pool.acquire() as slow, pool.acquire() as quick:
+        registry = await load_registry(slow)
+        read, go_on, real = asyncio.Event(), asyncio.Event(), store_cache.load
+
+        async def load(conn: Connection, statement: str, ids: list[int] | None) -> object:
+            rows = await real(conn, statement, ids)
+            if conn is slow and statement == store_cache.ORGS:
+                read.set()
+                await go_on.wait()
+            return rows
+
+        monkeypatch.setattr(store_cache, "load", load)
+        reload = asyncio.create_task(registry.refresh(slow, full=True))
+        await read.wait()
+        made = await make_org(quick)
+        later = asyncio.create_task(registry.refresh(quick))
+        await asyncio.wait({later}, timeout=0.3)
+        go_on.set()
+        await asyncio.gather(reload, later)
+        assert registry.org(made) is not None
