@@ -31,8 +31,8 @@ METHODS = ("get", "put", "post", "patch", "delete")
 SECRET = "甲方机密QZX"
 """In every private text of the market's parties; nobody outside may ever read it."""
 VOLATILE = (
-    "session", "api_key", "public_query", "procrastinate", "public_count", "code_query", "delivery_attempt",
-    "delivery_gate",
+    "session", "api_key", "public_query", "procrastinate", "public_count", "code_query", "delivery", "route_",
+    "bill_due",
 )  # fmt: skip
 """Tables that change by being asked or by themselves: last use, counts of public queries, heartbeats, deliveries."""
 
