@@ -7,18 +7,14 @@
 import { Journal, type Outbox, type Result, type Row } from "./journal";
 import { Backoff, postJson } from "./net";
 import { Speaker, type Sound } from "./sound";
-import { StationView, type Answer, type Line, type Mark, type TallyLine } from "./station-view";
+import { Tally, type ServerTally } from "./station-tally";
+import { StationView, type Answer, type Line, type Mark } from "./station-view";
 import { english, t } from "./text";
 import { part, toast } from "./dom";
 import { keepForm, movementBody, withRejects } from "./movement";
 import { confirmed } from "./preview";
 import { GS, Wedge, type Via } from "./wedge";
 
-interface ServerTally extends TallyLine {
-  /** With a product (and batch) the station counts itself; without, the server's number is shown. */
-  product?: string;
-  batch?: string;
-}
 interface CheckAnswer {
   results: Result[];
   tally?: ServerTally[];
@@ -29,35 +25,6 @@ const GROUP_MAX = 50;
 const GROUP_MAX_BACKLOG = 500;
 const GATHER_MS = 25;
 const DUPLICATE_SHOWN_MS = 1500;
-
-/** Boxes and packages by level of one product and batch, of the scans that count. */
-interface Counted {
-  product: string;
-  batch: string;
-  boxes: number;
-  levels: Map<string, number>;
-}
-
-function counts(lines: Line[]): Map<string, Counted> {
-  const found = new Map<string, Counted>();
-  for (const { mark, result } of lines) {
-    if (!result || (mark !== "ok" && mark !== "warn") || !result.product) continue;
-    const key = `${result.product}\n${result.batch}`;
-    const entry = found.get(key) ?? { product: result.product, batch: result.batch, boxes: 0, levels: new Map<string, number>() };
-    entry.boxes += result.qty || 0;
-    if (result.level_name) entry.levels.set(result.level_name, (entry.levels.get(result.level_name) ?? 0) + 1);
-    found.set(key, entry);
-  }
-  return found;
-}
-
-function covers(line: ServerTally, entry: Counted): boolean {
-  return entry.product === line.product && (!line.batch || entry.batch === line.batch);
-}
-
-function levelText(entry: Counted): string {
-  return [...entry.levels].map(([name, n]) => `${name} ${n}`).join(" · ");
-}
 
 export class Station {
   private readonly journal: Journal;
@@ -70,7 +37,7 @@ export class Station {
   private readonly places = new Map<string, number>();
   private readonly sendRefused: boolean;
   private readonly codesMax: number;
-  private serverTally: ServerTally[] = [];
+  private readonly tally: Tally;
   private checking = false;
   private sending = false;
   /** Grows when the context changes: answers to older questions are not taken. */
@@ -86,7 +53,7 @@ export class Station {
     this.view = new StationView(root);
     this.sendRefused = root.dataset["sendRefused"] === "true";
     this.codesMax = Number(root.dataset["codesMax"] ?? 10_000);
-    this.serverTally = JSON.parse(root.dataset["tally"] || "[]") as ServerTally[];
+    this.tally = new Tally(JSON.parse(root.dataset["tally"] || "[]") as ServerTally[]);
     this.wedge = new Wedge(this.view.box, root, {
       code: (raw, via) => this.scanned(raw, via),
       composing: (on) => this.view.notice("ime", on ? t("输入法处于中文状态，请切换到英文再扫描", "An input method is active; switch it off before scanning") : ""),
@@ -171,7 +138,7 @@ export class Station {
     const lines = this.lines();
     const ready = this.toSend().length;
     this.view.draw(lines);
-    this.view.tally(this.tallied(lines));
+    this.view.tally(this.tally.against(lines));
     this.view.buttons({
       ready,
       skipped: this.sendRefused ? 0 : lines.filter((line) => line.mark === "refused").length,
@@ -183,30 +150,6 @@ export class Station {
       this.journal.safe ? "" : t("浏览器无法保存更多扫描记录，刷新页面会丢失，请尽快提交", "The browser cannot keep more scans; a reload would lose them. Submit soon"),
       "refused",
     );
-  }
-
-  private tallied(lines: Line[]): TallyLine[] {
-    const counted = counts(lines);
-    const shown = this.serverTally.map((line) => {
-      if (!line.product) return line;
-      let boxes = 0;
-      let levels = "";
-      for (const [key, entry] of counted) {
-        if (!covers(line, entry)) continue;
-        boxes += entry.boxes;
-        levels = levelText(entry);
-        counted.delete(key);
-      }
-      return { label: line.label, expected: line.expected ?? null, scanned: boxes + (line.scanned || 0), levels };
-    });
-    if (this.serverTally.some((line) => !line.product)) return shown;
-    const extra = [...counted.values()].map((entry) => ({
-      label: [entry.product, entry.batch].filter(Boolean).join(" · "),
-      expected: shown.length > 0 ? 0 : null,
-      scanned: entry.boxes,
-      levels: levelText(entry),
-    }));
-    return [...shown, ...extra];
   }
 
   private remove(n: number): void {
@@ -293,7 +236,7 @@ export class Station {
         last = line;
       }
     }
-    if (answer.tally) this.serverTally = answer.tally;
+    if (answer.tally) this.tally.renew(answer.tally);
     if (last && (worst !== "ok" || performance.now() > this.duplicateUntil)) {
       this.view.showLast(last);
       const said = [last.result?.verdict, last.result?.product, last.mark === "ok" ? "" : last.result?.message, last.mark === "ok" ? "" : last.result?.next];
@@ -412,10 +355,7 @@ export class Station {
   /** The bill is on record: its scans leave the list and its number is used up. */
   private settle(outbox: Outbox): void {
     const sent = new Set(outbox.rows);
-    const done = counts([...this.journal.rows.values()].filter((row) => sent.has(row.n)).map((row) => this.line(row)));
-    for (const line of this.serverTally) {
-      if (line.product) for (const entry of done.values()) if (covers(line, entry)) line.scanned = (line.scanned || 0) + entry.boxes;
-    }
+    this.tally.settle([...this.journal.rows.values()].filter((row) => sent.has(row.n)).map((row) => this.line(row)));
     for (const n of outbox.rows) this.journal.remove(n);
     if (this.journal.head.bill_no === outbox.bill_no) this.journal.head.bill_no = "";
     this.journal.saveHead();
