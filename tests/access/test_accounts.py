@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 
 import asyncpg
 import pytest
@@ -203,6 +204,78 @@ async def test_a_keys_secret_is_shown_once_and_kept_nowhere(db: Connection) -> N
     found = await service.authenticate_key(db, secret)
     assert found.subject.scopes == {"bill.read"}
     assert found.subject.org_id == admin.org_id
+
+
+async def test_a_key_never_does_more_than_the_role_of_the_account_behind_it_allows_today(
+    db: Connection,
+) -> None:
+    shop = await make_org(db, 4)
+    chief, maker = await subject_of(db, shop), await subject_of(db, shop)
+    made, secret = await keys.create_key(db, maker, "ERP", ["bill.read", "bill.write", "bill.correct"])
+    assert maker.account_id is not None
+    await accounts.change_account(db, chief, maker.account_id, role="warehouse")
+    found = await service.authenticate_key(db, secret)
+    assert found.subject.scopes == {"bill.read", "bill.write"}
+    (shown,) = await keys.keys(db, chief)
+    assert shown.in_force == ("bill.read", "bill.write")
+    assert shown.scopes == ("bill.correct", "bill.read", "bill.write")
+    await accounts.change_account(db, chief, maker.account_id, active=False)
+    with _refused("key_maker_disabled"):
+        await service.authenticate_key(db, secret)
+    again = await keys.take_over(db, chief, made.id)
+    assert (again.created_by, again.maker_active) == (chief.account_id, True)
+    found = await service.authenticate_key(db, secret)
+    assert found.subject.scopes == {"bill.read", "bill.write", "bill.correct"}
+
+
+async def test_a_key_made_by_a_key_stands_under_the_same_account(db: Connection) -> None:
+    shop = await make_org(db, 4)
+    chief, maker = await subject_of(db, shop), await subject_of(db, shop)
+    _, first = await keys.create_key(db, maker, "ERP", ["key.manage", "bill.read", "bill.correct"])
+    program = (await service.authenticate_key(db, first)).subject
+    _, second = await keys.create_key(db, program, "POS", ["bill.read", "bill.correct"])
+    assert maker.account_id is not None
+    await accounts.change_account(db, chief, maker.account_id, role="reader")
+    assert (await service.authenticate_key(db, second)).subject.scopes == {"bill.read"}
+
+
+async def test_an_organisation_that_changes_its_kind_takes_the_permissions_off_its_keys(
+    db: Connection,
+) -> None:
+    org = await make_org(db, 1)
+    secret = await make_key(db, org, ["code.request", "bill.read"])
+    await db.execute("UPDATE org SET type = 4 WHERE id = $1", org)
+    assert (await service.authenticate_key(db, secret)).subject.scopes == {"bill.read"}
+
+
+async def test_nobody_takes_over_a_key_that_holds_more_or_is_somebody_elses(db: Connection) -> None:
+    shop = await make_org(db, 4)
+    made, secret = await keys.create_key(
+        db, await subject_of(db, shop), "ERP", ["key.manage", "bill.correct"]
+    )
+    clerk = Subject("account", 1, shop, "4", "", frozenset({"key.manage", "bill.read"}))
+    with _refused("scope_beyond"):
+        await keys.take_over(db, clerk, made.id)
+    with _refused("key_needs_account"):
+        await keys.take_over(db, (await service.authenticate_key(db, secret)).subject, made.id)
+    with _refused("not_found"):
+        await keys.take_over(db, await subject_of(db, await make_org(db, 4)), made.id)
+
+
+async def test_keys_of_keys_from_before_come_under_the_account_of_the_first(db: Connection) -> None:
+    chief = await subject_of(db, await make_org(db, 4))
+    _, first = await keys.create_key(db, chief, "ERP", ["key.manage", "bill.read"])
+    _, second = await keys.create_key(
+        db, (await service.authenticate_key(db, first)).subject, "POS", ["key.manage", "bill.read"]
+    )
+    third, _ = await keys.create_key(
+        db, (await service.authenticate_key(db, second)).subject, "BI", ["bill.read"]
+    )
+    await db.execute("UPDATE api_key SET created_by = NULL WHERE name IN ('POS', 'BI')")
+    await db.execute((resources.files("yaosu.db") / "migrations" / "0030_key_makers.sql").read_text("utf-8"))
+    makers = await db.fetch("SELECT DISTINCT created_by FROM api_key WHERE org_id = $1", chief.org_id)
+    assert [m["created_by"] for m in makers] == [chief.account_id]
+    assert third.maker == (await accounts.account_of(db, chief, chief.account_id or 0)).login
 
 
 async def test_expired_revoked_and_made_up_keys_each_say_so(db: Connection) -> None:

@@ -10,8 +10,11 @@ import pytest
 import pytest_asyncio
 
 from access.helpers import PASSWORD, make_account, make_org
+from yaosu.access import keys
 from yaosu.access.pages import local_path
+from yaosu.access.scopes import scopes_of
 from yaosu.db.engine import Pool
+from yaosu.subject import Subject
 
 HTML = {"accept": "text/html"}
 
@@ -132,6 +135,31 @@ async def test_a_keys_secret_is_on_the_page_once(browser: httpx.AsyncClient) -> 
     assert ended.status_code == 303
     client_answer = await browser.get("/api/v1/me", headers={"x-api-key": secret.group(0)})
     assert client_answer.status_code == 401
+
+
+async def test_a_narrowed_account_narrows_its_keys_at_once_and_another_takes_them_over(
+    browser: httpx.AsyncClient, pool: Pool
+) -> None:
+    csrf = {"_csrf": _csrf((await browser.get("/keys", headers=HTML)).text)}
+    me = (await browser.get("/api/v1/me")).json()
+    async with pool.acquire() as conn:
+        number, _ = await make_account(conn, me["org_id"], "admin")
+        subject = Subject("account", number, me["org_id"], "4", "admin", scopes_of("admin", "4"))
+        made, secret = await keys.create_key(conn, subject, "WMS", ["bill.read", "bill.correct"])
+    key = {"x-api-key": secret}
+    assert "bill.correct" in (await browser.get("/api/v1/me", headers=key)).json()["scopes"]
+    done = await browser.post(
+        f"/users/{number}", data={**csrf, "action": "role", "role": "reader"}, headers=HTML
+    )
+    assert done.status_code == 303
+    assert (await browser.get("/api/v1/me", headers=key)).json()["scopes"] == ["bill.read"]
+    assert "部分权限失效" in (await browser.get("/keys", headers=HTML)).text
+    await browser.post(f"/users/{number}", data={**csrf, "action": "disable"}, headers=HTML)
+    stopped = await browser.get("/api/v1/me", headers=key)
+    assert (stopped.status_code, stopped.json()["code"]) == (401, "key_maker_disabled")
+    taken = await browser.post(f"/keys/{made.id}/take-over", data=csrf, headers=HTML)
+    assert taken.status_code == 303
+    assert len((await browser.get("/api/v1/me", headers=key)).json()["scopes"]) == 2
 
 
 async def test_the_own_password_and_language_are_changed_on_the_account_page(

@@ -233,7 +233,8 @@ async def list_keys(
     "/keys",
     status_code=201,
     summary="Create an API key",
-    description="Its secret is shown once. A key holds at most its maker's permissions. Needs `key.manage`.",
+    description="Its secret is shown once. A key holds at most its maker's permissions, at making and at each use. "
+    "Needs `key.manage`.",
     responses=problems(
         "unauthenticated", "csrf_refused", "forbidden", "scope_beyond", "scope_unknown", "key_without_scope",
         "key_expiry_past", "not_found",
@@ -243,6 +244,27 @@ async def create_key(body: KeyBody, conn: Conn, subject: CurrentSubject) -> NewK
     """A new key of the own organisation."""
     made, secret = await keys.create_key(conn, subject, body.name, body.scopes, body.expires_at, body.org_id)
     return NewKeyOut(key=KeyOut.model_validate(made), secret=secret)
+
+
+@router.post(
+    "/keys/{number}/take-over",
+    summary="Answer for an API key",
+    description="A key may do at most what the role of the account behind it allows today, and ends with that account. "
+    "Taking it over puts the caller's account behind it; the secret stays. Needs `key.manage`, a signed-in account and "
+    "every permission of the key.",
+    responses=problems(
+        "unauthenticated",
+        "csrf_refused",
+        "forbidden",
+        "scope_beyond",
+        "key_revoked",
+        "key_needs_account",
+        "not_found",
+    ),
+)
+async def take_over_key(number: Number, conn: Conn, subject: CurrentSubject) -> KeyOut:
+    """Put the own account behind a key."""
+    return KeyOut.model_validate(await keys.take_over(conn, subject, number))
 
 
 @router.delete(

@@ -79,6 +79,7 @@ def _marks(identity: Identity) -> list[tuple[str, int]]:
     subject = identity.subject
     pairs = (
         ("account", subject.account_id),
+        ("account", identity.maker_id),
         ("key", identity.key_id),
         ("session", identity.session_id),
         ("org", subject.org_id),

@@ -42,6 +42,8 @@ class Identity:
     """A new password is due before anything else."""
     valid_until: datetime | None = None
     """When key or session ends whatever the cache says; None for a key without expiry."""
+    maker_id: int | None = None
+    """The account that answers for a key: a change of it changes what the key may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,19 @@ class ApiKey:
     name: str
     org_id: int | None
     scopes: tuple[str, ...]
+    """As written on it; `in_force` is what it may do today."""
     created_by: int | None
+    """The account that answers for it: who made it, or took it over since."""
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    in_force: tuple[str, ...] = ()
+    """Permissions that its organisation and the role of the account behind it allow today."""
+    maker: str = ""
+    """Login of the account that answers for it; empty for keys that the platform or another key made."""
+    maker_active: bool | None = None
+    """Whether that account is in use; None when nobody answers for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,6 +300,20 @@ def _end_of_day(text: str) -> datetime | None:
         raise YaosuError("key_expiry_form") from None
 
 
+@router.post("/keys/{number}/take-over")
+async def take_over_key(
+    request: Request, conn: Conn, subject: CurrentSubject, number: Number, org_id: Org = None
+) -> Response:
+    """Put the own account behind a key."""
+    try:
+        async with conn.transaction():
+            await keys.take_over(conn, subject, number)
+    except YaosuError as error:
+        more = {"error": error.as_json(language(request))}
+        return await _keys(request, conn, subject, org_id, more, error.http)
+    return see_other("/keys" if org_id is None else f"/keys?org_id={org_id}")
+
+
 @router.post("/keys/{number}/revoke")
 async def end_key(conn: Conn, subject: CurrentSubject, number: Number, org_id: Org = None) -> Response:
     """Revoke a key."""

@@ -134,7 +134,15 @@ class KeyOut(BaseModel):
     name: str = Field(examples=["ERP 正式环境"])
     org_id: int | None = Field(examples=[3])
     scopes: list[str] = Field(examples=[["bill.read", "bill.write"]])
-    created_by: int | None = Field(examples=[12])
+    in_force: list[str] = Field(
+        description="Permissions that the role of the account behind it and the organisation allow today.",
+        examples=[["bill.read", "bill.write"]],
+    )
+    created_by: int | None = Field(description="The account that answers for it.", examples=[12])
+    maker_active: bool | None = Field(
+        description="Whether that account is in use; with it the key ends. Null when nobody answers for the key.",
+        examples=[True],
+    )
     created_at: datetime = Field(examples=["2026-09-30T10:12:31+08:00"])
     expires_at: datetime | None = Field(examples=["2027-09-30T00:00:00+08:00"])
     revoked_at: datetime | None = Field(examples=[None])

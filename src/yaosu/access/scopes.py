@@ -126,6 +126,7 @@ def roles_for(org_type: str | None, sub_type: int | None = None) -> list[Role]:
     return [r for r in permissions().roles.values() if r.allowed(org_type, sub_type)]
 
 
+@cache
 def grantable(org_type: str | None, sub_type: int | None = None) -> frozenset[str]:
     """All permissions that a key of an organisation of this type and sub-type may carry."""
     return frozenset().union(*(scopes_of(r.id, org_type) for r in roles_for(org_type, sub_type)))

@@ -33,7 +33,8 @@ def lock_seconds(failures: int) -> int:
 
 
 async def authenticate_key(conn: Connection, secret: str) -> Identity:
-    """Whom the key stands for. Refused: `key_invalid`, `key_revoked`, `key_expired`, `org_not_in_use`."""
+    """Whom the key stands for. Refused: `key_invalid`, `key_revoked`, `key_expired`, `org_not_in_use`,
+    `key_maker_disabled`."""
     if not secrets.is_key(secret):
         raise YaosuError("key_invalid")
     found, refusal = await store.identity_of_key(conn, secrets.digest(secret))

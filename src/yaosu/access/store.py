@@ -7,17 +7,21 @@ from datetime import datetime
 from typing import Any
 
 from yaosu.access.model import Identity
-from yaosu.access.scopes import scopes_of
+from yaosu.access.scopes import grantable, scopes_of
 from yaosu.db.engine import Connection
 from yaosu.subject import Subject
 
-# The key with what its organisation is; LEFT JOIN because the operator's keys have no organisation.
+# The key with what its organisation is, and who answers for it with the role of today; LEFT JOIN because the
+# operator's keys have no organisation, and keys made on the server nobody who answers for them.
 KEY_BY_DIGEST = """
 SELECT k.id, k.prefix, k.name, k.org_id, k.scopes, k.expires_at, k.revoked_at,
        k.expires_at IS NOT NULL AND k.expires_at <= now() AS expired,
        o.type::text AS org_type, o.sub_type,
-       o.region, o.status, o.name AS org_name
-FROM api_key k LEFT JOIN org o ON o.id = k.org_id
+       o.region, o.status, o.name AS org_name,
+       k.created_by AS maker, m.org_id AS maker_org, m.role AS maker_role, m.active AS maker_active,
+       w.type::text AS maker_type, w.sub_type AS maker_sub_type
+FROM api_key k LEFT JOIN org o ON o.id = k.org_id LEFT JOIN account m ON m.id = k.created_by
+LEFT JOIN org w ON w.id = m.org_id
 WHERE k.secret_sha256 = $1"""
 
 # A session is good while neither its absolute nor its idle end has passed and its account is active.
@@ -93,6 +97,26 @@ def account_subject(row: Any, session_id: int) -> Subject:
     )
 
 
+def key_scopes(row: Any) -> frozenset[str]:
+    """What a key may do now: of the permissions written on it, those its organisation has and the role of the account
+    that answers for it still gives; none while that account is disabled.
+
+    The operator makes first keys for organisations whose permissions it does not hold: these, and keys made on the
+    server itself, are bounded by the organisation alone.
+    """
+    allowed = frozenset(row["scopes"]) & grantable(row["org_type"], row["sub_type"])
+    if not answered_for(row):
+        return allowed
+    if not row["maker_active"]:
+        return frozenset()
+    return allowed & scopes_of(row["maker_role"], row["maker_type"], row["maker_sub_type"])
+
+
+def answered_for(row: Any) -> bool:
+    """Whether an account answers for the key: one of its organisation or the one around it, or the operator's own."""
+    return row["maker"] is not None and (row["maker_org"] is not None or row["org_id"] is None)
+
+
 async def identity_of_key(conn: Connection, digest: bytes) -> tuple[Identity | None, str]:
     """Whom a key's digest stands for, or the code of the refusal."""
     row = await conn.fetchrow(KEY_BY_DIGEST, digest)
@@ -104,19 +128,23 @@ async def identity_of_key(conn: Connection, digest: bytes) -> tuple[Identity | N
         return None, "key_expired"
     if row["org_id"] is not None and row["status"] != IN_USE:
         return None, "org_not_in_use"
+    if answered_for(row) and not row["maker_active"]:
+        return None, "key_maker_disabled"
     subject = Subject(
         kind="key",
         org_id=row["org_id"],
         org_type=row["org_type"] or "",
         role="" if row["org_id"] is not None else "operator",
-        scopes=frozenset(row["scopes"]),
+        scopes=key_scopes(row),
         lang="",
         region=row["region"] or "",
         name=row["name"],
         session_id=row["prefix"],
     )
     name = row["org_name"] or ""
-    return Identity(subject, key_id=row["id"], org_name=name, valid_until=row["expires_at"]), ""
+    return Identity(
+        subject, key_id=row["id"], org_name=name, valid_until=row["expires_at"], maker_id=row["maker"]
+    ), ""
 
 
 async def identity_of_session(conn: Connection, digest: bytes, idle: object) -> Identity | None:
