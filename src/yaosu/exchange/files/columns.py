@@ -55,10 +55,14 @@ PERSONAL = re.compile(
 )
 
 
+_REMARK = re.compile(r"\((?:必填|选填|可选|可不填|必须|文本|文本格式|格式[^()]*|required|optional|text)\)")
+
+
 def folded(heading: str) -> str:
-    """A heading without width, case, blanks, star and colon."""
+    """A heading without width, case, blanks, star and colon, and without a remark such as (必填)."""
     text = unicodedata.normalize("NFKC", heading).casefold()
-    return "".join(c for c in text if unicodedata.category(c)[0] not in "ZC").strip("*:·")
+    plain = "".join(c for c in text if unicodedata.category(c)[0] not in "ZC")
+    return _REMARK.sub("", plain).strip("*:·")
 
 
 _KEYS = {folded(name): c.key for c in COLUMNS for name in (c.zh, c.en, c.key, *c.also)}

@@ -28,9 +28,13 @@ _CHINESE = {
     "ms936",
     "936",
     "x-gbk",
-    "hz-gb-2312",
     "euc-cn",
+    "gb13000",
+    "windows-936",
+    "csgb2312",
 }
+_OTHERS = {"iso-8859-1", "latin1", "windows-1252", "big5", "utf-16", "utf-16le", "utf-16be", "unicode"}
+"""Declared by software that writes another encoding than it says. Such a file is read where it is plainly UTF-8."""
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -133,10 +137,29 @@ def encodings(head: bytes) -> list[Encoding]:
     found = _DECLARED.match(head)
     declared = found.group(1).decode("ascii").lower() if found else ""
     if declared in _CHINESE:
-        return [Encoding("gb18030", declared, 0, True)]
+        chinese = Encoding("gb18030", declared, 0, True)
+        return [Encoding("utf-8", declared, 0, False), chinese] if _is_utf8(head) else [chinese]
     if declared in {"", "utf-8", "utf8", "us-ascii", "ascii"}:
         return [Encoding("utf-8", declared, 0, True), Encoding("gb18030", declared, 0, False)]
+    if declared in _OTHERS and (head.isascii() or _is_utf8(head)):
+        return [Encoding("utf-8", declared, 0, head.isascii())]
     raise RefusedError("relation_encoding", encoding=declared)
+
+
+def _is_utf8(head: bytes) -> bool:
+    """Whether the first bytes are UTF-8 with Chinese in it, whatever they declare: declared GBK, saved as UTF-8.
+
+    Chinese in GBK is never taken for it: its common characters begin with a byte that opens two bytes of UTF-8, which
+    say no Chinese, or none at all.
+    """
+    if head.isascii():
+        return False
+    decoder = codecs.getincrementaldecoder("utf-8")("strict")
+    try:
+        text = decoder.decode(head)
+    except UnicodeError:
+        return False
+    return all(c < "\x80" or c in "\xa0\xb7\xd7\xb1\xb0\xae" or c >= "\u2000" for c in text)
 
 
 def utf8_chunks(chunks: Iterator[bytes], encoding: Encoding) -> Iterator[bytes]:

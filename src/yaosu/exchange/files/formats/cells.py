@@ -15,15 +15,22 @@ CHINA = timezone(timedelta(hours=8))
 EXACT_DIGITS = 15
 _EXPONENT = re.compile(r"[+-]?[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]{1,3}\Z", re.ASCII)
 _ROUND = re.compile(r"[0-9]+\.0+\Z", re.ASCII)
+_LONG = re.compile(r"[0-9]{16,}\.0*\Z", re.ASCII)
 _FORCED = re.compile(r'="([^"=]*)"\Z')
 _STAMP = re.compile(
+    r"(?=\d{8}(?!\d)|\d{4}\s*[-/.年]\s*\d{1,2}\s*[-/.月])"
     r"(\d{4})\s*[-/.年]?\s*(\d{1,2})\s*[-/.月]?\s*(\d{1,2})\s*日?"
-    r"(?:[T\s]*(\d{1,2})[:：时]?(\d{2})[:：分]?(?:(\d{2})(?:\.\d{1,6})?秒?)?)?\s*(Z|[+-]\d{2}:?\d{2})?\Z"
+    r"(?:[T\s]*(上午|下午|AM|PM)?\s*(?=\d{1,2}[:时]\d{1,2}(?!\d)|\d{4}(?!\d)|\d{6}(?!\d))"
+    r"(\d{1,2})[:时]?(\d{1,2})[:分]?(?:(\d{1,2})(?:[.,]\d{1,9})?秒?)?\s*(AM|PM)?)?"
+    r"\s*(Z|[+-]\d{2}:?\d{2})?\Z",
+    re.IGNORECASE,
 )
+TIME_OF_DAY = re.compile(r"(?:上午|下午)?\s*\d{1,2}[:：时]\d{1,2}")
+_AFTERNOON = {"下午", "PM"}
 _SERIAL = re.compile(r"[1-9][0-9]{4}(?:\.[0-9]+)?\Z", re.ASCII)
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2})?)?\Z", re.ASCII)
 SERIAL_ZERO = datetime(1899, 12, 30, tzinfo=CHINA)
-LINE_BREAKS = re.compile(r"[\s,，;；、]+")
+LINE_BREAKS = re.compile(r"[\s,，;；、|]+")
 
 
 def plain(text: str) -> str:
@@ -52,8 +59,17 @@ def _narrow(text: str) -> str:
 
 
 def lost_digits(text: str) -> bool:
-    """Whether `text` is a number in scientific notation: what a spreadsheet made of a long code."""
-    return _EXPONENT.match(text) is not None
+    """Whether `text` is a long code after it was a number: scientific notation, or decimals behind 16 and more
+    digits that are exactly what a floating number can hold (one code in thousands is so by chance).
+    """
+    if _EXPONENT.match(text) is not None:
+        return True
+    return _LONG.match(text) is not None and was_float(text.partition(".")[0])
+
+
+def was_float(digits: str) -> bool:
+    """Whether a number of 16 and more digits is one that a floating number holds exactly: 83857940000879763456 is."""
+    return float(digits) == int(digits)
 
 
 def number_text(raw: str) -> tuple[str, bool]:
@@ -76,17 +92,27 @@ def number_text(raw: str) -> tuple[str, bool]:
 def moment(text: str) -> datetime | None:
     """A time as files write it; China time without a zone, the day's beginning without a time. None when it is none.
 
-    2026-09-30 10:12:31 · 2026/9/30 10:12 · 20260930101231 · 2026年9月30日 · 2026-09-30T10:12:31+08:00 · and the day
-    number of spreadsheets (46295.425).
+    2026-09-30 10:12:31 · 2026/9/30 10:12 · 20260930101231 · 2026年9月30日 · 2026-9-30 下午 1:05:00 ·
+    2026-09-30T10:12:31.1234567+08:00 · in full width too · and the day number of spreadsheets (46295.425).
     """
     text = text.strip()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
     compact = _COMPACT.match(text)
     found = compact or _STAMP.match(text)
     if found is not None:
-        parts = [int(g) if g else 0 for g in found.groups()[:6]]
-        zone = CHINA
-        given = None if compact else found.group(7)
-        if given == "Z":
+        groups = list(found.groups())
+        half, before, after, zone = "", "", "", CHINA
+        given = None if compact else groups.pop()
+        if not compact:
+            after, before = groups.pop(7) or "", groups.pop(3) or ""
+            half = (before or after).upper()
+        parts = [int(g) if g else 0 for g in groups]
+        if half:
+            if (before and after) or not 1 <= parts[3] <= 12:
+                return None
+            parts[3] = parts[3] % 12 + (12 if half in _AFTERNOON else 0)
+        if given in ("Z", "z"):
             zone = timezone.utc  # noqa: UP017 - a fixed offset like the others
         elif given:
             sign = -1 if given[0] == "-" else 1

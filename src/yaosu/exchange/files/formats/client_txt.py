@@ -2,7 +2,8 @@
 
 Source: domain/interfaces.md §2.11 (c), domain/standards.md §5.5. Several such blocks may follow one another. It tells
 a receiver what its supplier ships, so its bills are purchase receipts (102) unless somebody says otherwise; it names
-no time. A plain list of codes, one a line, is read here too.
+no time. What follows `#` is not described anywhere; where it is a number that can be a count of codes and is not
+theirs, the bill is held back until somebody looks.
 """
 
 from __future__ import annotations
@@ -25,10 +26,23 @@ from yaosu.exchange.files.model import (
 
 PURCHASE_RECEIPT = 102
 _DIVIDE = re.compile(r"[,，\t]")
+_WIDE_MARKS = {"＄": "$", "￥": "$", "＃": "#"}
 _COUNT = re.compile(r"#\s*([0-9]{1,9})\s*\Z", re.ASCII)
 
 
-def _check(line: int, raw: str) -> None:
+def opening(raw: str) -> str:
+    """A line without blanks around it, the end mark of old systems (^Z) and the width of its first character."""
+    line = raw.strip().rstrip("\x1a")
+    if line[:1] in _WIDE_MARKS:
+        line = _WIDE_MARKS[line[0]] + line[1:]
+    elif line.startswith(('"$', '"#')):
+        # written by software that puts every cell of a table into quotation marks
+        line = line.replace('"', "")
+    return line
+
+
+def check_line(line: int, raw: str) -> None:
+    """Refused: too many lines, or one that is too long, by its number."""
     if line > LINES_MAX:
         raise FileRefusedError("file_too_many", line=line, what="line", limit=LINES_MAX)
     if len(raw) > CELL_MAX:
@@ -41,10 +55,10 @@ def read(text: str, encoding: str) -> FileContent:
     bill: FileBill | None = None
     number = 0
     for number, raw in enumerate(lines(text), 1):
-        line = raw.strip()
+        line = opening(raw)
         if not line:
             continue
-        _check(number, line)
+        check_line(number, line)
         if line.startswith("$"):
             if bill is not None:
                 raise FileRefusedError("file_cut", incomplete=False, line=number)
@@ -56,8 +70,13 @@ def read(text: str, encoding: str) -> FileContent:
             content.ignored.append(Ignored(number, "end", line[:200]))
             said = _COUNT.match(line)
             found = bill.items + bill.bad
-            if said is not None and int(said.group(1)) != found:
-                raise FileRefusedError("file_count_differs", line=number, said=said.group(1), found=found)
+            if said is not None and found != int(said.group(1)) <= LINES_MAX and said.group(1)[0] != "0":
+                params = {"line": number, "said": said.group(1), "found": found}
+                content.ignored.pop()
+                bill.bad += 1
+                content.problem(
+                    Problem(number, "", bill.n, Finding("file_count_differs", params, ""), line[:200])
+                )
             bill = None
         elif bill is None:
             raise FileRefusedError("file_txt_start", line=number)
@@ -98,22 +117,3 @@ def _row(content: FileContent, bill: FileBill, line: str, number: int) -> None:
         return
     bill.codes.append(code)
     bill.lines.append(number)
-
-
-def read_list(text: str, encoding: str) -> FileContent:
-    """A plain list of codes as one bill whose number, kind and partner are asked for. A first word heading is left."""
-    content = FileContent("code_list", encoding)
-    bill = FileBill(1, "", "", 0, 1)
-    content.bills.append(bill)
-    for number, raw in enumerate(lines(text), 1):
-        line = raw.strip()
-        if not line:
-            continue
-        _check(number, line)
-        if number == 1 and not any(c.isdigit() for c in line):
-            content.ignored.append(Ignored(number, "heading", line[:200]))
-            continue
-        _row(content, bill, line, number)
-    if not bill.items and not bill.bad:
-        raise FileRefusedError("file_no_lines")
-    return content

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
+from yaosu.errors import Finding
 from yaosu.exchange.files.columns import key_of
 from yaosu.exchange.files.formats import client_txt, scan_xml, xls
+from yaosu.exchange.files.formats.code_list import looks_like_codes, read_list
 from yaosu.exchange.files.formats.rows import Row, of_csv
 from yaosu.exchange.files.formats.source import Source, opened
-from yaosu.exchange.files.formats.table import TableReader, looks_like_codes
+from yaosu.exchange.files.formats.table import TableReader
 from yaosu.exchange.files.formats.xlsx import Workbook
 from yaosu.exchange.files.model import FileContent, FileRefusedError, Ignored
 
@@ -38,7 +40,10 @@ def kind_of(source: Source) -> str:
         if '"relations"' in text[:4_000] or text.startswith('{"batch'):
             return "relation"
         raise FileRefusedError("file_is_json")
-    if text.startswith("$") or (text.startswith("#") and "\n$" in text[:20_000]):
+    first = client_txt.opening(text[:200])
+    if first.startswith("$") or (
+        first.startswith("#") and re.search(r"^\s*[$＄]", text[:20_000], re.MULTILINE)
+    ):
         return "client_txt"
     if _relation_table(text):
         return "relation"
@@ -56,13 +61,20 @@ def content_of(data: bytes) -> FileContent:
     Blocking, about two seconds for 100,000 lines: run it in a thread.
     """
     source = opened(data)
-    kind = kind_of(source)
+    content = _content(source, kind_of(source))
+    if source.other_than:
+        params = {"declared": source.other_than, "encoding": source.encoding}
+        content.notes.append(Finding("file_note_encoding", params))
+    return content
+
+
+def _content(source: Source, kind: str) -> FileContent:
     if kind == "scan_xml":
         return scan_xml.read(source.text, source.encoding)
     if kind == "client_txt":
         return client_txt.read(source.text, source.encoding)
     if kind == "code_list":
-        return client_txt.read_list(source.text, source.encoding)
+        return read_list(source.text, source.encoding)
     if kind == "csv":
         return TableReader("csv", source.encoding, letters=False).read(of_csv(source.text))
     if kind == "xlsx":
@@ -85,9 +97,12 @@ def _xls(data: bytes) -> FileContent:
 
 
 def _first_table(format_: str, sheets: list[tuple[str, object]]) -> FileContent:
-    """The first sheet that holds a table of bills; rows of later sheets are said to be left out."""
+    """The one sheet that holds a table of bills; rows of other sheets after it are said to be left out.
+
+    Refused: two sheets with bills. Leaving one out would drop codes, and a line number would name two places.
+    """
     problem = FileRefusedError("file_no_lines")
-    for at, (_, rows) in enumerate(sheets):
+    for at, (title, rows) in enumerate(sheets):
         held: list[Row] = rows()  # type: ignore[operator]
         if not held:
             continue
@@ -99,8 +114,17 @@ def _first_table(format_: str, sheets: list[tuple[str, object]]) -> FileContent:
             problem = refused
             continue
         for other, more in sheets[at + 1 :]:
-            left = len(more())  # type: ignore[operator]
+            left: list[Row] = more()  # type: ignore[operator]
+            if left and _holds_bills(format_, left):
+                raise FileRefusedError("file_two_tables", one=title[:40], other=other[:40])
             if left:
-                content.ignored.append(Ignored(0, "sheet", f"{other}: {left}"[:200]))
+                content.ignored.append(Ignored(0, "sheet", f"{other}: {len(left)}"[:200]))
         return content
     raise problem
+
+
+def _holds_bills(format_: str, rows: list[Row]) -> bool:
+    try:
+        return bool(TableReader(format_, "", letters=True).read(rows).bills)
+    except FileRefusedError as refused:
+        return refused.code not in {"file_no_heading", "file_no_lines"}

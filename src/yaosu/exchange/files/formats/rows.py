@@ -11,6 +11,8 @@ from yaosu.exchange.files.formats.source import lines
 from yaosu.exchange.files.model import CELL_MAX, COLUMNS_MAX, LINES_MAX, FileRefusedError
 
 DELIMITERS = ",\t;|"
+WIDE_DELIMITERS = "，；"
+"""Taken where the heading has none of the others: a table typed with a Chinese keyboard."""
 
 
 class Row(NamedTuple):
@@ -56,7 +58,9 @@ def delimiter_of(text: str) -> str:
     for line in lines(text[:200_000]):
         if line.strip():
             outside = "".join(line.split('"')[::2])
-            return max(DELIMITERS, key=outside.count)
+            found = max(DELIMITERS, key=outside.count)
+            wide = max(WIDE_DELIMITERS, key=outside.count)
+            return wide if wide in outside and found not in outside else found
     return ","
 
 

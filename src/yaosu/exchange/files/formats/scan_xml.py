@@ -121,7 +121,7 @@ class _Reader:
         bad = None
         if not code:
             bad = Finding("file_code_missing", {}, "")
-        stamp = got.get("actdate", "").strip()
+        stamp = got.get("actdate", "").strip()[:100]
         at = moment(stamp) if stamp else None
         if stamp and at is None:
             bad = Finding("file_time_unreadable", {"value": stamp[:40]}, "")

@@ -34,6 +34,8 @@ class Source:
     data: bytes
     text: str
     encoding: str
+    other_than: str = ""
+    """The encoding that the file declares when it is plainly in another."""
 
 
 def translated(error: RefusedError) -> FileRefusedError:
@@ -86,9 +88,12 @@ def _text(data: bytes) -> Source:
             text = b"".join(source.utf8_chunks(iter(chunks), encoding)).decode()
         except source.WrongEncodingError:
             continue
+        # zeros and ^Z behind the end are what old systems fill the last block with
+        text = text.rstrip("\0\x1a") if text[-1:] in {"\0", "\x1a"} else text
         if "\0" in text:
             raise FileRefusedError("file_binary")
-        return Source("text", data, text.removeprefix("\ufeff"), encoding.name)
+        other_than = "" if encoding.sure else encoding.declared
+        return Source("text", data, text.removeprefix("\ufeff"), encoding.name, other_than)
     if b"\0" in head[:4_096]:
         raise FileRefusedError("file_binary")
     raise FileRefusedError("file_encoding", encoding=candidates[0].declared or candidates[0].name, line="—")

@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from yaosu.codes import NotACode, parse
 from yaosu.errors import Finding
 from yaosu.exchange.files import columns
 from yaosu.exchange.files.columns import BY_KEY, key_of
-from yaosu.exchange.files.formats.cells import codes_in, day, lost_digits, moment, whole
+from yaosu.exchange.files.formats.cells import (
+    TIME_OF_DAY,
+    codes_in,
+    day,
+    lost_digits,
+    moment,
+    was_float,
+    whole,
+)
 from yaosu.exchange.files.formats.rows import Row, column_name
 from yaosu.exchange.files.model import (
     BILLS_MAX,
@@ -33,6 +40,7 @@ PARTS_MAX = 1_000_000
 _SIDES = ("partner", "sender", "receiver", "principal", "carrier", "direct", "owner", "notice")
 _BILL_KEYS = tuple(c.key for c in columns.COLUMNS if c.bill)
 _TOTALS = ("合计", "总计", "小计", "共计")
+_TOTAL_WITHIN = 8
 _ENOUGH = ("code", "drug")
 
 
@@ -83,7 +91,7 @@ class TableReader:
             if key and key not in self._places:
                 self._places[key] = at
                 self._titles[key] = f"{column_name(at)} {cell}" if self._letters else cell
-            elif key:
+            elif key and key != "at":
                 raise FileRefusedError("file_column_twice", line=row.number, name=cell[:40])
             elif cell and columns.PERSONAL.search(cell):
                 raise FileRefusedError("file_column_personal", line=row.number, name=cell[:40])
@@ -122,7 +130,7 @@ class TableReader:
             columns.EXAMPLE_MARK
         ):
             reason = "example"
-        elif first.startswith(_TOTALS) and not values.get("code"):
+        elif _is_total(cells, values.get("code", "")):
             reason = "total"
         elif not values:
             reason = "unused"
@@ -195,7 +203,7 @@ class TableReader:
         self._bills[number] = self._current = bill
         self._given[bill.n] = dict(given)
         self._fill(bill, given)
-        above = moment(given.get("at", ""))
+        above = moment(given.get("at", "")) or moment(self._above.get("at", ""))
         if above is not None:
             bill.at = above
         return bill
@@ -218,6 +226,11 @@ class TableReader:
         if not text:
             return bill
         at: datetime | None = moment(text)
+        if at is None and TIME_OF_DAY.match(text):
+            # the day stands above the table or on an earlier line, or is asked for
+            at = moment(f"{bill.at:%Y-%m-%d} {text}") if bill.at is not None else None
+            if at is None and moment(f"2026-01-01 {text}") is not None:
+                return bill
         if at is None:
             self._wrong(row, "at", Finding("file_time_unreadable", {"value": text[:40]}), bill)
             return None
@@ -273,13 +286,15 @@ class TableReader:
         )
 
     def _rounded(self) -> None:
-        """A whole column of 20-digit codes that end in zeros was a column of numbers before."""
+        """A whole column of 20-digit codes that floating numbers hold exactly was a column of numbers before: they
+        end in zeros, or are what is left of a code when such a number is written out.
+        """
         seen = [c for b in self.content.bills for c in b.codes if len(c) == 20 and c.isdigit()]
-        if len(seen) >= 2 and all(c.endswith("00000") for c in seen):
+        if len(seen) >= 2 and all(c.endswith("00000") or was_float(c) for c in seen):
             for bill in self.content.bills:
-                keep = [i for i, c in enumerate(bill.codes) if not (len(c) == 20 and c.endswith("00000"))]
+                keep = [i for i, c in enumerate(bill.codes) if not (len(c) == 20 and c.isdigit())]
                 for i, code in enumerate(bill.codes):
-                    if len(code) == 20 and code.endswith("00000"):
+                    if len(code) == 20 and code.isdigit():
                         bill.bad += 1
                         finding = Finding("file_code_rounded", {"value": code})
                         title = self._titles.get("code", "")
@@ -288,6 +303,12 @@ class TableReader:
                 bill.codes[:] = codes
                 del bill.lines[:]
                 bill.lines.extend(lines)
+
+
+def _is_total(cells: list[str], code: str) -> bool:
+    """Whether a row counts what stands above it: 合计 in a cell, and at most a short number where the code would be."""
+    said = any(c.strip(" :：").startswith(_TOTALS) for c in cells[:_TOTAL_WITHIN])
+    return said and (not code or (len(code) < 12 and code.replace(".", "").replace(",", "").isdigit()))
 
 
 def _same(key: str, one: str, other: str) -> bool:
@@ -309,14 +330,3 @@ def _of_mark(mark: str, key: str, text: str) -> Finding:
 
 def _shown(row: Row) -> str:
     return " | ".join(c for c in row.cells if c)[:200]
-
-
-def looks_like_codes(text: str) -> bool:
-    """Whether the first lines are trace codes without a heading: a plain list as handheld terminals save it."""
-    first = [line.strip() for line in text[:20_000].splitlines() if line.strip()][:5]
-    if first and not any(c.isdigit() for c in first[0]):
-        first = first[1:] if not key_of(first[0]) or len(first) > 1 else []
-    return bool(first) and all(
-        not isinstance(parse(line.split(",")[0].split("\t")[0], ()), NotACode) or lost_digits(line)
-        for line in first
-    )

@@ -1,0 +1,218 @@
+"""Files that follow the published formats and not our samples: what other software, other keyboards and other years
+made of them (R-I1, R-X10; domain: interfaces §2.11)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from exchange.files.world import HEADS, scan_xml, table, text_row, xlsx
+from yaosu.errors import message
+from yaosu.exchange.files.formats.cells import CHINA, moment
+from yaosu.exchange.files.formats.read import content_of
+from yaosu.exchange.files.model import FileContent, FileRefusedError
+
+ONE, TWO = "83857940000879766660", "83857940000879766661"
+GS1 = "(01)06924561884074(21)ABC123"
+ROW = ("A", "201", "2026-09-30 10:12:31", "示例医药有限公司", ONE)
+
+
+def codes(content: FileContent) -> list[str]:
+    return [c for b in content.bills for c in b.codes]
+
+
+# -- encodings ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("declared", "written", "said"),
+    [
+        ("GBK", "utf-8", True),
+        ("ISO-8859-1", "utf-8", True),
+        ("UTF-16", "utf-8", True),
+        ("UTF-8", "gbk", True),
+        ("gb2312", "gbk", False),
+        ("windows-936", "gb18030", False),
+        ("UTF-8", "utf-16", False),
+        ("GBK", "utf-8-sig", False),
+    ],
+)
+def test_a_name_is_right_whatever_the_declaration_says(declared: str, written: str, said: bool) -> None:
+    text = scan_xml("SalesWareHouseOut", [("A", "示例医药有限公司", [ONE])]).decode()
+    content = content_of(text.replace("UTF-8", declared, 1).encode(written))
+    assert [b.receiver for b in content.bills] == ["示例医药有限公司"] and codes(content) == [ONE]
+    assert ["file_note_encoding" in {n.code for n in content.notes}] == [said]
+
+
+def test_chinese_in_gbk_is_never_taken_for_utf_8() -> None:
+    for name in ("联通", "示例医药有限公司", "一号车间", "甲", "涓婃捣", "中国药科大学·附属", "江苏①号"):
+        text = scan_xml("OA", [("A", name, [ONE])], encoding="GB18030")
+        assert [b.receiver for b in content_of(text).bills] == [name.replace("①", "1")]
+
+
+@pytest.mark.parametrize("end", [b"\x1a", b"\0\0\0\0", b"\r\n\x1a", b"\r\n  \r\n"])
+def test_what_old_systems_leave_behind_the_end_is_nothing(end: bytes) -> None:
+    txt = f"$示例医药有限公司,PT1\r\n{ONE},甲,1,2026-09-01\r\n#".encode()
+    for data in (scan_xml("OA", [("A", "某", [ONE])]), txt, table([ROW]), f"{ONE}\r\n".encode()):
+        assert codes(content_of(data + end)) == [ONE]
+
+
+# -- times ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-09-30 13:05:09",
+        "2026-9-30 13:5:9",
+        "2026/9/30 下午 1:05:09",
+        "2026/9/30 1:05:09 PM",
+        "２０２６－０９－３０ １３：０５：０９",
+        "2026-09-30T05:05:09.1234567Z",
+        "2026-09-30T13:05:09.123456789+08:00",
+        "2026年9月30日13时5分9秒",
+        "20260930 13:05:09",
+        "20260930130509",
+    ],
+)
+def test_a_time_is_read_as_people_and_their_software_write_it(text: str) -> None:
+    assert moment(text) == datetime(2026, 9, 30, 13, 5, 9, tzinfo=CHINA)
+    content = content_of(scan_xml("OA", [("A", "某", [ONE])], at=text))
+    assert content.bills[0].at == datetime(2026, 9, 30, 13, 5, 9, tzinfo=CHINA)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026930", "9/30/2026", "2026-09-30 13:00 PM", "2026-09-30 24:00:00", "2026-09-30 101"]
+)
+def test_a_time_that_can_be_read_in_two_ways_is_none(text: str) -> None:
+    assert moment(text) is None
+
+
+# -- lists of codes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{ONE}\n{TWO}\n", [ONE, TWO]),
+        (f"{ONE},{TWO}\n", [ONE, TWO]),
+        (f"1,{ONE}\n2,{TWO}\n", [ONE, TWO]),
+        (f"2026-09-30 10:12:31,{ONE}\n2026-09-30 10:12:30,{TWO}\n", [ONE, TWO]),
+        (f"{ONE}\t1\n{TWO}\t1\n", [ONE, TWO]),
+        (f'"{ONE}"\n"{TWO}"\n', [ONE, TWO]),
+        (f"追溯码\n{ONE}\n", [ONE]),
+        (f"{ONE}\n{TWO}\nabc\n", [ONE, TWO, "abc"]),
+        (f"{ONE},阿莫西林\n{TWO},阿莫西林,{ONE}\n{ONE}\n{ONE}\n", [ONE, TWO, ONE, ONE, ONE]),
+        (f"{GS1}(10)A,1\n", [f"{GS1}(10)A,1"]),
+        (
+            "010692456188407421ABC123\x1d10B1\n010692456188407421ABC124\x1d10B1\n",
+            ["010692456188407421ABC123\x1d10B1", "010692456188407421ABC124\x1d10B1"],
+        ),
+    ],
+)
+def test_a_list_gives_every_code_on_every_line(text: str, expected: list[str]) -> None:
+    content = content_of(text.encode())
+    assert (content.format, codes(content), content.problems) == ("code_list", expected, [])
+    if "10:12" in text:
+        assert content.bills[0].at == datetime(2026, 9, 30, 10, 12, 31, tzinfo=CHINA)
+
+
+# -- client TXT -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"＄示例医药有限公司，PT1\n{ONE}，甲，1，2026－09－01\n＃",
+        f'"$示例医药有限公司","PT1"\n"{ONE}","甲","1","2026-09-01"\n"#"',
+        f"$示例医药有限公司,PT1\n{ONE},甲,1,2026-09-01\n#20260930",
+        f"$示例医药有限公司,PT1\n{ONE},甲,1,2026-09-01\n#END",
+        f"$示例医药有限公司\tPT1\n\n {ONE} \t甲\n#0001",
+    ],
+)
+def test_a_client_txt_is_read_whatever_stands_behind_its_end_mark(text: str) -> None:
+    content = content_of(text.encode())
+    (bill,) = content.bills
+    assert (content.format, bill.partner, bill.number, bill.codes) == (
+        "client_txt",
+        "示例医药有限公司",
+        "PT1",
+        [ONE],
+    )
+    assert not content.problems
+
+
+def test_a_number_behind_the_end_mark_that_counts_something_else_holds_the_bill_until_somebody_looks() -> (
+    None
+):
+    content = content_of(f"$某,PT1\n{ONE},甲\n#3\n$某,PT2\n{TWO},甲\n#1\n".encode())
+    assert [(b.bad, b.codes) for b in content.bills] == [(1, [ONE]), (0, [TWO])]
+    (problem,) = content.problems
+    assert (problem.line, problem.finding.code) == (3, "file_count_differs")
+    assert content.items == 6
+
+
+# -- tables ---------------------------------------------------------------------------------------------------------
+
+
+def test_headings_with_remarks_and_in_full_width_are_the_same_headings() -> None:
+    heads = ("*单据编号", "单据类型（必填）", "单据时间(选填)", " 往来 单位", "追溯码(文本格式)")
+    content = content_of(table([ROW], heads))
+    assert content.notes == [] and content.bills[0].partner == "示例医药有限公司"
+
+
+@pytest.mark.parametrize(
+    "row", [("合计", "", "", "", "1"), ("", "", "", "合计：", "1"), ("共计", "", "", "", "")]
+)
+def test_a_line_of_totals_is_no_bill(row: tuple[str, ...]) -> None:
+    content = content_of(table([ROW, row]))
+    assert len(content.bills) == 1 and content.ignored[-1].reason == "total"
+
+
+def test_a_table_typed_with_a_chinese_keyboard_is_a_table() -> None:
+    assert codes(content_of(table([ROW], sep="，"))) == [ONE]
+
+
+def test_codes_that_were_floating_numbers_are_refused_whatever_their_last_digits() -> None:
+    exact = [str(int(float(f"8385794{i:013d}"))) for i in range(879766660, 879800000, 16_500)]
+    for sent in (exact, [f"{c}.0" for c in exact], [f"{exact[0]}.00"]):
+        content = content_of(table([(*ROW[:4], c) for c in sent]))
+        assert {p.finding.code for p in content.problems} == {"file_code_rounded"} and not codes(content)
+    # one code in some ten thousand is such a number by chance, and a decimal of a database loses nothing
+    assert codes(content_of(table([(*ROW[:4], exact[0]), ROW]))) == [exact[0], ONE]
+    assert codes(content_of(table([(*ROW[:4], f"{ONE}.00")]))) == [f"{ONE}.00"]
+
+
+def test_the_clients_export_takes_the_time_of_the_scans() -> None:
+    heads = ("追溯码", "药品器械名称", "产品批号", "扫描时间")
+    head = "扫码日期,2026-09-30\n单据类型,销售出库\n单据号,X1\n收货单位名称,某\n\n".encode()
+    content = content_of(head + table([(ONE, "甲", "1", "2026-09-30 10:12:31")], heads))
+    assert content.bills[0].at == datetime(2026, 9, 30, 10, 12, 31, tzinfo=CHINA)
+    # a table with both times takes the first
+    both = content_of(table([(*ROW, "x")], (*HEADS, "扫描时间")))
+    assert [n.code for n in both.notes] == ["file_note_column"]
+
+
+def test_a_workbook_with_bills_on_two_sheets_is_refused_and_nothing_is_left_out() -> None:
+    second = "<worksheet><sheetData>" + text_row(1, HEADS) + text_row(2, ROW) + "</sheetData></worksheet>"
+    cells = text_row(1, HEADS) + text_row(2, (*ROW[:4], TWO))
+
+    def book(state: str, other: str = second) -> bytes:
+        sheets = '<sheet name="一" sheetId="1" r:id="rId1"/>' + f'<sheet name="二" {state} r:id="rId2"/>'
+        relations = "".join(f'<Relationship Id="rId{n}" Target="worksheets/sheet{n}.xml"/>' for n in (1, 2))
+        more = {
+            "xl/workbook.xml": f'<workbook xmlns:r="r"><sheets>{sheets}</sheets></workbook>'.encode(),
+            "xl/_rels/workbook.xml.rels": f"<Relationships>{relations}</Relationships>".encode(),
+            "xl/worksheets/sheet2.xml": other.encode(),
+        }
+        return xlsx(cells, more=more)
+
+    with pytest.raises(FileRefusedError) as refused:
+        content_of(book('sheetId="2"'))
+    assert (refused.value.code, refused.value.params) == ("file_two_tables", {"one": "一", "other": "二"})
+    assert "“二”" in message("file_two_tables").text("zh", refused.value.params)
+    # a hidden sheet was put aside by somebody; one without bills says nothing
+    assert codes(content_of(book('sheetId="2" state="hidden"'))) == [TWO]
+    notes = "<worksheet><sheetData>" + text_row(1, ("说一句",)) + "</sheetData></worksheet>"
+    assert codes(content_of(book('sheetId="2"', notes))) == [TWO]
