@@ -17,6 +17,9 @@ from yaosu.db.engine import Connection
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.pages import render, see_other
 from yaosu.edge.problem import language
+from yaosu.insurance import cases as insurance
+from yaosu.insurance import institutions, remit
+from yaosu.insurance import views as views_of_cases
 from yaosu.registry.lists import region_path
 from yaosu.registry.parts import registry_of
 from yaosu.subject import Subject
@@ -25,6 +28,7 @@ router = APIRouter()
 router.include_router(compliance_pages.router)
 
 SHOWN = 6
+SHOWN_CASES = 12
 
 
 @router.get("/")
@@ -40,7 +44,11 @@ async def overview(request: Request, conn: Conn, subject: CurrentSubject) -> Res
         "today": datetime.now(CHINA).date(),
         "kind": type_of(subject),
     }
-    context["waiting"] = await waiting.of(conn, registry_of(request), subject)
+    registry = registry_of(request)
+    context["waiting"] = await waiting.of(conn, registry, subject)
+    if remit.is_bureau(registry, subject) and subject.can(insurance.SCOPE):
+        context |= await _bureau(request, conn, subject)
+        return render(request, "console/bureau.html", context)
     if sight.kind == "own" and subject.org_id is not None:
         context |= await _own(request, conn, subject)
         return render(request, "console/today.html", context)
@@ -67,6 +75,19 @@ async def _own(request: Request, conn: Connection, subject: Subject) -> dict[str
         "held": [views.quarantine_view(registry, r, lang) for r in held],
         "bills": [views.bill_view(registry, r, lang) for r in bills],
         "expiring": [{**dict(r), "product": views.product_name(registry, r["drug_id"])} for r in expiring],
+    }
+
+
+async def _bureau(request: Request, conn: Connection, subject: Subject) -> dict[str, Any]:
+    """An insurance bureau holds no goods: its work are the cases of the institutions in its region."""
+    registry, lang = registry_of(request), language(request)
+    reader = await remit.reader_of(conn, registry, subject)
+    rows = await insurance.listed(conn, registry, subject, states=["open", "answered"], count=SHOWN_CASES)
+    return {
+        "region": region_path(subject.region, lang) if subject.region else "",
+        "counts": await insurance.counts(conn, registry, subject),
+        "cases": [views_of_cases.case_json(registry, r, reader, lang) for r in rows],
+        "may_receive": subject.can(institutions.SCOPE),
     }
 
 

@@ -13,7 +13,10 @@ from yaosu.circulation import delegations
 from yaosu.db.engine import Connection
 from yaosu.dispensing import split_service, split_store, split_store_pool, store_narcotics
 from yaosu.exceptions import store as exceptions
+from yaosu.exchange.outbox import deliveries
 from yaosu.grants import service as grants
+from yaosu.insurance import cases as insurance
+from yaosu.insurance import remit
 from yaosu.notify import service as notify
 from yaosu.quality import store_checks, store_documents
 from yaosu.recall import store as recall
@@ -78,6 +81,8 @@ async def _own(conn: Connection, registry: Registry, subject: Subject) -> AsyncI
             late = 0
         yield Waiting("exceptions", others, "/exceptions", "refused" if late else "", late)
         yield Waiting("suspended", cases["suspended"], "/exceptions", "warn")
+    async for one in _insured(conn, registry, subject):
+        yield one
     async for one in _dispensing(conn, registry, subject, kind):
         yield one
     if subject.can("stock.read") and kind in "123457":
@@ -98,7 +103,25 @@ async def _own(conn: Connection, registry: Registry, subject: Subject) -> AsyncI
         yield Waiting("delegations", await delegations.to_answer(conn, registry, subject), "/delegations")
         if kind == "3":
             yield Waiting("groups", await groups.invited(conn, subject), "/groups")
+    if subject.can("exchange.read"):
+        yield Waiting(
+            "uploads", await deliveries.to_do(conn, subject), "/exchange/deliveries?todo=true", "warn"
+        )
     yield Waiting("messages", await notify.unread(conn, subject), "/messages")
+
+
+async def _insured(conn: Connection, registry: Registry, subject: Subject) -> AsyncIterator[Waiting]:
+    """Insurance cases: an institution explains, a bureau decides (R-C7)."""
+    if not subject.can(insurance.SCOPE):
+        return
+    cases = await insurance.counts(conn, registry, subject)
+    late = cases["overdue"]
+    href = "/insurance?tab=overdue" if late else "/insurance"
+    if remit.is_bureau(registry, subject):
+        yield Waiting("insurance_decide", cases["answered"], "/insurance?tab=answered", "warn")
+        yield Waiting("insurance_open", cases["open"], href, "refused" if late else "", late)
+    else:
+        yield Waiting("insurance_answer", cases["open"], href, "refused" if late else "warn", late)
 
 
 async def _dispensing(
@@ -149,5 +172,9 @@ async def _office(conn: Connection, registry: Registry, subject: Subject) -> Asy
         yield Waiting("exceptions_escalated", cases["escalated"], "/exceptions?tab=overdue", "warn")
     href = "/exceptions?tab=overdue" if cases["overdue"] else "/exceptions"
     yield Waiting("exceptions", cases["open"], href, "warn" if cases["overdue"] else "", cases["overdue"])
+    if subject.can("exchange.read"):
+        yield Waiting(
+            "uploads", await deliveries.to_do(conn, subject), "/exchange/deliveries?todo=true", "warn"
+        )
     if subject.org_id is not None:
         yield Waiting("messages", await notify.unread(conn, subject), "/messages")

@@ -130,6 +130,13 @@ async def counts(conn: Connection, subject: Subject) -> dict[int, dict[str, int]
     return found
 
 
+async def to_do(conn: Connection, subject: Subject) -> int:
+    """How many of the own organisation's deliveries wait for a person: what `listed(todo=True)` shows."""
+    subject.require(READ)
+    found: int = await conn.fetchval(store_bills.TODO, owner_of(subject))
+    return found
+
+
 async def of_bill(conn: Connection, subject: Subject, bill_id: int) -> dict[str, Any]:
     """To whom a bill went, what they answered, what is still owed and why something is not; for own connections.
 

@@ -15,15 +15,19 @@ _FROM = """
 FROM delivery d JOIN connection c ON c.id = d.target_id AND c.channel = d.target AND c.org = d.org
 LEFT JOIN bill b ON b.id = d.bill_id"""
 
+# Waits for a person: at rest, or refused and nobody has said anything to it.
+_TODO = """((d.settled_at IS NULL AND d.next_at = 'infinity') OR (d.state IN ('failed', 'partly') AND d.note = ''))"""
+
 # Newest first; the filters are those of the page.
 LISTED = f"""
 SELECT {_SHOWN} {_FROM}
 WHERE d.org = $1 AND ($2::int IS NULL OR d.target_id = $2) AND ($3::text[] IS NULL OR d.state = ANY ($3))
     AND ($4::bigint IS NULL OR d.bill_id = $4) AND ($5::bigint IS NULL OR d.id < $5)
-    AND (NOT $6::bool OR (d.settled_at IS NULL AND d.next_at = 'infinity') OR (d.state IN ('failed', 'partly')
-        AND d.note = ''))
+    AND (NOT $6::bool OR {_TODO})
     AND ($7::text IS NULL OR b.bill_no = $7)
 ORDER BY d.id DESC LIMIT $8"""
+
+TODO = f"SELECT count(*)::int {_FROM} WHERE d.org = $1 AND {_TODO}"
 
 ONE = f"SELECT {_SHOWN} {_FROM} WHERE d.org = $1 AND d.id = $2"
 
