@@ -137,7 +137,7 @@ class Actor:
         rows = Rows(self.registry)
         for item in act.items:
             rows.commissioned(item, lot_of(item), self._codes(item, "epcList", "commissioning"))
-        if not rows.lot:
+        if not rows.lot and not rows.wrong:
             return  # logistics containers alone: they come to be when they are packed
         told = []
         for later in following:

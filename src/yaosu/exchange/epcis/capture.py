@@ -30,6 +30,7 @@ from yaosu.exchange.epcis import reading_json, reading_xml, store
 from yaosu.exchange.epcis.acting import Actor, RefusedActError, Tools
 from yaosu.exchange.epcis.checks import check, cycles
 from yaosu.exchange.epcis.fields import Item, indexed, ours
+from yaosu.exchange.epcis.foreign import foreign
 from yaosu.exchange.epcis.hashing import hash_id, pre_hash
 from yaosu.exchange.epcis.identifiers import company_prefix
 from yaosu.exchange.epcis.masterdata import MasterData
@@ -176,7 +177,8 @@ class Capture:
         fresh, known = await self._fresh(items)
         wanted = [inner_of(v) for i in fresh for v in _parties(i)]
         parties = await Parties.load(self.conn, self.tools.registry, self.subject.org, wanted)
-        acts = Planner(self.tools.registry, parties, self.subject.org).acts(fresh)
+        strange = await foreign(self.conn, self.tools.registry, fresh)
+        acts = Planner(self.tools.registry, parties, self.subject.org, strange).acts(fresh)
         actor = Actor(self.conn, self.tools, self.subject, parties)
         for n, act in enumerate(acts):
             before = [(i, i.state, list(i.bills)) for i in act.items]
@@ -194,6 +196,9 @@ class Capture:
                     item.state, item.bills = state, bills
                 continue
         self.outcome.warnings += actor.warnings
+        self.outcome.warnings += [
+            Problem(i.path, Finding("epcis_kept_foreign")) for i in fresh if i.note == "foreign"
+        ][:ERRORS_MAX]
         prefixes = {p for i in fresh for v in _identifiers(i) if (p := company_prefix(v))}
         if prefixes:
             await self.conn.execute(store.PUT_PREFIXES, sorted(prefixes))

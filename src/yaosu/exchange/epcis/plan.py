@@ -110,8 +110,12 @@ def ordered(items: Sequence[Item]) -> list[Item]:
 class Planner:
     """Makes acts of events for one capturing organisation."""
 
-    def __init__(self, registry: Registry, parties: Parties, org: int) -> None:
+    def __init__(
+        self, registry: Registry, parties: Parties, org: int, foreign: frozenset[int] = frozenset()
+    ) -> None:
         self.registry, self.parties, self.org = registry, parties, org
+        self.foreign = foreign
+        """Indices of events about goods that nobody here handles."""
         card = registry.org(org)
         region = card.region if card is not None else ""
         self.rules: list[ListItem] = sorted(
@@ -131,6 +135,9 @@ class Planner:
         seen = sides(item, self.parties)
         for rule in self.rules:
             act = self._fits(rule, item, seen)
+            if act is not None and item.index in self.foreign:
+                item.note = "foreign"
+                break
             if act is not None:
                 return act
         return Act("keep", [item])

@@ -103,7 +103,7 @@ REPORT = (
     *("type", "exception", "deviceID", "deviceMetadata", "rawData", "dataProcessingMethod", "time"),
     *("microorganism", "chemicalSubstance", "value", "component", "stringValue", "booleanValue"),
     *("hexBinaryValue", "uriValue", "minValue", "maxValue", "meanValue", "sDev", "percRank", "percValue"),
-    *("uom", "coordinateReferenceSystem"),
+    *("uom", "coordinateReferenceSystem", "bizRules"),
 )
 NUMBERS = frozenset(["value", "minValue", "maxValue", "meanValue", "sDev", "percRank", "percValue"])
 TIMES = frozenset(["time", "startTime", "endTime"])

@@ -112,6 +112,12 @@ WITH RECURSIVE up AS (
 # ungated: write path: same question for logistics containers, by their products
 CONTAINER_DRUGS = "SELECT code, drug_ids FROM logistics_container WHERE code = ANY($1::text[])"
 
+# Which openings of company prefixes ($1, of $2 digits) somebody filed a product under, by any indicator digit.
+FILED_HEADS = """
+SELECT DISTINCT h AS head FROM unnest($1::text[]) AS h, generate_series(0, 9) AS i
+WHERE EXISTS (SELECT 1 FROM code_prefix p WHERE length(p.prefix) = 14
+    AND p.prefix BETWEEN i::text || h || repeat('0', 13 - $2::int) AND i::text || h || repeat('9', 13 - $2::int))"""
+
 # ungated: write path: the bill that put units of the owner on their way, to be taken back by void_shipping
 SHIPMENTS = """
 SELECT u.code, u.notice FROM unnest($1::int[], $2::text[]) AS a(drug_id, code)

@@ -18,8 +18,9 @@ YAOSU = "https://yaosu.org/ns/epcis#"
 """Namespace of our own extension fields. Only a name; nothing is fetched from it."""
 PREFIX = "yaosu"
 _SCHEMES = frozenset(
-    ["http", "https", "urn", "ni", "tag", "info", "did", "geo", "oid", "uuid", "data", "mailto"]
+    ["http", "https", "urn", "ni", "tag", "info", "did", "geo", "oid", "uuid", "data", "mailto", "example"]
 )
+"""Schemes of URIs; `example` is the one of RFC 7595 that GS1's own examples use."""
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20]+")
 
 
