@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import httpx
 import pytest_asyncio
 
@@ -100,3 +102,23 @@ async def test_sandbox_trade_is_told_to_nobody(pool: Pool) -> None:
         assert not routed.concerns(inside) and routed.concerns(1)
         raise_ = conn.execute("DELETE FROM connection WHERE title = 't'")
         await raise_
+
+
+async def test_neither_a_regulator_nor_other_systems_hear_of_a_sandbox(pool: Pool) -> None:
+    """What is tried out is no trade: the feed and the filed base data leave it out."""
+    from yaosu.exchange.basedata import everything
+    from yaosu.exchange.jianguan import store_feed
+    from yaosu.registry.resolver import load_registry
+
+    async with pool.acquire() as conn:
+        inside = {r["org"] for r in await conn.fetch("SELECT org FROM sandbox_org")}
+        bills = await conn.fetchval("SELECT count(*) FROM bill WHERE owner = ANY($1::int[])", sorted(inside))
+        assert bills > 0
+        since = datetime(2020, 1, 1, tzinfo=UTC)
+        numbered = [r["id"] for r in await conn.fetch(store_feed.FRESH, 999, 0, since, "", 10_000)]
+        owners = await conn.fetch("SELECT DISTINCT owner FROM bill WHERE id = ANY($1::bigint[])", numbered)
+        assert not inside & {r["owner"] for r in owners}
+        registry = await load_registry(conn)
+        filed = await everything(conn, registry)
+        names = {registry.org(o).uscc for o in inside}  # type: ignore[union-attr]
+        assert not names & {item.firm for item in filed}

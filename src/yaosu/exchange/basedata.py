@@ -37,15 +37,23 @@ class Item:
 class Parties:
     """Our organisations under the numbers others know them by."""
 
-    def __init__(self, registry: Registry, other_ids: Mapping[int, str], foreign: set[int]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        other_ids: Mapping[int, str],
+        foreign: set[int],
+        sandbox: frozenset[int] | set[int] = frozenset(),
+    ) -> None:
         self.registry = registry
         self.other_ids = other_ids
         self.foreign = foreign
+        self.sandbox = sandbox
 
     @classmethod
     async def load(cls, conn: Connection, registry: Registry) -> Parties:
         """As of now."""
-        return cls(registry, await store.other_ids(conn), await store.foreign(conn))
+        others = (await store.other_ids(conn), await store.foreign(conn), await store.sandbox(conn))
+        return cls(registry, *others)
 
     def key(self, org_id: int | None) -> str:
         """The organisation's number outside; a place inside one stands for the organisation. '' for none."""
@@ -153,10 +161,10 @@ async def filings(conn: Connection, system_id: int) -> list[Filing]:
 
 
 def firms(parties: Parties) -> Iterator[Item]:
-    """Every organisation that works here: no places, no authorities, nobody of other systems."""
+    """Every organisation that works here: no places, no authorities, nobody of other systems or sandboxes."""
     for card in sorted(parties.registry.orgs(), key=lambda c: (c.parent_id is not None, c.id)):
         key = parties.key(card.id)
-        if card.place or not key or card.id in parties.foreign or card.type == 110:
+        if card.place or not key or card.id in parties.foreign | parties.sandbox or card.type == 110:
             continue
         yield Item("firm", key, card.id, firm_body(parties, card, True), key)
 
@@ -167,8 +175,10 @@ async def everything(conn: Connection, registry: Registry) -> list[Item]:
     own = next((s.id for s in registry.systems if s.own), 0)
     found = list(firms(parties))
     known = {item.key for item in found}
-    rules = await filings(conn, own)
-    products = [p for p in registry.products().values() if _is_ours(registry, p)]
+    rules = [f for f in await filings(conn, own) if f.org_id not in parties.sandbox]
+    products = [
+        p for p in registry.products().values() if _is_ours(registry, p) and p.mah_id not in parties.sandbox
+    ]
     # a holder abroad or one that works elsewhere may still have its codes traced here
     for org_id in sorted(
         {f.org_id for f in rules} | {o for p in products for o in (p.mah_id, p.manufacturer_id)}

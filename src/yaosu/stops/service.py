@@ -41,19 +41,26 @@ async def place(
     `org` limits it to bills of one owner: a firm's own suspension of sale (R-B5). In force with the caller's
     commit; keep that transaction short, bills wait for it. Refused (`stops_too_many_codes`) past `CODES_MAX`.
     """
-    await conn.execute(store.LOCK_OUT_BILLS)
     made: int = await conn.fetchval(store.PLACE, kind, ref, number, title, level, org, placed_by, reason)
+    await extend(conn, made, batches, codes)
+    return made
+
+
+async def extend(
+    conn: Connection, stop_id: int, batches: Sequence[tuple[int, int]], codes: Sequence[Key]
+) -> None:
+    """Stop more goods under a stop that is in force; as `place`, and refused as it is."""
+    await conn.execute(store.LOCK_OUT_BILLS)
     if batches:
-        await conn.execute(store.PLACE_BATCHES, [b[0] for b in batches], [b[1] for b in batches], made)
+        await conn.execute(store.PLACE_BATCHES, [b[0] for b in batches], [b[1] for b in batches], stop_id)
     if codes:
         done = await conn.execute(
-            store.PLACE_CODES, [c[0] for c in codes], [c[1] for c in codes], made, CODES_MAX + 1
+            store.PLACE_CODES, [c[0] for c in codes], [c[1] for c in codes], stop_id, CODES_MAX + 1
         )
         count = int(done.rsplit(" ", 1)[1])
         if count > CODES_MAX:
             raise YaosuError("stops_too_many_codes", {"limit": CODES_MAX})
     await conn.execute(store.RAISE_VERSION)
-    return made
 
 
 async def lift(conn: Connection, stop_id: int, reason: str) -> bool:

@@ -8,7 +8,7 @@ RETURNING id"""
 
 PLACE_BATCHES = """
 INSERT INTO stop_batch (drug_id, batch_id, stop_id)
-SELECT DISTINCT d, b, $3::int FROM unnest($1::int[], $2::int[]) AS v(d, b)"""
+SELECT DISTINCT d, b, $3::int FROM unnest($1::int[], $2::int[]) AS v(d, b) ON CONFLICT DO NOTHING"""
 
 # Each code and everything inside it now: what is taken out later is stopped all the same.
 # ungated: writes which codes are stopped and returns only a count
@@ -18,7 +18,8 @@ WITH RECURSIVE inside AS (
     UNION
     SELECT u.drug_id, u.code FROM inside i JOIN unit u ON u.drug_id = i.drug_id AND u.parent = i.code
 )
-INSERT INTO stop_code (drug_id, code, stop_id) SELECT drug_id, code, $3::int FROM inside LIMIT $4"""
+INSERT INTO stop_code (drug_id, code, stop_id) SELECT drug_id, code, $3::int FROM inside LIMIT $4
+ON CONFLICT DO NOTHING"""
 
 LIFT = """
 UPDATE stop SET lifted_at = clock_timestamp(), lift_reason = $2 WHERE id = $1 AND lifted_at IS NULL RETURNING id"""

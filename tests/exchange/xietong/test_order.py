@@ -18,7 +18,7 @@ from yaosu.circulation.committer import Committer
 from yaosu.db.engine import Pool
 from yaosu.edge.state import AppState
 from yaosu.exchange.adopt.service import set_foreign
-from yaosu.exchange.xietong import desk, envelope
+from yaosu.exchange.xietong import apply_base, apply_bills, desk, envelope
 from yaosu.exchange.xietong import store_client as store
 from yaosu.registry import service
 from yaosu.registry.model import OrgType
@@ -160,3 +160,28 @@ async def test_what_can_never_be_booked_is_refused_after_the_last_try_with_every
     said = await world.market.conn.fetchval("SELECT said FROM xietong_inbox ORDER BY n DESC LIMIT 1")
     assert [r["code"] for r in said["refused"]] == ["83857930000000010001"]
     assert (await world.market.status(goods.boxes[0]))[0] == "O"
+
+
+async def test_a_firm_of_two_systems_is_spoken_for_by_both_and_described_by_the_first(world: World) -> None:
+    conn, registry = world.market.conn, world.market.registry
+    shop = registry.org_by_uscc(world.shop)
+    assert shop is not None
+    third = await service.put_system(conn, SYSTEM, "系统丙", "", "")
+    await conn.execute(store.SET_ORIGIN, "system", third.id, "xt-third", "xt-third")
+    await conn.execute(store.SET_ORIGIN, "org", shop.id, ORIGIN, world.shop)
+    body = {"usc_id": world.shop, "name": "冒名药房", "type": 4, "region": "370102"}
+
+    async def works_there(customer: bool) -> None:
+        content = envelope.Content({**body, "customer": customer})
+        await apply_base.apply(conn, registry, "xt-third", "firm", content)
+
+    async def speaks(origin: str, home: int) -> bool:
+        return await apply_bills.speaks_for(conn, origin, home, shop.id)
+
+    home = await conn.fetchval("SELECT system_id FROM foreign_org WHERE org = $1", shop.id)
+    assert (await speaks(ORIGIN, home), await speaks("xt-third", third.id)) == (True, False)
+    await works_there(True)
+    assert (await speaks(ORIGIN, home), await speaks("xt-third", third.id)) == (True, True)
+    assert await conn.fetchval("SELECT name FROM org WHERE id = $1", shop.id) == shop.name
+    await works_there(False)
+    assert (await speaks(ORIGIN, home), await speaks("xt-third", third.id)) == (True, False)

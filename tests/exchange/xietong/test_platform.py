@@ -297,6 +297,51 @@ async def test_nobody_reports_for_a_firm_of_another_system(hub: Platform) -> Non
     assert said["msg_code"] == "xietong_not_home"
 
 
+def _recall(firm: str, product: str, **more: object) -> dict[str, object]:
+    return {
+        "owner": firm, "kind": "recall", "act": "stop", "number": "ZH1", "product": product, "title": "含量不合格",
+        "happened_at": "2026-05-01T10:00:00+08:00", "reason": "检验不合格", "level": 1, "batches": ["B1"], **more,
+    }  # fmt: skip
+
+
+async def test_a_recall_goes_to_every_system_and_only_the_home_of_the_product_may_tell_it(
+    hub: Platform,
+) -> None:
+    home, one, other, prefix = await a_system(hub), await a_system(hub), await a_system(hub), a_prefix()
+    firm = f"9137010200{next(_numbers):06d}0X"
+    await home.file(firm, prefix)
+    places = [max(int(e["n"]) for e in await m.mail(0, 200)) for m in (one, other)]
+    said = await home.tell("2008", _recall(firm, prefix))
+    assert said["success"], said
+    mail = [(await m.mail(place))[0]["sub_type"] for m, place in zip((one, other), places, strict=True)]
+    assert mail == ["2008", "2008"], "nobody knows better where the goods have gone"
+    said = await one.tell("2008", _recall(firm, prefix))
+    assert (said["msg_code"], said["field"]) == ("xietong_taken", "product")
+    said = await one.tell("2008", _recall(firm, "8999998"))
+    assert (said["msg_code"], said["field"]) == ("xietong_rule_missing", "product")
+    said = await home.tell("2008", _recall(firm, prefix, level=9))
+    assert (said["msg_code"], said["field"]) == ("xietong_content", "level")
+
+
+async def test_what_was_made_goes_to_the_systems_of_holder_and_maker_and_to_nobody_else(
+    hub: Platform,
+) -> None:
+    home, holders, nobody, prefix = await a_system(hub), await a_system(hub), await a_system(hub), a_prefix()
+    maker, holder = [f"9137010200{next(_numbers):06d}0X" for _ in range(2)]
+    await home.file(maker)
+    await home.tell("1001", firm_content(holder, customer=False))
+    await holders.tell("1001", firm_content(holder))
+    assert (await home.tell("1003", rule_content(maker, prefix)))["success"]
+    product = {**product_content(maker, prefix), "mah": holder}
+    assert (await home.tell("1002", product))["success"]
+    place = max(int(e["n"]) for e in await nobody.mail(0, 200))
+    content = {"owner": maker, "type": 1, "bill_no": "JH1", "happened_at": "2026-05-01T10:00:00+08:00"}
+    said = await home.tell("2001", {**content, "product": prefix, "batches": [{"batch_no": "B1", "qty": 6}]})
+    assert (said["success"], said["distributed"]) == (True, 1), said
+    assert (await holders.mail(0, 200))[-1]["sub_type"] == "2001"
+    assert await nobody.mail(place) == []
+
+
 async def test_a_place_without_the_role_takes_nothing(client: object) -> None:
     import httpx
 

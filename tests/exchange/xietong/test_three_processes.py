@@ -20,6 +20,7 @@ from access.helpers import key_headers
 from circulation.helpers import Market, activate, make_market
 from exchange.faults import faulty
 from exchange.running import Running, running
+from recall.helpers import draft_of, published
 from registry.helpers import make_org
 from yaosu.circulation.cache import BatchCache
 from yaosu.db.engine import connect
@@ -54,14 +55,16 @@ class Firm:
     uscc: str
     headers: dict[str, str]
 
-    async def move(self, type: int, number: str, codes: list[str], **more: Any) -> dict[str, Any]:
+    async def move(
+        self, type: int, number: str, codes: list[str], status: str = "accepted", **more: Any
+    ) -> dict[str, Any]:
         at = datetime.now(UTC).isoformat()
         body = {"type": type, "bill_no": number, "happened_at": at, "codes": codes, **more}
         async with httpx.AsyncClient(timeout=20) as http:
             answer = await http.post(f"{self.process.url}/api/v1/movements", json=body, headers=self.headers)
         assert answer.status_code == 200, answer.text
         said: dict[str, Any] = answer.json()
-        assert said["status"] == "accepted", said
+        assert said["status"] == status, said
         return said
 
     async def get(self, path: str, **params: str) -> Any:
@@ -179,6 +182,15 @@ async def test_a_box_travels_between_customers_of_two_systems(
             assert [r["type"] for r in told] == [201, 102, 201, 102, 321]
             checks = await conn_a.fetch("SELECT outcome FROM receipt_check ORDER BY id")
             assert [r["outcome"] for r in checks] == ["matched", "matched"]
+            # A's maker recalls the batch: what B's firms have of it is stopped there, and they are asked to count it
+            await published(market, conn_a, draft_of(goods))
+
+            async def stopped() -> object:
+                return await conn_b.fetchval("SELECT count(*) FROM recall_task WHERE org = $1", shop)
+
+            await until(stopped)
+            refused = await pharmacy.move(321, "LS2", [three[1]], status="refused")
+            assert refused["results"][0]["verdict"] == "recalled", refused
             # nobody's goods appeared or vanished on either side
             await market.conserved()
             other = Market(conn_b, await load_registry(conn_b), BatchCache(), 0, seller, 0, shop, 0, 0, 0)

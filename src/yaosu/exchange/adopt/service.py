@@ -19,7 +19,7 @@ from yaosu.circulation.service import submit
 from yaosu.codes import NotACode, parse
 from yaosu.db.engine import Connection, Pool
 from yaosu.errors import Finding, YaosuError
-from yaosu.exchange.adopt import store
+from yaosu.exchange.adopt import stops, store
 from yaosu.exchange.adopt.model import Adopted, Package, Upstream
 from yaosu.exchange.adopt.relation import relation_file
 from yaosu.production.activation import Options, activate
@@ -94,7 +94,26 @@ async def adopt(
         body=upstream.body,
     )
     result = await submit(pool, committer, registry, system_subject(upstream.from_org), movement)
+    # also when the same bill comes again: whoever died in between left this undone
+    async with pool.acquire() as conn, conn.transaction():
+        await stops.catch_up(conn, {p.drug_id for p in packages})
     return Adopted(result, taken_in, refused)
+
+
+async def take_in(
+    pool: Pool, registry: Registry, master: bytes, upstream: Upstream
+) -> tuple[list[str], list[Finding]]:
+    """Take goods of another system into our books where they are, without a movement: the codes that are new here, and
+    what was refused (`adopt_not_theirs`). Refused as a whole: `adopt_not_foreign`, `relation_refused`."""
+    async with pool.acquire() as conn:
+        if upstream.from_org not in await foreign(conn, [upstream.from_org]):
+            card = registry.org(upstream.from_org)
+            raise YaosuError("adopt_not_foreign", {"name": card.name if card is not None else "—"})
+    packages, refused = _theirs(registry, upstream)
+    taken = await _take_in(pool, registry, master, upstream, packages) if packages else []
+    async with pool.acquire() as conn, conn.transaction():
+        await stops.catch_up(conn, {p.drug_id for p in packages})
+    return taken, refused
 
 
 def _theirs(registry: Registry, upstream: Upstream) -> tuple[list[Package], list[Finding]]:

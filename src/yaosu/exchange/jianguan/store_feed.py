@@ -34,6 +34,7 @@ FRESH = """
 SELECT b.id FROM bill b JOIN org o ON o.id = b.owner
 WHERE b.id > $2 AND b.revision > 0 AND b.recorded_at >= $3 AND o.region LIKE $4 || '%'
     AND NOT EXISTS (SELECT 1 FROM jianguan_event e WHERE e.feed = $1 AND e.bill_id = b.id)
+    AND NOT EXISTS (SELECT 1 FROM sandbox_org x WHERE x.org = b.owner)
 ORDER BY b.id LIMIT $5"""
 # Which of some bills build on which others: whatever the ids say, a bill is numbered after what it builds on.
 # ungated: order of the feed; names nobody
@@ -45,7 +46,8 @@ WHERE l.prev_bill > $3 AND l.prev_bill <> l.bill_id"""
 STILL_FRESH = """
 SELECT b.id FROM bill b JOIN org o ON o.id = b.owner
 WHERE b.id = ANY($2::bigint[]) AND b.revision > 0 AND b.recorded_at >= $3 AND o.region LIKE $4 || '%'
-    AND NOT EXISTS (SELECT 1 FROM jianguan_event e WHERE e.feed = $1 AND e.bill_id = b.id)"""
+    AND NOT EXISTS (SELECT 1 FROM jianguan_event e WHERE e.feed = $1 AND e.bill_id = b.id)
+    AND NOT EXISTS (SELECT 1 FROM sandbox_org x WHERE x.org = b.owner)"""
 # ungated: order of the feed, inside the software; nothing of it is shown
 PRODUCTS_OF = "SELECT id, drug_ids, refused FROM bill WHERE id = ANY($1::bigint[])"
 # ungated: packages of an activation, to the regulator (R-A3, R-A5)

@@ -82,6 +82,12 @@ async def _firm(conn: Connection, registry: Registry, origin: str, content: Cont
         mine = await conn.fetchval(store.ORIGIN, "org", origin, key)
         if mine is None:
             return {"org": org, "kept": "works here"}
+    if org is not None:
+        await conn.execute(store.SET_CUSTOMER if customer else store.NO_CUSTOMER, org, origin)
+        first = await conn.fetchval(store.ORIGIN_OF, "org", org)
+        if first is not None and first != origin and org in foreign:
+            # it works in several systems: who told of it first goes on telling who it is
+            return {"org": org, "kept": first}
     kind, colon, number = key.partition(":")
     draft = OrgDraft(
         name=content.text("name", True),
@@ -104,6 +110,7 @@ async def _firm(conn: Connection, registry: Registry, origin: str, content: Cont
             await service.update_org(conn, SYSTEM, org, draft, old.version, same_name_ok=True)
     await conn.execute(store.SET_ORIGIN, "org", org, origin, key)
     if customer:
+        await conn.execute(store.SET_CUSTOMER, org, origin)
         await adopt.set_foreign(conn, [org], home)
     return {"org": org}
 

@@ -96,6 +96,14 @@ async def apply(desk: Desk, origin: str, content: Content, body: bytes, last: bo
     return booked
 
 
+async def speaks_for(conn: Connection, origin: str, home: int, owner: int) -> bool:
+    """Whether a system may report for a firm: one that does not work here and is its customer, as it told itself."""
+    works_in = (await adopt.foreign(conn, [owner])).get(owner)
+    if works_in is None:
+        return False
+    return works_in == home or await conn.fetchval(store.IS_CUSTOMER, owner, origin) is not None
+
+
 async def _word(conn: Connection, registry: Registry, origin: str, content: Content) -> _Word:
     """The header, with the right of the origin to speak for the owner."""
     home = await home_of(conn, origin)
@@ -103,7 +111,7 @@ async def _word(conn: Connection, registry: Registry, origin: str, content: Cont
     owner = await org_of(conn, registry, key)
     if owner is None:
         raise YaosuError("xietong_no_firm_here", {"firm": key})
-    if (await adopt.foreign(conn, [owner])).get(owner) != home:
+    if not await speaks_for(conn, origin, home, owner):
         raise YaosuError("xietong_not_your_firm", {"firm": key})
     number = content.whole("type", None, 1, 999)
     kind = submittable().get(number)
@@ -223,7 +231,7 @@ def _result(result: MovementResult, last: bool) -> Booked:
 async def _adopt(desk: Desk, word: _Word, content: Content, base: Movement, last: bool) -> Booked:
     """Goods of another home for a firm of ours."""
     assert base.to_org is not None
-    packages = [_package(desk.registry, one, 0) for one in content.parts("packages", CODES_MAX, needed=True)]
+    packages = [package(desk.registry, one, 0) for one in content.parts("packages", CODES_MAX, needed=True)]
     upstream = Upstream(
         # the home of the codes, which need not be the system of the firm that ships them
         system_id=_home(desk.registry, packages[0].code),
@@ -258,7 +266,7 @@ def _home(registry: Registry, text: str) -> int:
     return found.system.id if found is not None and found.system is not None else 0
 
 
-def _package(registry: Registry, one: Content, depth: int) -> Package:
+def package(registry: Registry, one: Content, depth: int) -> Package:
     """A package as told; refused with its place when the ladder or the dates are not there."""
     if depth > DEPTH_MAX:
         raise one.wrong("children", "嵌套过深", "nested too deep")
@@ -280,5 +288,5 @@ def _package(registry: Registry, one: Content, depth: int) -> Package:
         batch_no=one.text("batch_no", True, 64),
         produced_on=days["produced_on"],
         expires_on=days["expires_on"],
-        children=[_package(registry, child, depth + 1) for child in one.parts("children", CODES_MAX)],
+        children=[package(registry, child, depth + 1) for child in one.parts("children", CODES_MAX)],
     )

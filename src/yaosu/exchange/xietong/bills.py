@@ -13,8 +13,10 @@ from typing import Any
 from yaosu.db.engine import Connection
 from yaosu.exchange.basedata import Parties
 from yaosu.exchange.outbox.model import Link, Parcel, RoutedBill, RoutedLine
+from yaosu.exchange.xietong import made
 from yaosu.exchange.xietong import store_client as store
 from yaosu.exchange.xietong.envelope import APPLICATION
+from yaosu.exchange.xietong.tree import tree
 from yaosu.registry.lists import CodeLists
 from yaosu.registry.model import Item
 from yaosu.registry.resolver import Registry
@@ -24,7 +26,6 @@ HEADER_KEPT = frozenset(
     {"reason", "reason_text", "executer_name", "superviser_name", "order_code", "invoice_no"}
 )
 """Header fields that travel: what the receiving books need; nothing of patients and buyers."""
-LOGISTICS = 90
 
 
 def event_id(app_id: str, key: str) -> uuid.UUID:
@@ -36,14 +37,18 @@ def sub_type(lists: CodeLists, bill: RoutedBill) -> Item:
     """The sub type a bill goes out under: of its type, else of its kind; a void is a withdrawal."""
     items = lists.get("xietong_sub_type")
     if bill.void:
-        return next(i for i in items if i.attrs.get("meaning") == "withdraw")
+        return _item(lists, "withdraw")
     for item in items:
         if str(bill.type) in _texts(item, "bill_types"):
             return item
     for item in items:
         if bill.kind in _texts(item, "kinds"):
             return item
-    return next(i for i in items if i.attrs.get("meaning") == "other")
+    return _item(lists, "other")
+
+
+def _item(lists: CodeLists, meaning: str) -> Item:
+    return next(i for i in lists.get("xietong_sub_type") if i.attrs.get("meaning") == meaning)
 
 
 def _texts(item: Item, name: str) -> list[str]:
@@ -66,6 +71,17 @@ async def build(conn: Connection, registry: Registry, bill: RoutedBill, link: Li
         by_home.setdefault(line.home, [])
     leaves = bill.to_org is not None and bill.to_org in parties.foreign
     app_id = str(link.account.get("app_id", ""))
+    if bill.type == made.ACTIVATION:
+        told = await made.contents(conn, parties, bill)
+        return [
+            _parcel(
+                app_id,
+                _item(registry.lists, "produce"),
+                content,
+                f"{content['owner']}|{bill.bill_no}|made|{n}",
+            )
+            for n, content in enumerate(told, 1)
+        ]
     item = sub_type(registry.lists, bill)
     found = []
     for number, (home, theirs) in enumerate(sorted(by_home.items())):
@@ -74,16 +90,26 @@ async def build(conn: Connection, registry: Registry, bill: RoutedBill, link: Li
         void = bill.void or not theirs
         content = await _content(conn, parties, bill, theirs, void, number, leaves)
         key = f"{parties.key(bill.owner)}|{bill.bill_no}|{bill.revision}|{'v' if bill.void else ''}|{home}"
-        body: Mapping[str, Any] = {
-            "event_id": str(event_id(app_id, key)),
-            "event_type": APPLICATION,
-            "sub_type": item.code,
-            "usc_id": parties.key(bill.owner),
-            "content": content,
-        }
-        # everything between two systems goes in one order: a receipt never overtakes its shipment
-        found.append(Parcel(kind=str(item.attrs["meaning"]), key=key, body=body, lane="all"))
+        found.append(_parcel(app_id, item, content, key))
     return found
+
+
+def _parcel(app_id: str, item: Item, content: Mapping[str, Any], key: str) -> Parcel:
+    """One event. Everything between two systems goes in one order: a receipt never overtakes its shipment."""
+    body: Mapping[str, Any] = {
+        "event_id": str(event_id(app_id, key)),
+        "event_type": APPLICATION,
+        "sub_type": item.code,
+        "usc_id": content["owner"],
+        "content": content,
+    }
+    return Parcel(kind=str(item.attrs["meaning"]), key=key, body=body, lane="all")
+
+
+def stop_parcel(app_id: str, lists: CodeLists, content: Mapping[str, Any]) -> Parcel:
+    """The event of a recall order or lock of ours, or of its end."""
+    key = f"{content['kind']}|{content['number']}|{content['act']}"
+    return _parcel(app_id, _item(lists, "recall"), content, key)
 
 
 async def _content(
@@ -95,8 +121,8 @@ async def _content(
     number: int,
     leaves: bool,
 ) -> dict[str, Any]:
-    tree = await _tree(conn, lines) if leaves and bill.kind == "ship" and not void else None
-    codes = [p["code"] for p in tree] if tree is not None else [line.code for line in lines]
+    packages = await tree(conn, lines) if leaves and bill.kind == "ship" and not void else None
+    codes = [p["code"] for p in packages] if packages is not None else [line.code for line in lines]
     notice, checks = None, []
     if bill.kind == "receive":
         products = sorted({line.drug_id for line in lines})
@@ -122,30 +148,6 @@ async def _content(
         "checks": [
             {"notice": c["bill_no"] or "", "outcome": c["outcome"], "counts": c["counts"]} for c in checks
         ],
-        "packages": tree or [],
+        "packages": packages or [],
     }
     return {**{k: v for k, v in full.items() if v not in (None, "", [], {})}, "codes": codes}
-
-
-async def _tree(conn: Connection, lines: Sequence[RoutedLine]) -> list[dict[str, Any]]:
-    """The shipped packages with everything inside. A logistics container has no product: what is in it stands alone."""
-    rows = await conn.fetch(store.TREE, [v.drug_id for v in lines], [v.code for v in lines])
-    made: dict[tuple[int, str], dict[str, Any]] = {}
-    top: list[dict[str, Any]] = []
-    for row in rows:
-        one: dict[str, Any] = {"code": row["code"], "level": row["level"]}
-        if row["batch_no"] is not None:
-            one |= {
-                "batch_no": row["batch_no"],
-                "produced_on": row["produced_on"].isoformat(),
-                "expires_on": row["expires_on"].isoformat(),
-            }
-        made[(row["drug_id"], row["code"])] = one
-        around = made.get((row["drug_id"], row["parent"])) if row["parent"] is not None else None
-        if one["level"] == LOGISTICS:
-            continue
-        if around is None or around["level"] == LOGISTICS:
-            top.append(one)
-        else:
-            around.setdefault("children", []).append(one)
-    return top

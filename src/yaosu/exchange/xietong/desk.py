@@ -9,10 +9,11 @@ import structlog
 from yaosu.circulation.committer import Committer
 from yaosu.edge.state import AppState
 from yaosu.errors import YaosuError
-from yaosu.exchange.xietong import apply_base, apply_bills, envelope
+from yaosu.exchange.xietong import apply_base, apply_bills, apply_made, apply_stops, envelope
 from yaosu.exchange.xietong import store_client as store
 from yaosu.exchange.xietong.apply_bills import Booked, Desk
 from yaosu.exchange.xietong.envelope import BASE, Content
+from yaosu.exchange.xietong.made import ACTIVATION
 from yaosu.registry.resolver import Registry
 from yaosu.settings import master_secret
 
@@ -75,6 +76,11 @@ async def _one(desk: Desk, row: Any, last: bool) -> Booked:
             async with desk.pool.acquire() as conn:
                 await desk.registry.refresh(conn)
             return Booked("done", None, said)
+        meaning = str(item.attrs["meaning"])
+        if meaning == "recall":
+            return await apply_stops.apply(desk, row["origin"], content, last)
+        if meaning == "produce" and content.whole("type", 0) == ACTIVATION:
+            return await apply_made.apply(desk, row["origin"], content, last)
         return await apply_bills.apply(desk, row["origin"], content, row["data"], last)
     except YaosuError as error:
         # malformed content stays malformed; what is only missing here may still come

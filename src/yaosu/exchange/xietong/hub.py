@@ -17,8 +17,8 @@ import asyncpg
 
 from yaosu.access import audit
 from yaosu.db.engine import Connection
-from yaosu.errors import YaosuError
-from yaosu.exchange.xietong import envelope, hub_base, keys
+from yaosu.errors import Finding, YaosuError
+from yaosu.exchange.xietong import envelope, hub_base, keys, stopping
 from yaosu.exchange.xietong import store_hub as store
 from yaosu.exchange.xietong.envelope import BASE, Content, Envelope
 from yaosu.exchange.xietong.resolve import Resolver
@@ -279,13 +279,46 @@ async def receive(
         said = await hub_base.file(conn, system.id, meaning, Content(content), event)
         others = {r["id"] for r in await conn.fetch(store.SYSTEMS) if r["state"] != "ended"} - {system.id}
     else:
-        others = await _concerned(conn, system.id, resolver, Content(content))
+        if meaning == "recall":
+            others = await _stopped(conn, system.id, Content(content))
+        else:
+            others = await _concerned(conn, system.id, resolver, Content(content))
+            if meaning == "produce":
+                others |= await _holders(conn, system.id, Content(content))
         said = {"distributed": len(others)}
     await store.post(conn, sorted(others), event)
     if said:
         await conn.execute(store.SET_SAID, event, said)
     await conn.execute(store.SEEN, system.id)
     return said
+
+
+async def _home_of_product(conn: Connection, sender: int, content: Content) -> str:
+    """The product that a recall or an activation is about: filed, and by the sender, who alone speaks for it."""
+    value = content.text("product", True, 60)
+    row = await conn.fetchrow(store.PRODUCT_HOME, value)
+    if row is None:
+        raise YaosuError("xietong_rule_missing", {"value": value, "field": "product"})
+    if row["system_id"] != sender:
+        params = {"value": value, "system": row["system"], "firm": row["name"] or "—", "field": "product"}
+        raise YaosuError("xietong_taken", params, [Finding("xietong_taken", params, "product")])
+    return str(row["product"])
+
+
+async def _stopped(conn: Connection, sender: int, content: Content) -> set[int]:
+    """A recall concerns every system: nobody knows better where the goods have gone."""
+    await _home_of_product(conn, sender, content)
+    stopping.read(content)
+    return {r["id"] for r in await conn.fetch(store.SYSTEMS) if r["state"] != "ended"} - {sender}
+
+
+async def _holders(conn: Connection, sender: int, content: Content) -> set[int]:
+    """What was made concerns the systems that the product's holder and maker work in, too."""
+    if not content.text("product", False, 60):
+        return set()
+    product = await _home_of_product(conn, sender, content)
+    rows = await conn.fetch(store.HOMES_OF_HOLDERS, product)
+    return {r["system_id"] for r in rows} - {sender}
 
 
 async def _concerned(conn: Connection, sender: int, resolver: Resolver, content: Content) -> set[int]:

@@ -11,6 +11,7 @@ import structlog
 from yaosu.edge.state import AppState
 from yaosu.exchange.outbox import connections
 from yaosu.exchange.xietong import client, desk, push
+from yaosu.exchange.xietong.announce import Announcer
 from yaosu.exchange.xietong.channel import NAME
 from yaosu.exchange.xietong.resolve import Resolver
 
@@ -61,6 +62,7 @@ class _Client:
     def __init__(self, app: AppState) -> None:
         self._app = app
         self._filer = client.Filer(app)
+        self._announcer = Announcer(app)
         self._pull_at: dict[int, float] = {}
 
     async def once(self) -> int:
@@ -71,6 +73,7 @@ class _Client:
         for link in links:
             done += await self._filer.look(link)
             done += await self._filer.send(link)
+            done += await self._announcer.look(link)
             now = asyncio.get_running_loop().time()
             if now >= self._pull_at.get(link.id, 0.0):
                 pulled = await client.pull(self._app, link)

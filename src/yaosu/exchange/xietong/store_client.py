@@ -84,6 +84,11 @@ ORIGIN = "SELECT ours FROM xietong_origin WHERE kind = $1 AND origin = $2 AND th
 SET_ORIGIN = """
 INSERT INTO xietong_origin (kind, ours, origin, theirs) VALUES ($1, $2, $3, $4)
 ON CONFLICT (kind, ours) DO UPDATE SET origin = excluded.origin, theirs = excluded.theirs"""
+# The other systems that a firm works in, as each of them told.
+IS_CUSTOMER = "SELECT 1 FROM xietong_customer WHERE org = $1 AND origin = $2"
+SET_CUSTOMER = "INSERT INTO xietong_customer (org, origin) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+NO_CUSTOMER = "DELETE FROM xietong_customer WHERE org = $1 AND origin = $2"
+ORIGIN_OF = "SELECT origin FROM xietong_origin WHERE kind = $1 AND ours = $2"
 SYSTEM_OF = "SELECT origin FROM xietong_origin WHERE kind = 'system' AND ours = $1"
 
 ORG_BY_OTHER = "SELECT id FROM org WHERE uscc IS NULL AND other_id_kind = $1 AND other_id = $2"
@@ -114,6 +119,53 @@ WITH RECURSIVE tree AS (
 )
 SELECT t.drug_id, t.code, t.parent, t.level, t.depth, b.batch_no, b.produced_on, b.expires_on
 FROM tree t LEFT JOIN batch b ON b.drug_id = t.drug_id AND b.id = t.batch_id ORDER BY t.depth, t.code"""
+
+# Activations that were not told yet: they are no movements, so no bill leaves word of them by itself.
+# ungated: puts activations into the router's queue for the operator's connection; returns none
+MADE_DUE = """
+INSERT INTO route_due (connection_id, bill_id, owner)
+SELECT $1, b.id, b.owner FROM relation_file f JOIN bill b ON b.id = f.bill_id AND b.owner = f.org
+WHERE f.bill_id > $3 AND b.type = $4 AND b.recorded_at >= $2
+    AND NOT EXISTS (SELECT 1 FROM sandbox_org x WHERE x.org = b.owner)
+    AND NOT EXISTS (SELECT 1 FROM route_decision d WHERE d.bill_id = b.id AND d.connection_id = $1)
+ON CONFLICT DO NOTHING"""
+# Nothing below this number can still commit: no activation lasts a day.
+MADE_LOW = "SELECT coalesce(max(bill_id), 0) FROM relation_file WHERE received_at < now() - interval '1 day'"
+SINCE = "SELECT since FROM connection WHERE id = $1"
+
+# Recalls and locks of our own in force or ended, with what was told of each so far ($1: the connection).
+# ungated: the operator's duty to tell the other systems what is recalled (R-E4, R-B9); drills and sandboxes stay here
+STOPS_TO_TELL = """
+WITH stops AS (
+    SELECT 'recall' AS kind, o.number, o.drug_id, o.owner, o.return_to, o.title, o.reason, o.hazard, o.level::int,
+        o.measure, o.kind = 'ordered' AS ordered, o.is_public AS public, o.regions, o.published_at AS at,
+        CASE o.state WHEN 'cancelled' THEN 'lift' WHEN 'finished' THEN 'end' ELSE '' END AS ending,
+        o.ended_at, o.end_reason,
+        ARRAY(SELECT b.batch_no FROM recall_batch r JOIN batch b ON b.drug_id = r.drug_id AND b.id = r.batch_id
+            WHERE r.order_id = o.id ORDER BY 1) AS batches,
+        ARRAY(SELECT r.code FROM recall_code r WHERE r.order_id = o.id ORDER BY 1) AS codes
+    FROM recall_order o WHERE o.published_at IS NOT NULL AND NOT o.simulated
+        AND NOT EXISTS (SELECT 1 FROM foreign_stop f WHERE f.kind = 'recall' AND f.ours = o.id)
+    UNION ALL
+    SELECT 'lock', l.number, l.drug_id, p.mah_id, p.mah_id,
+        CASE WHEN l.reason_text = '' THEN p.generic_name ELSE l.reason_text END, l.reason, '', NULL, '',
+        false, false, '{}', l.placed_at, CASE WHEN l.released_at IS NULL THEN '' ELSE 'lift' END, l.released_at,
+        l.release_reason,
+        ARRAY(SELECT b.batch_no FROM goods_lock_batch r JOIN batch b ON b.drug_id = r.drug_id AND b.id = r.batch_id
+            WHERE r.lock_id = l.id ORDER BY 1),
+        ARRAY(SELECT r.code FROM goods_lock_code r WHERE r.lock_id = l.id ORDER BY 1)
+    FROM goods_lock l JOIN product p ON p.id = l.drug_id WHERE l.kind = 'lock' AND l.org IS NULL
+        AND NOT EXISTS (SELECT 1 FROM foreign_stop f WHERE f.kind = 'lock' AND f.ours = l.id)
+), told AS (
+    SELECT s.*,
+        EXISTS (SELECT 1 FROM delivery d WHERE d.target = 'xietong' AND d.target_id = $1
+            AND d.key = s.kind || '|' || s.number || '|stop') AS told,
+        s.ending <> '' AND EXISTS (SELECT 1 FROM delivery d WHERE d.target = 'xietong' AND d.target_id = $1
+            AND d.key = s.kind || '|' || s.number || '|' || s.ending) AS told_end
+    FROM stops s WHERE NOT EXISTS (SELECT 1 FROM sandbox_org x WHERE x.org = s.owner)
+)
+SELECT * FROM told WHERE (NOT told AND ending <> 'lift') OR (told AND ending <> '' AND NOT told_end)
+ORDER BY at, kind, number LIMIT 200"""
 
 # Against which notice a receipt was checked, and the result (R-B2).
 # ungated: the operator's duty to bring the check result back, to the home system of the goods ($2) and of no others

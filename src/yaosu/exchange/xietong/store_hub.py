@@ -122,6 +122,16 @@ SELECT c.identifier, c.system_id, c.product, s.name AS system, p.body->>'generic
 FROM xietong_product_code c JOIN xietong_system s ON s.id = c.system_id JOIN xietong_product p ON p.product = c.product
 WHERE c.identifier = ANY($1::text[]) AND (c.system_id <> $2 OR c.product <> $3) ORDER BY 1 LIMIT 20"""
 HOMES_OF_PREFIXES = "SELECT prefix, system_id FROM xietong_prefix WHERE prefix = ANY($1::text[])"
+# The product that an identifier of any of its levels stands for, and who filed it.
+PRODUCT_HOME = """
+SELECT c.product, c.system_id, s.name AS system, p.body->>'generic_name' AS name
+FROM xietong_product_code c JOIN xietong_system s ON s.id = c.system_id JOIN xietong_product p ON p.product = c.product
+WHERE c.identifier = $1"""
+# The systems that a product's holder and maker work in.
+HOMES_OF_HOLDERS = """
+SELECT DISTINCT f.system_id FROM xietong_product p
+JOIN xietong_firm f ON f.firm IN (p.body->>'mah', p.body->>'manufacturer') AND f.customer
+JOIN xietong_system s ON s.id = f.system_id AND s.state <> 'ended' WHERE p.product = $1"""
 PUT_PRODUCT = """
 INSERT INTO xietong_product (product, system_id, event, body) VALUES ($1, $2, $3, $4)
 ON CONFLICT (product) DO UPDATE SET event = excluded.event, body = excluded.body"""
