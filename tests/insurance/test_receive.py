@@ -14,7 +14,7 @@ import pytest_asyncio
 from insurance.helpers import OTHER_YIBAO, Scene, make_scene, register, stocked
 from insurance.sending import PATH, Sender, back, bought, sale
 from yaosu.db.engine import Pool
-from yaosu.insurance import receive
+from yaosu.insurance import desk
 from yaosu.insurance.model import CHINA
 from yaosu.people.keeper import Keeper
 
@@ -95,7 +95,7 @@ async def test_what_is_stored_names_no_person_and_the_call_itself_is_sealed(
         assert secret not in stored
     assert report["person"] is not None
     # as received, byte for byte, for whoever holds the key
-    sealed = receive.opened(keeper, row["institution"], row["msgid"], row["body"])
+    sealed = desk.opened(keeper, row["institution"], row["msgid"], row["body"])
     assert orjson.loads(sealed) == message
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 
-from yaosu.db.engine import Connection
 from yaosu.errors import Finding, message
 from yaosu.insurance import fields
 from yaosu.insurance.model import CHINA, Institution, Outcome, Verdict
@@ -42,7 +41,6 @@ class Taken:
 class Call:
     """One verified call and all that its handling needs."""
 
-    conn: Connection
     registry: Registry
     memory: BatchMemory
     keeper: Keeper

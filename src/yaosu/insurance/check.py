@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from asyncpg import Record
@@ -42,6 +43,25 @@ UNRECORDED = frozenset({"not_a_code", "retail_barcode"})
 """Kinds of scans that are no codes: nothing can be recorded under them."""
 
 
+@dataclass(slots=True)
+class Begun:
+    """One act on its way: read, then looked up, judged and written."""
+
+    institution: Institution
+    act: Act
+    now: datetime
+    seen: list[Seen]
+    limits: Limits
+    weights: Weights
+    outcome: Outcome
+    goods: Goods | None = None
+    judge: _Judge | None = None
+    fresh: list[tuple[Verdict, Seen, str]] = field(default_factory=list)
+    """New rows of the settlement ledger, with their states."""
+    again: list[tuple[Any, ...]] = field(default_factory=list)
+    merged: list[tuple[Any, ...]] = field(default_factory=list)
+
+
 async def check(
     conn: Connection,
     registry: Registry,
@@ -51,35 +71,71 @@ async def check(
     *,
     record: bool,
     now: datetime | None = None,
+    locked: bool = False,
 ) -> Outcome:
     """Judge an act; with `record` also write it into the settlement ledger and open cases.
 
-    Refused: `insurance_too_many_codes`. `record` takes locks on the codes until the transaction ends.
+    Refused: `insurance_too_many_codes`. `record` takes locks on the codes until the transaction ends, unless the
+    caller has them (`locked`).
     """
-    now = now or datetime.now(UTC)
-    raws = [(line, raw) for line in act.lines for raw in line.codes]
+    one = begin(registry, institution, act, now or datetime.now(UTC))
+    if record and not locked:
+        await store.lock(conn, looking.lockable(one.seen))
+    await look(conn, registry, memory, [one])
+    await judge(conn, registry, one)
+    if record:
+        rows = plan(one, await store.new_ids(conn, sort_out(one)))
+        await change(conn, one)
+        if rows:
+            await store.add(conn, rows)
+        await open_cases(conn, registry, one)
+    return one.outcome
+
+
+def begin(
+    registry: Registry,
+    institution: Institution,
+    act: Act,
+    now: datetime,
+    seen: list[Seen] | None = None,
+) -> Begun:
+    """Read an act. `seen`: its scans, where the caller has read them, in the order of lines and codes.
+
+    Refused: `insurance_too_many_codes`.
+    """
+    raws = [(raw, line.sold_at or act.sold_at) for line in act.lines for raw in line.codes]
     most = limit(registry.lists, "codes", institution.region)
     if len(raws) > most:
         raise YaosuError("insurance_too_many_codes", {"count": len(raws), "limit": most})
-    seen = looking.ask(registry, [(raw, line.sold_at or act.sold_at) for line, raw in raws])
-    if record:
-        await store.lock(conn, looking.lockable(seen))
-    limits = limits_of(registry.lists, institution.region)
-    goods = await looking.look(conn, registry, memory, institution, seen, limits)
-    weights = Weights(registry.lists, institution.region, act.sold_at)
-    judge = _Judge(registry, institution, act, goods, limits, weights, now)
-    by_line: dict[int, list[Seen]] = defaultdict(list)
-    for (line, _), one in zip(raws, seen, strict=True):
-        by_line[id(line)].append(one)
-    outcome = Outcome(act.number, "ok", [], [])
+    return Begun(
+        institution,
+        act,
+        now,
+        looking.ask(registry, raws) if seen is None else seen,
+        limits_of(registry.lists, institution.region),
+        Weights(registry.lists, institution.region, act.sold_at),
+        Outcome(act.number, "ok", [], []),
+    )
+
+
+async def look(conn: Connection, registry: Registry, memory: BatchMemory, acts: Sequence[Begun]) -> None:
+    """Everything that is known of the codes of several acts, in as many statements as for one."""
+    found = await looking.look(conn, registry, memory, [(a.institution, a.seen, a.limits) for a in acts])
+    for act, goods in zip(acts, found, strict=True):
+        act.goods = goods
+
+
+async def judge(conn: Connection, registry: Registry, one: Begun) -> None:
+    """Verdicts of all codes and lines, and of the act."""
+    assert one.goods is not None
+    act, outcome = one.act, one.outcome
+    one.judge = _Judge(registry, one.institution, act, one.goods, one.limits, one.weights, one.now)
+    scans = iter(one.seen)
     for line in act.lines:
-        judge.line(line, by_line[id(line)], outcome)
-    await _without_codes(conn, registry, institution, act, goods, weights, outcome)
+        one.judge.line(line, list(islice(scans, len(line.codes))), outcome)
+    await _without_codes(conn, registry, one.institution, act, one.goods, one.weights, outcome)
     everything = [*outcome.codes, *outcome.lines]
     outcome.severity = max((v.severity for v in everything), key=SEVERITIES.index, default="ok")
-    if record:
-        await _record(conn, registry, institution, act, goods, weights, limits, judge, outcome, now)
-    return outcome
 
 
 class _Judge:
@@ -244,52 +300,49 @@ async def _without_codes(
         outcome.lines.append(Verdict(line.row, "", "", weights.worst(said), weights.sorted(said)))
 
 
-async def _record(
-    conn: Connection,
-    registry: Registry,
-    institution: Institution,
-    act: Act,
-    goods: Goods,
-    weights: Weights,
-    limits: Limits,
-    judge: _Judge,
-    outcome: Outcome,
-    now: datetime,
-) -> None:
-    """Write what was judged: new rows, rows that a second channel adds to, cases."""
+def sort_out(one: Begun) -> int:
+    """What is to be written of an act: new rows (how many is returned), rows that a second channel adds to."""
+    act, outcome, judge = one.act, one.outcome, one.judge
+    assert judge is not None
     paid = act.channel == "collect" or outcome.severity != "refuse"
     bad_rows = {v.row for v in outcome.lines if v.severity == "refuse"}
-    fresh: list[tuple[Verdict, Seen]] = []
-    again: list[tuple[Any, ...]] = []
-    merged: list[tuple[Any, ...]] = []
-    seen = {(one.code, one.sold_at): one for one in goods.seen}
+    seen = {(scan.code, scan.sold_at): scan for scan in one.seen}
     for verdict in outcome.codes:
         if verdict.known is None or verdict.known.kind in UNRECORDED:
             continue
         assert verdict.claim is not None
-        one = seen[verdict.code, verdict.claim.sold_at]
         mine = judge.own.get(id(verdict))
         state = _state(act, verdict, paid, bad_rows)
         if mine is None:
             if state:
-                fresh.append((verdict, one))
+                one.fresh.append((verdict, seen[verdict.code, verdict.claim.sold_at], state))
             continue
         verdict.settlement = mine[1].id
-        _again(institution, act, verdict, mine, state, again, merged)
-    if again:
-        await conn.executemany(store.AGAIN, again)
-    if merged:
-        await conn.executemany(store.MERGE, merged)
-    ids = await store.new_ids(conn, len(fresh))
-    rows = []
-    for number, (verdict, one) in zip(ids, fresh, strict=True):
-        verdict.settlement = number
-        state = _state(act, verdict, paid, bad_rows)
-        rows.append(_row(institution, act, verdict, one, number, state, now))
-    if rows:
-        await store.add(conn, rows)
+        _again(one.institution, act, verdict, mine, state, one.again, one.merged)
     outcome.recorded = paid
-    await cases.open_cases(conn, registry, institution, outcome, weights, limits, now)
+    return len(one.fresh)
+
+
+def plan(one: Begun, ids: Sequence[int]) -> list[dict[str, Any]]:
+    """The new rows under the given numbers."""
+    rows = []
+    for number, (verdict, scan, state) in zip(ids, one.fresh, strict=True):
+        verdict.settlement = number
+        rows.append(_row(one.institution, one.act, verdict, scan, number, state, one.now))
+    return rows
+
+
+async def change(conn: Connection, one: Begun) -> None:
+    """Write what is new of rows that are there."""
+    if one.again:
+        await conn.executemany(store.AGAIN, one.again)
+    if one.merged:
+        await conn.executemany(store.MERGE, one.merged)
+
+
+async def open_cases(conn: Connection, registry: Registry, one: Begun) -> None:
+    """Cases for what does not fit; once the rows have their numbers."""
+    await cases.open_cases(conn, registry, one.institution, one.outcome, one.weights, one.limits, one.now)
 
 
 def _state(act: Act, verdict: Verdict, paid: bool, bad_rows: set[int]) -> str:

@@ -88,16 +88,16 @@ async def look(
     conn: Connection,
     registry: Registry,
     memory: BatchMemory,
-    institution: Institution,
-    seen: list[Seen],
-    limits: Limits,
-) -> Goods:
-    """Units, batches, stops, settlements; and of what lies before or far from its latest event, the older story."""
-    looked = await verify.look(conn, [s.asked for s in seen], memory)
-    family = _family(registry, institution)
-    goods = Goods(seen, looked, family)
+    acts: Sequence[tuple[Institution, list[Seen], Limits]],
+) -> list[Goods]:
+    """Units, batches, stops, settlements; and of what lies before or far from its latest event, the older story.
+
+    Of any number of acts, each of an institution, at once; their codes differ or they belong to one act.
+    """
+    scans = [one for _, seen, _ in acts for one in seen]
+    looked = await verify.look(conn, [one.asked for one in scans], memory)
     wanted: set[tuple[int, str]] = set()
-    for one in seen:
+    for one in scans:
         if one.asked.code is None:
             continue
         # a code whose product was registered later stands under no product
@@ -108,11 +108,15 @@ async def look(
             # a package settled as a whole settles what is in it
             wanted |= {(row.drug_id, row.code) for row in one.found.path}
     rows = await store.settlements(conn, wanted)
-    for one in seen:
+    for one in scans:
         codes = [row.code for row in one.found.path] if one.found is not None else [one.code]
         one.rows = [row for code in codes for row in rows.get(code, ())]
-    await _older(conn, goods, limits)
-    return goods
+    found = []
+    for institution, seen, limits in acts:
+        goods = Goods(seen, looked, _family(registry, institution))
+        await _older(conn, goods, limits)
+        found.append(goods)
+    return found
 
 
 def _family(registry: Registry, institution: Institution) -> tuple[int, ...]:

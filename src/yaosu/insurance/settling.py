@@ -16,13 +16,13 @@ from yaosu.insurance.model import CHINA, Act, Institution, Line
 PAGE_MAX = 100
 
 
-async def settle(call: Call, rows: Sequence[Mapping[str, Any]]) -> Taken:
+async def settle(conn: Connection, call: Call, rows: Sequence[Mapping[str, Any]]) -> Taken:
     """2207: the codes of a settlement, judged before it is paid; paid whole or not at all."""
     data = call.body.get("data") if isinstance(call.body, Mapping) else None
     data = data if isinstance(data, Mapping) else {}
     billed_by = {
         r["feedetl_sn"]: r
-        for r in await call.conn.fetch(
+        for r in await conn.fetch(
             store_message.FEES, call.institution.id, sorted({str(r["feedetl_sn"]) for r in rows})
         )
     }
@@ -47,7 +47,7 @@ async def settle(call: Call, rows: Sequence[Mapping[str, Any]]) -> Taken:
     act = Act(name, "settle", call.sent_at, lines, keys, call.person(data))
     try:
         outcome = await check.check(
-            call.conn, call.registry, call.memory, call.institution, act, record=True, now=call.now
+            conn, call.registry, call.memory, call.institution, act, record=True, now=call.now, locked=True
         )
     except YaosuError as error:
         return Taken(whole=[Finding(error.code, error.params)], kept=False, rows=len(rows), refused=len(rows))
@@ -88,7 +88,7 @@ async def settle(call: Call, rows: Sequence[Mapping[str, Any]]) -> Taken:
     return taken
 
 
-async def fees(call: Call) -> Taken:
+async def fees(conn: Connection, call: Call) -> Taken:
     """2204: which product a fee line bills, so that a settlement's codes can be compared with it."""
     node = call.body.get("feedetail") if isinstance(call.body, Mapping) else None
     listed = node if isinstance(node, list) else [node] if isinstance(node, Mapping) else []
@@ -118,7 +118,10 @@ async def fees(call: Call) -> Taken:
             found[row["feedetl_sn"].strip()] = (row["med_list_codg"].strip(), round(count, 4))
     if wrong:
         return Taken(whole=wrong, kept=False, rows=len(listed), refused=len(listed))
-    await call.conn.execute(
+    found = dict(
+        sorted(found.items())
+    )  # one order for everybody, so that two calls wait and never block each other
+    await conn.execute(
         store_message.ADD_FEES,
         call.institution.id,
         list(found),
@@ -133,7 +136,7 @@ def _missing(name: str, n: int) -> Finding:
     return Finding("yibao_field_missing", {"field": name, "name": zh}, f"input.feedetail[{n}].{name}")
 
 
-async def cancel(call: Call) -> Taken:
+async def cancel(conn: Connection, call: Call) -> Taken:
     """2208: a settlement is taken back; its codes may be settled again."""
     data = call.body.get("data") if isinstance(call.body, Mapping) else None
     if not isinstance(data, Mapping):
@@ -149,7 +152,7 @@ async def cancel(call: Call) -> Taken:
             rows=1,
             refused=1,
         )
-    count = await take_back_act(call.conn, call.institution, number, visit)
+    count = await take_back_act(conn, call.institution, number, visit)
     if not count:
         finding = Finding("insurance_settlement_ended", {"act": (number or visit)[:30]}, "input.data.setl_id")
         return Taken(whole=[finding], kept=False, rows=1, refused=1)
@@ -167,7 +170,7 @@ async def take_back_act(conn: Connection, institution: Institution, number: str,
     return 0
 
 
-async def sales(call: Call, row: Mapping[str, Any]) -> Taken:
+async def sales(conn: Connection, call: Call, row: Mapping[str, Any]) -> Taken:
     """3513: what this institution reported as sold, one record per code; persons are never given back."""
     begin, end = fields.as_time(row.get("begndate"), "date"), fields.as_time(row.get("enddate"), "date")
     size = min(int(fields.as_number(row.get("page_size")) or PAGE_MAX) or PAGE_MAX, PAGE_MAX)
@@ -175,7 +178,7 @@ async def sales(call: Call, row: Mapping[str, Any]) -> Taken:
     code = str(row.get("drug_trac_codg") or "").strip()
     if code:
         code = looking.ask(call.registry, [(code, call.now)])[0].code
-    found = await call.conn.fetch(
+    found = await conn.fetch(
         store_message.SALES,
         call.institution.id,
         begin.replace(tzinfo=CHINA) if begin else None,

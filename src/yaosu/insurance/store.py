@@ -25,7 +25,8 @@ WHERE starts_with(i.region, $1) AND i.id > $2 AND ($3 = '' OR strpos(i.code || '
 ORDER BY i.id LIMIT $4"""  # noqa: S608 - constants
 BUREAU = "SELECT bureau FROM insurance_institution WHERE id = $1"
 IDS = f"SELECT {_INSTITUTION} FROM insurance_institution i WHERE i.id = ANY($1::int[])"  # noqa: S608 - constants
-WITH_SECRETS = f"SELECT {_INSTITUTION}, i.secrets FROM insurance_institution i WHERE i.app = $1 AND i.active"  # noqa: S608 - constants
+WITH_SECRETS = f"""
+SELECT {_INSTITUTION}, i.secrets, i.changed_at FROM insurance_institution i WHERE i.code = $1 AND i.active"""  # noqa: S608 - constants
 REGISTER = """
 INSERT INTO insurance_institution (bureau, org, code, name, region, app, profile, secrets, made_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING id"""
@@ -147,14 +148,18 @@ def keys_from(stored: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def lock_number(code: str) -> int:
-    """The advisory lock of a code."""
-    return int.from_bytes(blake2b(code.encode(), digest_size=8, person=b"insurance").digest(), signed=True)
+def lock_number(text: str) -> int:
+    """The advisory lock of a code, or of a number that an institution gave."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8, person=b"insurance").digest(), signed=True)
 
 
 async def lock(conn: Connection, codes: Iterable[str]) -> None:
     """Nobody else settles these codes until the transaction ends."""
-    numbers = sorted({lock_number(code) for code in codes})
+    await lock_numbers(conn, sorted({lock_number(code) for code in codes}))
+
+
+async def lock_numbers(conn: Connection, numbers: Sequence[int]) -> None:
+    """The same for locks by number, ascending: all that a transaction needs at once."""
     if numbers:
         await conn.fetch(LOCK, numbers)
 

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-LOCK = "SELECT pg_advisory_xact_lock($1)"
+from yaosu.db.engine import Connection
+
+# What several calls need to know before they are judged, and the numbers that what they add gets: 1 messages taken in
+# before under the same numbers, 2 records that stand, 3 institutions as they are now, 4 to 6 numbers of messages,
+# records and rows of the settlement ledger.
+BEFORE = """
+SELECT 1 AS what, m.institution, m.msgid AS key, '' AS stage, m.content, m.answer, NULL::timestamptz AS at, 0 AS id
+FROM unnest($1::int[], $2::text[]) AS a(institution, msgid)
+JOIN insurance_message m ON m.institution = a.institution AND m.msgid = a.msgid AND m.kept
+UNION ALL
+SELECT 2, r.institution, r.key, r.stage, r.content, NULL, NULL, 0
+FROM unnest($3::int[], $4::text[], $5::text[]) AS a(institution, stage, key)
+JOIN insurance_report r ON r.institution = a.institution AND r.stage = a.stage AND r.key = a.key
+    AND r.deleted_at IS NULL
+UNION ALL
+SELECT 3, i.id, '', '', NULL, NULL, i.changed_at, 0
+FROM insurance_institution i WHERE i.id = ANY($6::int[]) AND i.active
+UNION ALL SELECT 4, 0, '', '', NULL, NULL, NULL, nextval('insurance_message_id_seq') FROM generate_series(1, $7)
+UNION ALL SELECT 5, 0, '', '', NULL, NULL, NULL, nextval('insurance_report_id_seq') FROM generate_series(1, $8)
+UNION ALL SELECT 6, 0, '', '', NULL, NULL, NULL, nextval('insurance_settlement_id') FROM generate_series(1, $9)"""
+# Whether an institution's keys are still those a call was verified with.
+CURRENT = "SELECT true FROM insurance_institution WHERE id = $1 AND changed_at = $2 AND active"
 # A message that was taken in, by the sender's number for it.
 MESSAGE = "SELECT content, answer FROM insurance_message WHERE institution = $1 AND msgid = $2 AND kept"
 KEEP = """
@@ -25,25 +47,11 @@ WHERE (CASE WHEN $1::text IS NULL THEN m.institution = ANY($2::int[]) ELSE start
 STANDING = """
 SELECT r.key, r.content FROM insurance_report r
 WHERE r.institution = $1 AND r.stage = $2 AND r.key = ANY($3::text[]) AND r.deleted_at IS NULL"""
-ADD_REPORTS = """
-INSERT INTO insurance_report (message_id, institution, stage, key, drug_id, happened_at, med_list_codg, content, person,
-    data, codes)
-SELECT $2, $3, $4, r.key, r.drug_id, r.happened_at, r.med_list_codg, decode(r.content, 'hex'), decode(r.person, 'hex'),
-    r.data, ARRAY(SELECT jsonb_array_elements_text(r.codes))
-FROM jsonb_to_recordset($1::jsonb) AS r(key text, drug_id int, happened_at timestamptz, med_list_codg text,
-    content text, person text, data jsonb, codes jsonb)
-RETURNING id, key"""
-ADD_CODES = """
-INSERT INTO insurance_report_code (drug_id, code, report_id)
-SELECT DISTINCT a.drug_id, a.code, a.report_id
-FROM unnest($1::int[], $2::text[], $3::bigint[]) AS a(drug_id, code, report_id)"""
+NEW_REPORT_IDS = "SELECT nextval('insurance_report_id_seq') FROM generate_series(1, $1)"
 DELETE_REPORT = """
 UPDATE insurance_report r SET deleted_at = now()
 WHERE r.institution = $1 AND r.key = $2 AND r.stage = ANY($3::text[]) AND r.deleted_at IS NULL
 RETURNING r.id, r.stage, r.data"""
-NOTE_RETURNED = (
-    "UPDATE insurance_report SET data = data || jsonb_build_object('returned', $2::jsonb) WHERE id = $1"
-)
 # A withdrawn report of a sale: rows only it told are withdrawn; rows that a settlement told too lose its word.
 WITHDRAW = """
 UPDATE insurance_settlement s SET
@@ -85,7 +93,45 @@ JOIN insurance_message m ON m.id = r.message_id
 WHERE c.drug_id = ANY($1::int[]) AND c.code = $2 AND r.institution = ANY($3::int[]) ORDER BY r.id LIMIT 200"""
 
 
-def lock_of(institution_id: int) -> int:
-    """The advisory lock of an institution: its messages are taken in one after the other."""
-    data = f"institution {institution_id}".encode()
-    return int.from_bytes(blake2b(data, digest_size=8, person=b"insurance").digest(), signed=True)
+MESSAGE_COLUMNS = (
+    "id",
+    "institution",
+    "infno",
+    "msgid",
+    "rows",
+    "refused",
+    "kept",
+    "content",
+    "answer",
+    "body",
+)
+REPORT_COLUMNS = (
+    "id", "message_id", "institution", "stage", "key", "drug_id", "happened_at", "med_list_codg", "content", "person",
+    "data", "codes",
+)  # fmt: skip
+
+
+async def new_report_ids(conn: Connection, count: int) -> list[int]:
+    """Numbers of records to be added."""
+    return [r[0] for r in await conn.fetch(NEW_REPORT_IDS, count)] if count else []
+
+
+async def add_messages(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Calls with their answers, in the order of `MESSAGE_COLUMNS`."""
+    await conn.copy_records_to_table("insurance_message", records=rows, columns=MESSAGE_COLUMNS)
+
+
+async def add_reports(
+    conn: Connection, rows: Sequence[Mapping[str, Any]], codes: Sequence[tuple[Any, ...]]
+) -> None:
+    """Records under their numbers, and the codes they name: (product, code, record)."""
+    if rows:
+        await conn.copy_records_to_table(
+            "insurance_report",
+            records=[tuple(r[c] for c in REPORT_COLUMNS) for r in rows],
+            columns=REPORT_COLUMNS,
+        )
+    if codes:
+        await conn.copy_records_to_table(
+            "insurance_report_code", records=codes, columns=("drug_id", "code", "report_id")
+        )

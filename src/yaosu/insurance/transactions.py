@@ -1,7 +1,6 @@
 """What each 医保 transaction does once it is verified: 3501–3507 with their `A` forms, 3513, 2204, 2207, 2208 (R-C7).
 
-A row that is not in order is refused by itself, with field and row named; the others are taken. The same record again
-(its 批次流水号 and content) is a repeat and does nothing; with other content it is refused until 3507 withdrew it.
+3501 to 3505 only report and are taken in by `desk`, many at once; the others change what stands and go one by one.
 """
 
 from __future__ import annotations
@@ -11,12 +10,17 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from yaosu.db.engine import Connection
 from yaosu.errors import Finding
-from yaosu.insurance import check, fields, looking, settling, store, store_message
-from yaosu.insurance.calls import MSG_MAX, SHOWN_MAX, Call, Taken, moment_of, remarks, words
-from yaosu.insurance.model import Act, Line
+from yaosu.insurance import fields, looking, settling, store, store_message
+from yaosu.insurance.calls import Call, Taken
+from yaosu.insurance.reports import Rows
 from yaosu.insurance.weights import limit
 
+REPORTS = frozenset({"3501", "3502", "3503", "3504", "3505"})
+"""Transactions whose rows are only kept and, for sales, judged."""
+SETTLING = frozenset({"3505", "3506", "2207"})
+"""Transactions that write the settlement ledger by code."""
 OUTSIDE_TABLES = ("2204", "2208")
 """Transactions without trace codes that settle what others mean: fee lines, and taking a settlement back."""
 
@@ -26,12 +30,10 @@ def served(infno: str) -> bool:
     return infno in OUTSIDE_TABLES or fields.transaction(infno) is not None
 
 
-async def take(call: Call, message_id: int) -> Taken:
-    """Do what the call says. Every refusal is in the answer; nothing is raised for what the caller sent."""
-    if call.infno == "2204":
-        return await settling.fees(call)
-    if call.infno == "2208":
-        return await settling.cancel(call)
+def read(call: Call) -> Rows | Taken | None:
+    """The rows of a call with what is wrong with each, or the refusal of all of it; None: it has no rows of ours."""
+    if call.infno in OUTSIDE_TABLES:
+        return None
     rows, wrong = fields.rows_of(call.infno, call.body)
     if wrong:
         return Taken(whole=wrong, kept=False)
@@ -42,256 +44,107 @@ async def take(call: Call, message_id: int) -> Taken:
         )
     one = fields.transaction(call.infno)
     assert one is not None
-    node = one.batch_node if fields.is_batch(call.infno) else one.node
+    batch = fields.is_batch(call.infno)
+    node = one.batch_node if batch else one.node
     found: dict[int, list[Finding]] = {}
     for n, row in enumerate(rows):
-        where = f"input.{node}" + (f"[{n}]" if fields.is_batch(call.infno) or one.many else "")
+        where = f"input.{node}[{n}]" if batch or one.many else f"input.{node}"
         findings = fields.check_row(call.infno, row, call.profile, where)
         if findings:
             found[n] = findings
-    if one.query:
-        return (
-            Taken(whole=found[0], kept=False, rows=1, refused=1)
-            if found
-            else await settling.sales(call, rows[0])
-        )
-    if one.infno == "2207":
-        if found:
-            whole = [f for n in sorted(found) for f in found[n]]
-            return Taken(whole=whole, kept=False, rows=len(rows), refused=len(found))
-        return await settling.settle(call, rows)
-    handler = _Rows(call, one, rows, found, message_id)
-    return await handler.take()
+    if found and (one.query or one.many):
+        # a settlement is taken whole or not at all
+        whole = [f for n in sorted(found) for f in found[n]]
+        return Taken(whole=whole, kept=False, rows=len(rows), refused=len(found))
+    return Rows(call, one, rows, found)
 
 
-class _Rows:
-    """Rows of 3501–3507: each taken or refused by itself."""
+def numbers(call: Call, rows: Rows | Taken | None) -> list[int]:
+    """What a call locks until its transaction ends: its own number, its records' and the codes it settles."""
+    name = str(call.institution.id)
+    own = [f"message {name} {call.message.get('msgid', '')}"]
+    if isinstance(rows, Rows) and not rows.one.query and not rows.one.many:
+        own += [f"report {name} {key}" for key in rows.keys]
+    found = [store.lock_number(text) for text in own]
+    if isinstance(rows, Rows) and rows.one.infno in SETTLING:
+        found += [store.lock_number(code) for code in rows.codes]
+    return sorted(set(found))
 
-    def __init__(
-        self,
-        call: Call,
-        one: fields.Transaction,
-        rows: Sequence[Mapping[str, Any]],
-        found: dict[int, list[Finding]],
-        message_id: int,
-    ) -> None:
-        self.call = call
-        self.one = one
-        self.rows = rows
-        self.found = found
-        self.message_id = message_id
-        self.said: dict[int, list[str]] = defaultdict(list)
 
-    async def take(self) -> Taken:
-        """All rows."""
-        if len(self.found) < len(self.rows):
-            if self.one.infno == "3507":
-                await self._delete()
-            else:
-                await self._report()
-        return self._answer()
+async def take(conn: Connection, call: Call, rows: Rows | None, message_id: int) -> Taken:
+    """Do what a call says that is no mere report. Every refusal of what was sent is in the answer, not raised."""
+    if rows is None:
+        return await (settling.fees(conn, call) if call.infno == "2204" else settling.cancel(conn, call))
+    if rows.one.query:
+        return await settling.sales(conn, call, rows.rows[0])
+    if rows.one.many:
+        return await settling.settle(conn, call, rows.rows)
+    if rows.good:
+        await (_delete(conn, rows) if rows.one.infno == "3507" else _return(conn, rows, message_id))
+    return rows.answer()
 
-    def _answer(self) -> Taken:
-        refused = sorted(self.found)
-        taken = Taken(rows=len(self.rows), refused=len(refused), kept=len(refused) < len(self.rows))
-        if not taken.kept:
-            taken.whole = [f for n in refused for f in self.found[n]]
-            return taken
-        text = "；".join(t for n in sorted(self.said) for t in self.said[n])
-        if fields.is_batch(self.call.infno):
-            good = len(self.rows) - len(refused)
-            text = f"共{len(self.rows)}条，成功{good}条，失败{len(refused)}条" + (f"；{text}" if text else "")
-        taken.output = {"result": {"retRslt": "1", "msgRslt": text[:MSG_MAX] or "成功"}}
-        if refused:
-            taken.output[self.one.errors_node] = [self._error(n) for n in refused]
-            taken.warnings = [f"第{n + 1}行 {words(f)}" for n in refused for f in self.found[n]][:SHOWN_MAX]
-        taken.warnings += [f"第{n + 1}行 {t}" for n in sorted(self.said) for t in self.said[n]][:SHOWN_MAX]
-        return taken
 
-    def _error(self, n: int) -> dict[str, Any]:
-        row = self.rows[n]
-        return {
-            "row": n + 1,
-            "fixmedins_bchno": str(row.get("fixmedins_bchno") or "")[:30],
-            "med_list_codg": str(row.get("med_list_codg") or "")[:50],
-            "retRslt": "0",
-            "msgRslt": "；".join(words(f) for f in self.found[n])[:MSG_MAX],
+async def _return(conn: Connection, rows: Rows, message_id: int) -> None:
+    """3506: the sale of each code at this institution is taken back; of an opened box, so many units."""
+    call = rows.call
+    rows.compare(await _standing(conn, call, rows))
+    for key, n in rows.fresh.items():
+        row = rows.rows[n]
+        units = fields.as_number(row.get("sel_retn_cnt")) or Decimal(0)
+        split = str(row.get("trdn_flag")) == "1"
+        sale = {
+            "bch": str(row.get("medins_prod_sel_no") or ""),
+            "setl": str(row.get("setl_id") or ""),
+            "visit": str(row.get("mdtrt_sn") or ""),
         }
+        back, missing = await take_back(conn, call, rows.scans[n], sale, int(units) if split else 0)
+        if missing:
+            rows.found[n] = [
+                Finding("insurance_in_nothing_to_return", {"code": code}, f"[{n}].drugtracinfo")
+                for code in missing
+            ]
+        elif back:
+            rows.returned[key] = back
+    ids = await store_message.new_report_ids(conn, len(rows.fresh))
+    await store_message.add_reports(conn, *rows.records(message_id, ids))
 
-    async def _report(self) -> None:
-        call, stage = self.call, self.one.infno
-        fresh: dict[str, int] = {}
-        hashes = {n: call.hashed(row) for n, row in enumerate(self.rows) if n not in self.found}
-        keys = sorted({str(self.rows[n]["fixmedins_bchno"]) for n in hashes})
-        standing = {
-            r["key"]: r["content"]
-            for r in await call.conn.fetch(store_message.STANDING, call.institution.id, stage, keys)
-        }
-        for n, content in hashes.items():
-            key = str(self.rows[n]["fixmedins_bchno"])
-            known = standing.get(key) or (hashes[fresh[key]] if key in fresh else None)
-            if known is None:
-                fresh[key] = n
-            elif known != content:
-                self.found[n] = [Finding("insurance_in_key_used", {"key": key}, f"[{n}].fixmedins_bchno")]
-            else:
-                self.said[n].append("重复上传，已按首次处理")
-        if stage == "3506":
-            await self._returns(fresh)
-        numbers = await self._add(fresh, hashes)
-        if stage == "3505":
-            await self._sales(list(fresh.values()))
-        if stage == "3506":
-            for key, back in self.returned.items():
-                if key in numbers:
-                    await call.conn.execute(store_message.NOTE_RETURNED, numbers[key], back)
 
-    returned: dict[str, list[list[Any]]]
+async def _standing(conn: Connection, call: Call, rows: Rows) -> dict[str, bytes]:
+    found = await conn.fetch(store_message.STANDING, call.institution.id, rows.one.infno, rows.keys)
+    return {r["key"]: r["content"] for r in found}
 
-    async def _add(self, fresh: Mapping[str, int], hashes: Mapping[int, bytes]) -> dict[str, int]:
-        call = self.call
-        records, asked = [], {}
-        for key, n in fresh.items():
-            if n in self.found:
-                continue
-            row = self.rows[n]
-            billed = looking.billed(call.registry, str(row["med_list_codg"]))
-            person = call.person(row)
-            moment = moment_of(row.get(self.one.time)) or call.sent_at
-            codes = fields.codes_of(row, self.one.codes_node)
-            asked[key] = looking.ask(call.registry, [(code, moment) for code in codes])
-            records.append(
-                {
-                    "key": key,
-                    "drug_id": billed[0].id if len(billed) == 1 else 0,
-                    "happened_at": moment,
-                    "med_list_codg": str(row["med_list_codg"]),
-                    "content": hashes[n].hex(),
-                    "person": person.hex() if person is not None else None,
-                    "data": self._plain(row),
-                    "codes": [s.code for s in asked[key]],
-                }
-            )
-        if not records:
-            return {}
-        made = await call.conn.fetch(
-            store_message.ADD_REPORTS, records, self.message_id, call.institution.id, self.one.infno
-        )
-        numbers = {r["key"]: r["id"] for r in made}
-        scans = [(s.drug_id, s.code, numbers[key]) for key, seen in asked.items() for s in seen]
-        if scans:
-            await call.conn.execute(store_message.ADD_CODES, *(list(c) for c in zip(*scans, strict=True)))
-        return numbers
 
-    def _plain(self, row: Mapping[str, Any]) -> dict[str, str]:
-        """The fields of the table that name no person."""
-        known = fields.tables().fields
-        wanted = set(self.one.names) | set(self.call.profile.also)
-        return {
-            n: str(v) for n, v in row.items()
-            if n in wanted and n in known and not known[n].person and v not in (None, "")
-        }  # fmt: skip
-
-    async def _sales(self, numbers: Sequence[int]) -> None:
-        """3505: each row is a sale that happened; what the rules refuse is disputed, not lost."""
-        call = self.call
-        lines = []
-        for n in numbers:
-            row = self.rows[n]
-            keys = {
-                "bch": str(row["fixmedins_bchno"]),
-                "setl": str(row.get("setl_id") or ""),
-                "visit": str(row.get("mdtrt_sn") or ""),
-                "mdtrt": str(row.get("mdtrt_id") or ""),
-                "doc": str(row.get("rtal_docno") or ""),
-            }
-            keys = {kind: value for kind, value in keys.items() if value}
-            lines.append(
-                Line(
-                    n,
-                    fields.codes_of(row, self.one.codes_node),
-                    keys,
-                    str(row["med_list_codg"]),
-                    fields.as_number(row.get("sel_retn_cnt")),
-                    str(row.get("trdn_flag")) == "1",
-                    None,
-                    None,
-                    moment_of(row.get("sel_retn_time")),
-                    call.person(row),
-                    check.act_number(keys) or keys["bch"],
-                )
-            )
-        if not lines:
-            return
-        latest = max((line.sold_at for line in lines if line.sold_at), default=call.now)
-        act = Act(str(call.message.get("msgid", "")), "collect", latest, lines)
-        outcome = await check.check(
-            call.conn, call.registry, call.memory, call.institution, act, record=True, now=call.now
-        )
-        for n, said in remarks(outcome).items():
-            self.said[n] += said
-
-    async def _returns(self, fresh: Mapping[str, int]) -> None:
-        """3506: the sale of each code at this institution is taken back; of an opened box, so many units."""
-        self.returned = {}
-        for key, n in fresh.items():
-            row = self.rows[n]
-            codes = fields.codes_of(row, self.one.codes_node)
-            units = fields.as_number(row.get("sel_retn_cnt")) or Decimal(0)
-            split = str(row.get("trdn_flag")) == "1"
-            sale = {
-                "bch": str(row.get("medins_prod_sel_no") or ""),
-                "setl": str(row.get("setl_id") or ""),
-                "visit": str(row.get("mdtrt_sn") or ""),
-            }
-            seen = looking.ask(self.call.registry, [(code, self.call.now) for code in codes])
-            back, missing = await take_back(self.call, seen, sale, int(units) if split else 0)
-            if missing:
-                self.found[n] = [
-                    Finding("insurance_in_nothing_to_return", {"code": code}, f"[{n}].drugtracinfo")
-                    for code in missing
-                ]
-            elif back:
-                self.returned[key] = back
-
-    async def _delete(self) -> None:
-        """3507: the record no longer stands, nor what followed from it."""
-        call = self.call
-        for n, row in enumerate(self.rows):
-            if n in self.found:
-                continue
-            key = str(row["fixmedins_bchno"])
-            stages = [i for i, t in fields.tables().transactions.items() if t.infno == i and t.kind]
-            kind = str(row["inv_data_type"])
-            wanted = [i for i in stages if fields.tables().transactions[i].kind == kind]
-            gone = await call.conn.fetch(store_message.DELETE_REPORT, call.institution.id, key, wanted)
-            if not gone:
-                self.found[n] = [
-                    Finding("insurance_in_nothing_to_delete", {"key": key}, f"[{n}].fixmedins_bchno")
-                ]
-                continue
-            for report in gone:
-                if report["stage"] == "3505":
-                    await call.conn.fetch(
-                        store_message.WITHDRAW, store.keys_of(call.institution.id, {"bch": key})[0]
-                    )
-                back = report["data"].get("returned")
-                if report["stage"] == "3506" and back:
-                    columns = [[b[0] for b in back], [b[1] for b in back], [b[2] for b in back]]
-                    await call.conn.execute(store_message.RESTORE, *columns)
+async def _delete(conn: Connection, rows: Rows) -> None:
+    """3507: the record no longer stands, nor what followed from it."""
+    institution = rows.call.institution
+    stages = [i for i, t in fields.tables().transactions.items() if t.infno == i and t.kind]
+    for n in rows.good:
+        key, kind = rows.key(n), str(rows.rows[n]["inv_data_type"])
+        wanted = [i for i in stages if fields.tables().transactions[i].kind == kind]
+        gone = await conn.fetch(store_message.DELETE_REPORT, institution.id, key, wanted)
+        if not gone:
+            rows.found[n] = [
+                Finding("insurance_in_nothing_to_delete", {"key": key}, f"[{n}].fixmedins_bchno")
+            ]
+            continue
+        for report in gone:
+            if report["stage"] == "3505":
+                await conn.fetch(store_message.WITHDRAW, store.keys_of(institution.id, {"bch": key})[0])
+            back = report["data"].get("returned")
+            if report["stage"] == "3506" and back:
+                columns = [[b[0] for b in back], [b[1] for b in back], [b[2] for b in back]]
+                await conn.execute(store_message.RESTORE, *columns)
 
 
 async def take_back(
-    call: Call, seen: Sequence[looking.Seen], sale: Mapping[str, str], units: int
+    conn: Connection, call: Call, seen: Sequence[looking.Seen], sale: Mapping[str, str], units: int
 ) -> tuple[list[list[Any]], list[str]]:
     """Sales of these codes at the institution that no longer count; and the codes without any.
 
     The sale named by number goes first, else the latest. `units` above 0: parts of opened boxes.
     """
     pairs = sorted({(d, s.code) for s in seen for d in (s.drug_id, 0)})
-    rows = await call.conn.fetch(
-        store.BY_CODES, call.institution.id, [p[0] for p in pairs], [p[1] for p in pairs]
-    )
+    rows = await conn.fetch(store.BY_CODES, call.institution.id, [p[0] for p in pairs], [p[1] for p in pairs])
     by_code: dict[str, list[Any]] = defaultdict(list)
     for row in rows:
         by_code[row["code"]].append(row)
@@ -309,9 +162,9 @@ async def take_back(
     for row in chosen:
         if units and row["split"] and row["units"] > units:
             rest = row["units"] - units
-            await call.conn.execute(store.REDUCE, row["drug_id"], row["code"], row["id"], rest)
+            await conn.execute(store.REDUCE, row["drug_id"], row["code"], row["id"], rest)
             continue
         whole.append((row["drug_id"], row["code"], row["id"]))
         back.append([row["drug_id"], row["code"], row["id"]])
-    await store.finish(call.conn, whole, "B")
+    await store.finish(conn, whole, "B")
     return back, []
