@@ -17,6 +17,8 @@ from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
 from yaosu.exceptions import record, store
 from yaosu.exceptions.model import PIECES_MAX, Opening, Piece, clock_of, kind_by, kind_item, next_look
+from yaosu.registry.acting import acts_for
+from yaosu.registry.model import OrgType
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import submittable
 from yaosu.subject import Subject
@@ -157,11 +159,10 @@ async def open_quarantine(
     subject.require(record.SCOPE)
     if kind:
         kind_item(registry.lists, kind)
-    own = (subject.org, *registry.stores(subject.org))
     rows = [
         r
         for r in await store.chosen(conn, visible(subject), list(ids))
-        if r["org"] in own and r["closed_at"] is None
+        if acts_for(registry, subject.org, r["org"]) and r["closed_at"] is None
     ]
     if not rows:
         raise YaosuError("exception_no_goods")
@@ -181,19 +182,28 @@ async def open_quarantine(
         first = goods[0]
         receipt = first["type"] in submittable() and submittable()[first["type"]].kind == "receive"
         other = seller or (first["from_org"] if receipt else None)
-        if other is None or registry.org(other) is None or other == first["org"]:
-            raise YaosuError("exception_no_seller")
+        _check_seller(registry, other, first["org"])
+        assert other is not None
+        # another than the sender learns nothing of the sender's bill
+        notice = first["notice_bill"] if receipt and other == first["from_org"] else None
         opening = Opening(
             found,
             first["org"],
             other,
             [_piece(r) for r in goods[:PIECES_MAX]],
             receipt_bill=bill_id if receipt else None,
-            notice_bill=first["notice_bill"] if receipt else None,
+            notice_bill=notice,
             note=note,
         )
-        made.append(await _open(conn, registry, subject, opening))
+        made.append(await _open(conn, registry, subject, opening, first["org"]))
     return made
+
+
+def _check_seller(registry: Registry, seller: int | None, buyer: int) -> None:
+    """Refused (`exception_no_seller`) unless the other side is a firm in use that deals in goods."""
+    card = registry.org(seller) if seller is not None else None
+    if card is None or not card.active or card.type == OrgType.GOVERNMENT or card.id == buyer:
+        raise YaosuError("exception_no_seller")
 
 
 async def open_report(
@@ -222,8 +232,8 @@ async def open_report(
     buyer, seller, receipt, notice = subject.org, partner, None, None
     if bill_id is not None:
         buyer, seller, receipt, notice = await _bill_parties(conn, registry, subject, bill_id)
-    if seller is None or registry.org(seller) is None or seller == buyer:
-        raise YaosuError("exception_no_seller")
+    _check_seller(registry, seller, buyer)
+    assert seller is not None
     named = await _named(conn, pieces)
     opening = Opening(kind, buyer, seller, named[:PIECES_MAX], None, receipt, notice, note)
     return await _open(conn, registry, subject, opening)
@@ -240,8 +250,7 @@ async def _bill_parties(
     receives = kind == "receive"
     buyer = head["owner"] if receives else head["to_org"]
     seller = head["from_org"] if receives else head["owner"]
-    own = (subject.org, *registry.stores(subject.org))
-    if buyer not in own and seller not in own:
+    if not record.spoken_for(registry, subject, (o for o in (buyer, seller) if o is not None)):
         raise YaosuError("not_found", {"what": "单据" if subject.lang == "zh" else "Bill"})
     return (
         buyer,
@@ -263,12 +272,14 @@ async def _named(conn: Connection, pieces: Sequence[Piece]) -> list[Piece]:
     ]
 
 
-async def _open(conn: Connection, registry: Registry, subject: Subject, opening: Opening) -> int:
+async def _open(
+    conn: Connection, registry: Registry, subject: Subject, opening: Opening, opener: int = 0
+) -> int:
     """Write the case, hold its goods, tell the other side, and the holder of the licence where the kind says so."""
-    own = (subject.org, *registry.stores(subject.org))
-    acting = next((org for org in (opening.buyer, opening.seller) if org in own), 0)
-    if not acting:
+    ours = record.spoken_for(registry, subject, (opening.buyer, opening.seller))
+    if not ours:
         raise YaosuError("forbidden", {"scope": record.SCOPE})
+    acting = opener or ours[0]
     now = datetime.now(UTC)
     buyer = registry.org(opening.buyer)
     clock = clock_of(registry.lists, opening.kind, buyer.region if buyer is not None else "", now)

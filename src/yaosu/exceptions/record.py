@@ -13,6 +13,7 @@ from yaosu.exceptions import store
 from yaosu.exceptions.model import kind_item
 from yaosu.notify import service as notify
 from yaosu.people import free_text
+from yaosu.registry.acting import acts_for
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
 
@@ -33,12 +34,20 @@ async def seen(conn: Connection, subject: Subject, case_id: int) -> Record:
     return row
 
 
+def spoken_for(registry: Registry, subject: Subject, orgs: Iterable[int]) -> list[int]:
+    """Those of `orgs` that the subject speaks for: itself, then stores, places, overseas holders (R-A7, R-B7)."""
+    found = [org for org in dict.fromkeys(orgs) if acts_for(registry, subject.org_id, org)]
+    return sorted(found, key=lambda org: org != subject.org_id)
+
+
+def sides(registry: Registry, subject: Subject, row: Record) -> list[int]:
+    """The sides of the trade that the subject speaks for: two for headquarters that sent goods to their own store."""
+    return spoken_for(registry, subject, (row["buyer"], row["seller"]))
+
+
 def side(registry: Registry, subject: Subject, row: Record, mah: Iterable[int] = ()) -> int:
-    """The party that the subject speaks for: itself, or a store of its chain (R-B7); 0 for none."""
-    if subject.org_id is None:
-        return 0
-    own = (subject.org_id, *registry.stores(subject.org_id))
-    return next((org for org in (row["buyer"], row["seller"], *mah) if org in own), 0)
+    """The party that the subject speaks for, a side of the trade before any other; 0 for none."""
+    return next(iter([*sides(registry, subject, row), *spoken_for(registry, subject, mah)]), 0)
 
 
 async def parties(conn: Connection, case_id: int) -> dict[int, str]:

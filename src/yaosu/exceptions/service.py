@@ -78,9 +78,10 @@ async def propose(conn: Connection, registry: Registry, subject: Subject, case_i
     """
     row, acting, roles = await record.locked(conn, registry, subject, case_id)
     item = resolution_item(registry.lists, offer.kind)
-    role = roles.get(acting, "")
     allowed = texts(kind_item(registry.lists, row["kind"]), "resolutions")
-    if offer.kind not in allowed or role not in texts(item, "by"):
+    ours = [o for o in record.sides(registry, subject, row) if roles.get(o, "") in texts(item, "by")]
+    acting = ours[0] if ours else acting
+    if offer.kind not in allowed or not ours:
         raise YaosuError("exception_resolution_unfit", {"kind": item.zh if subject.lang == "zh" else item.en})
     needs = item.attrs.get("needs")
     if needs == "credit" and (not offer.credit_no.strip() or offer.amount is None or offer.amount <= 0):
@@ -103,10 +104,11 @@ async def propose(conn: Connection, registry: Registry, subject: Subject, case_i
 
 async def link(conn: Connection, registry: Registry, subject: Subject, case_id: int, bill_no: str) -> int:
     """Name the bill that the open proposal rests on: the shipment sent since, or the missing data; its number."""
-    row, acting, _ = await record.locked(conn, registry, subject, case_id)
+    row, _, _ = await record.locked(conn, registry, subject, case_id)
     proposal = await conn.fetchrow(store.OPEN_PROPOSAL, case_id)
-    if proposal is None or proposal["org"] != acting:
+    if proposal is None or proposal["org"] not in record.sides(registry, subject, row):
         raise YaosuError("exception_no_proposal")
+    acting = proposal["org"]
     bill_id = await _bill_between(conn, row, bill_no)
     await conn.execute(store.LINK_PROPOSAL, proposal["id"], bill_id)
     await record.enter(conn, case_id, acting, subject.account_id, "linked", "", {"bill": str(bill_id)})
@@ -114,12 +116,14 @@ async def link(conn: Connection, registry: Registry, subject: Subject, case_id: 
 
 
 async def _bill_between(conn: Connection, row: Record, bill_no: str) -> int:
-    """A shipment of the seller to the buyer that is not the one in question; refused (`exception_bill_unfit`)."""
-    found = await conn.fetchrow(store.BILL_BETWEEN, row["seller"], row["buyer"], bill_no.strip())
+    """A shipment of the seller to the buyer, recorded after the one in question; refused (`exception_bill_unfit`)."""
+    found = await conn.fetchrow(
+        store.BILL_BETWEEN, row["seller"], row["buyer"], bill_no.strip(), row["notice_bill"]
+    )
     fits = (
         found is not None and found["type"] in submittable() and submittable()[found["type"]].kind == "ship"
     )
-    if found is None or not fits or found["id"] == row["notice_bill"]:
+    if found is None or not fits:
         raise YaosuError("exception_bill_unfit", {"bill_no": bill_no.strip()})
     return int(found["id"])
 
@@ -151,8 +155,10 @@ async def answer(
     proposal = await conn.fetchrow(store.PROPOSAL, case_id, proposal_id)
     if proposal is None or proposal["state"] != "open":
         raise YaosuError("exception_no_proposal")
-    if proposal["org"] == acting or roles.get(acting) not in ("buyer", "seller"):
+    others = [org for org in record.sides(registry, subject, row) if org != proposal["org"]]
+    if not others:
         raise YaosuError("exception_own_proposal")
+    acting = others[0]
     if not accept and len(text.strip()) < 2:
         raise _field(subject, "text", "请说明不同意的原因", "say why")
     if accept:
@@ -189,10 +195,12 @@ async def take_back(
     conn: Connection, registry: Registry, subject: Subject, case_id: int, proposal_id: int
 ) -> None:
     """Withdraw an own proposal that is not answered yet."""
-    _, acting, _ = await record.locked(conn, registry, subject, case_id)
+    row, _, _ = await record.locked(conn, registry, subject, case_id)
     proposal = await conn.fetchrow(store.PROPOSAL, case_id, proposal_id)
-    if proposal is None or proposal["state"] != "open" or proposal["org"] != acting:
+    ours = record.sides(registry, subject, row)
+    if proposal is None or proposal["state"] != "open" or proposal["org"] not in ours:
         raise YaosuError("exception_no_proposal")
+    acting = proposal["org"]
     await conn.execute(store.SET_PROPOSAL, proposal_id, "taken_back")
     params = {"proposal": proposal_id, "kind": proposal["kind"]}
     await record.enter(conn, case_id, acting, subject.account_id, "taken_back", "", params)
@@ -200,8 +208,9 @@ async def take_back(
 
 async def withdraw(conn: Connection, registry: Registry, subject: Subject, case_id: int, reason: str) -> None:
     """Take back a case opened by mistake; by the side that opened it. Refused (`exception_not_opener`) for others."""
-    row, acting, roles = await record.locked(conn, registry, subject, case_id)
-    if acting != row["opened_by"]:
+    row, _, roles = await record.locked(conn, registry, subject, case_id)
+    acting = row["opened_by"]
+    if acting not in record.sides(registry, subject, row):
         raise YaosuError("exception_not_opener")
     if len(reason.strip()) < 2:
         raise _field(subject, "reason", "请填写撤回原因", "say why")
@@ -220,6 +229,7 @@ async def _close(
     text: str = "",
 ) -> None:
     await conn.execute(store.CLOSE, row["id"], state, resolution)
+    await conn.execute(store.END_PROPOSALS, row["id"])
     await holds.release(conn, row["id"])
     await record.enter(conn, row["id"], org, subject.account_id, state, text, {"resolution": resolution})
     if row["check_id"] is not None:

@@ -99,11 +99,11 @@ LATER_REVISION = """
 SELECT b.id, b.revision, b.bill_no, b.status FROM bill b JOIN bill n ON n.owner = b.owner AND n.bill_no = b.bill_no
 WHERE n.id = $1 AND b.revision > n.revision AND b.id > n.id AND b.recorded_at >= $2 ORDER BY b.revision DESC LIMIT 1"""
 
-# A bill of the seller to the buyer, by number.
+# A bill of the seller to the buyer, by number; later than the bill in question ($4), where there is one.
 # ungated: bound to a bill between the two parties of the case ($1, $2)
 BILL_BETWEEN = """
 SELECT b.id, b.type, b.status, b.revision FROM bill b WHERE b.owner = $1 AND b.to_org = $2 AND b.bill_no = $3
-AND b.status = 'A' AND b.revision > 0 ORDER BY b.revision DESC LIMIT 1"""
+AND b.status = 'A' AND b.revision > 0 AND ($4::bigint IS NULL OR b.id > $4) ORDER BY b.revision DESC LIMIT 1"""
 
 # ungated: numbers of bills that a case names, for its parties
 BILL_NUMBERS = "SELECT b.id, b.bill_no, b.type, b.revision FROM bill b WHERE b.id = ANY($1::bigint[])"
@@ -167,6 +167,10 @@ OPEN_PROPOSAL = (
 )
 
 SET_PROPOSAL = "UPDATE exception_proposal SET state = $2, answered_at = now() WHERE id = $1"
+
+# A case that ends leaves no proposal waiting.
+END_PROPOSALS = """
+UPDATE exception_proposal SET state = 'taken_back', answered_at = now() WHERE case_id = $1 AND state = 'open'"""
 
 LINK_PROPOSAL = "UPDATE exception_proposal SET bill_id = $2 WHERE id = $1"
 

@@ -73,7 +73,7 @@ async def whole(
     ]
     suspensions = await conn.fetch(store.SUSPENSIONS, case_id)
     view["suspensions"] = [{**dict(r), "org": org_view(registry, r["org"])} for r in suspensions]
-    view["may"] = _may(registry, subject, row, roles, mine, view, lang)
+    view["may"] = _may(registry, subject, row, roles, view, lang)
     return view
 
 
@@ -188,28 +188,28 @@ def _may(
     subject: Subject,
     row: Record,
     roles: Mapping[int, str],
-    mine: int,
     view: Mapping[str, Any],
     lang: str,
 ) -> dict[str, Any]:
     """What the reader may do with the case now."""
-    role = roles.get(mine, "")
+    mine, both = record.side(registry, subject, row, roles), record.sides(registry, subject, row)
+    role, ours_as = roles.get(mine, ""), {roles.get(org, "") for org in both}
     active = bool(mine) and subject.can(record.SCOPE)
     is_open = row["state"] == "open"
-    trader = active and is_open and role in ("buyer", "seller")
+    trader = active and is_open and bool(both)
     pending = next((p for p in view["proposals"] if p["state"] == "open"), None)
-    ours = pending is not None and pending["org"]["id"] == mine
+    made_by = pending["org"]["id"] if pending is not None else 0
     allowed = texts(kind_item(registry.lists, row["kind"]), "resolutions")
     offers = [
         (item.code, item.zh if lang == "zh" else item.en, str(item.attrs.get("needs") or ""))
         for item in registry.lists.get("exception_resolution")
-        if item.code in allowed and role in texts(item, "by")
+        if item.code in allowed and ours_as & set(texts(item, "by"))
     ]
     suspended = any(s["org"]["id"] == mine and s["lifted_at"] is None for s in view["suspensions"])
     disposer = bool(mine) and subject.can("quarantine.dispose")
     known = any(i["drug_id"] for i in view["items"])
     next_types: list[int] = []
-    if row["state"] != "open" and role == "buyer" and disposer and subject.can("bill.write"):
+    if row["state"] != "open" and "buyer" in ours_as and disposer and subject.can("bill.write"):
         item = registry.lists.item("exception_resolution", row["resolution"]) if row["resolution"] else None
         found = item.attrs.get("next") if item is not None else (6, 202, 205)
         next_types = [int(str(n)) for n in found] if isinstance(found, (list, tuple)) else []
@@ -219,10 +219,12 @@ def _may(
         "say": active and is_open,
         "offers": open_offers,
         "options": [(code, label) for code, label, _ in open_offers],
-        "answer": pending["id"] if trader and pending is not None and not ours else None,
-        "take_back": pending["id"] if trader and ours and pending is not None else None,
-        "link": bool(trader and ours and pending is not None and pending["kind"] in ("sent", "corrected")),
-        "withdraw": trader and mine == row["opened_by"],
+        "answer": pending["id"] if trader and pending is not None and set(both) - {made_by} else None,
+        "take_back": pending["id"] if trader and pending is not None and made_by in both else None,
+        "link": bool(
+            trader and pending is not None and made_by in both and pending["kind"] in ("sent", "corrected")
+        ),
+        "withdraw": trader and row["opened_by"] in both,
         "suspend": active and disposer and is_open and known and not suspended,
         "lift": active and disposer and suspended,
         "next": next_types,
