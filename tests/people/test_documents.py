@@ -58,7 +58,6 @@ def test_region_and_birth_date_are_looked_at() -> None:
     tomorrow = (TODAY + timedelta(days=1)).strftime("%Y%m%d")
     assert check("1", card(born=tomorrow)) == "identity_card_birth_date"
     assert check("1", card(born="18700101")) == "identity_card_birth_date"
-    assert check("1", "110101900101123") == "identity_card_shape"  # the old 15 digits ended in 2013
 
 
 @given(numbers)
@@ -66,6 +65,53 @@ def test_however_it_is_typed_the_number_is_the_same(number: str) -> None:
     wide = "".join(chr(ord(c) + 0xFEE0) for c in number)
     for typed in (number.lower(), wide, f" {number[:6]} {number[6:14]}-{number[14:]}\r\n"):
         assert documents.check_number(LISTS, "1", typed, TODAY) == (number, None)
+
+
+def test_the_first_generation_card_is_refused_by_name_and_its_number_is_the_same_person(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """15 digits ended on 2013-01-01; old medical-insurance cards still show them, and nobody counts twice by that."""
+    assert check("1", "110101900101123") == "identity_card_old"
+    assert check("1", "110101901301123") == "identity_card_shape", "no such month: no card of any time"
+    now = card(region="110101", born="19900101", sequence=123)
+    assert documents.of_fifteen("110101900101123") == now
+    assert documents.identity("4", "110101900101123") == documents.identity("1", now)
+    item = LISTS.item("id_kind_person", "1")
+    assert item is not None
+    # an operator that still takes them: kept with the 18 characters
+    monkeypatch.setitem(item.attrs, "fifteen", "accepted")  # type: ignore[arg-type]
+    assert documents.check_number(LISTS, "1", "110101 900101 123", TODAY) == (now, None)
+
+
+@pytest.mark.parametrize("begins", ["81", "82", "83"])
+def test_residents_of_hong_kong_macao_and_taiwan_have_numbers_of_their_own(begins: str) -> None:
+    """83 is no province of the list of regions, and 81 and 82 stand on no other card of this kind."""
+    assert check("13", card(region=begins + "0000")) is None
+    assert check("13", card(region="370102")) == "document_shape"
+    assert check("13", card(region=begins + "0000")[:-1] + "Y") == "identity_card_shape"
+
+
+def test_the_permanent_residence_card_has_a_check_character_since_2023() -> None:
+    """9, place, nationality, birth, sequence, MOD 11-2 as a citizen's number; the older card has letters."""
+    new = card(region="931840", born="19850220", sequence=7)
+    assert check("10", new) is None
+    assert check("10", new.lower()) is None
+    other = "0" if new[-1] != "0" else "1"
+    assert check("10", new[:-1] + other) == "identity_card_check_digit"
+    assert check("10", card(region="931840", born="19851340")) == "identity_card_birth_date"
+    assert check("10", "USA310085022007") is None
+    assert check("1", new) == "identity_card_region", "no citizen"
+
+
+def test_a_renewed_permit_and_another_way_of_writing_are_the_same_person() -> None:
+    def who(kind: str, number: str) -> str:
+        found, wrong = documents.check_number(LISTS, kind, number, TODAY)
+        assert wrong is None
+        return documents.identity(kind, found, LISTS)
+
+    assert who("11", "H1234567801") == who("11", "h12345678 02") == who("11", "H12345678")
+    assert who("11", "M12345678") != who("11", "H12345678")
+    assert who("3", "军字第1234567号") == who("3", "军字1234567") != who("3", "南字第1234567号")
 
 
 @pytest.mark.parametrize(

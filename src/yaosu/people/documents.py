@@ -10,13 +10,18 @@ from datetime import date
 
 from yaosu.codes.identifiers import check_identity_card
 from yaosu.codes.identifiers.checked import squeeze
+from yaosu.codes.identifiers.identity_card import identity_card_check_character
 from yaosu.errors import Finding
 from yaosu.registry.lists import CodeLists
+from yaosu.registry.model import Item
 
 _PUNCTUATION = str.maketrans("", "", "-–—－·.．/_（）()")
 _PHONE = re.compile(r"\+?[0-9]{5,15}", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{6,}", re.ASCII)
 _OLDEST = 130
+CITIZEN = 18
+FIFTEEN = 15
+"""Characters of a citizen's number now, and until 1999."""
 NAME_MAX = 50
 NUMBER_MAX = 64
 
@@ -37,25 +42,54 @@ def check_number(
     if not text:
         return "", Finding("document_number_needed", {"kind": item.zh, "kind_en": item.en}, where)
     if item.attrs.get("check") == "gb11643":
-        return _identity_card(lists, text, today, where)
+        return _identity_card(lists, item, text, today, where)
     pattern = str(item.attrs.get("pattern") or ".{1,64}")
-    if len(text) > NUMBER_MAX or re.fullmatch(pattern, text, re.ASCII) is None:
+    dropped = str(item.attrs.get("drop") or "")
+    shape = "".join(c for c in text if c not in dropped)
+    if len(text) > NUMBER_MAX or re.fullmatch(pattern, shape, re.ASCII) is None:
         return "", Finding("document_shape", {"kind": item.zh, "kind_en": item.en}, where)
-    return text, None
+    if item.attrs.get("check") == "gb11643_of_18" and len(shape) == CITIZEN:
+        return _citizen(shape, today, where)
+    return shape, None
 
 
-def _identity_card(lists: CodeLists, text: str, today: date, where: str) -> tuple[str, Finding | None]:
+def _identity_card(
+    lists: CodeLists, item: Item, text: str, today: date, where: str
+) -> tuple[str, Finding | None]:
     """GB 11643: shape, province, date of birth, check character."""
+    if (longer := of_fifteen(text)) is not None:
+        if item.attrs.get("fifteen") != "accepted":
+            return "", Finding("identity_card_old", {}, where)
+        text = longer
+    found, wrong = _citizen(text, today, where)
+    begins = item.attrs.get("begins")
+    if wrong is None and isinstance(begins, list):
+        if found[:2] not in {str(b) for b in begins}:
+            wrong = Finding("document_shape", {"kind": item.zh, "kind_en": item.en}, where)
+    elif wrong is None and lists.item("region", found[:2] + "0000", today) is None:
+        wrong = Finding("identity_card_region", {}, where)
+    return ("", wrong) if wrong is not None else (found, None)
+
+
+def _citizen(text: str, today: date, where: str) -> tuple[str, Finding | None]:
+    """18 characters with date of birth and check character after GB 11643, wherever they were issued."""
     checked = check_identity_card(text)
     if checked.value is None:
         assert checked.problem is not None
         return "", Finding(checked.problem.code, {}, where)
-    if lists.item("region", checked.value[:2] + "0000", today) is None:
-        return "", Finding("identity_card_region", {}, where)
     years = age(checked.value, today)
     if years is None or not 0 <= years <= _OLDEST:
         return "", Finding("identity_card_birth_date", {}, where)
     return checked.value, None
+
+
+def of_fifteen(number: str) -> str | None:
+    """The 18 characters of the first-generation card's 15 digits (GB 11643: 19 before the year, check character);
+    None where no date of birth stands in them. Those digits check nothing else, and the card is no longer valid."""
+    if len(number) != FIFTEEN or not (number.isascii() and number.isdigit()) or number[0] == "0":
+        return None
+    body = f"{number[:6]}19{number[6:]}"
+    return check_identity_card(body + identity_card_check_character(body)).value
 
 
 def age(number: str, today: date) -> int | None:
@@ -66,12 +100,15 @@ def age(number: str, today: date) -> int | None:
     return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
 
 
-def identity(kind: str, number: str) -> str:
-    """What tells persons apart: the citizen's number whatever document shows it (medical-insurance cards often do),
-    else kind and number."""
-    if check_identity_card(number).value is not None:
-        return f"gb11643:{number}"
-    return f"{kind}:{number}"
+def identity(kind: str, number: str, lists: CodeLists | None = None) -> str:
+    """What tells persons apart: the citizen's number whatever document shows it (medical-insurance cards often do, old
+    ones with 15 digits), else kind and number, without what counts its renewals (`person` of list `id_kind_person`)."""
+    citizen = of_fifteen(number) or number
+    if check_identity_card(citizen).value is not None:
+        return f"gb11643:{citizen}"
+    item = lists.item("id_kind_person", kind) if lists is not None else None
+    kept = item.attrs.get("person") if item is not None else None
+    return f"{kind}:{number[: int(str(kept))] if kept else number}"
 
 
 def check_name(name: str, where: str = "person.name") -> tuple[str, Finding | None]:

@@ -66,7 +66,7 @@ async def identify(
         given = known if known is not None else given
     one = checked(given, code_lists)
     key_id: int = await conn.fetchval(store.KEY_ID)
-    hashed = keeper.match(documents.identity(one.kind, one.number))
+    hashed = keeper.match(documents.identity(one.kind, one.number, code_lists or lists.delivered()))
     years = documents.age(one.number, datetime.now(CHINA).date())
     adult = None if years is None else years >= ADULT
     person: int | None = await conn.fetchval(store.TOUCH_PERSON, hashed, adult)
@@ -109,11 +109,12 @@ async def find(
 ) -> int | None:
     """The person with that document, if one is known. What the caller may see of him is decided elsewhere."""
     today = datetime.now(CHINA).date()
-    text, wrong = documents.check_number(code_lists or lists.delivered(), kind, number, today)
+    known = code_lists or lists.delivered()
+    text, wrong = documents.check_number(known, kind, number, today)
     if wrong is not None:
         raise YaosuError("invalid_request", {"count": 1}, [wrong])
     found: int | None = await conn.fetchval(
-        store.PERSON_BY_HASH, keeper.match(documents.identity(kind, text))
+        store.PERSON_BY_HASH, keeper.match(documents.identity(kind, text, known))
     )
     return found
 
