@@ -238,6 +238,27 @@ async def test_a_document_is_approved_by_a_second_person_and_then_stays(db: Conn
     assert documents.states(versions, later) == {1: "superseded", 2: "in_force"}
 
 
+async def test_whoever_changed_a_draft_wrote_part_of_it_and_does_not_approve_it(db: Connection) -> None:
+    """R-E1: two people stand behind a version, whoever began it; the database holds that too."""
+    market = await make_market(db)
+    writer, other, boss = [await staff(db, market, market.wholesaler, "admin") for _ in range(3)]
+    number = await documents.create(db, market.registry, writer, HEAD, documents.template("trade"))
+    await documents.save(db, other, number, "# 全部改写\n内容")
+    await documents.save(db, other, number, "# 又改\n内容")
+    for one in (writer, other):
+        with pytest.raises(YaosuError) as refused:
+            await documents.approve(db, one, number, documents.today())
+        assert refused.value.code == "quality_document_self"
+    with pytest.raises(IntegrityConstraintViolationError):
+        async with db.transaction():
+            await db.execute(
+                "UPDATE quality_document_version SET approved_by = $2, approved_at = now(), effective_on = now() "
+                "WHERE document_id = $1",
+                *(number, other.account_id),
+            )
+    assert await documents.approve(db, boss, number, documents.today()) == 1
+
+
 async def test_reading_is_acknowledged_once_per_person(db: Connection) -> None:
     """The training record names who has not read it yet."""
     market = await make_market(db)

@@ -112,8 +112,9 @@ def _account(subject: Subject) -> int:
     return subject.account_id
 
 
-def _checked(content: str, title: str) -> str:
-    free_text.refuse(title=title, content=content)
+def _checked(content: str, **texts: str) -> str:
+    free_text.refuse(content=content, **texts)
+    title = texts["title"]
     if not content.strip() or not title.strip():
         raise YaosuError("quality_document_empty")
     if len(content) > CONTENT_MAX:
@@ -132,7 +133,13 @@ async def create(
     writer = _account(subject)
     if registry.lists.item("quality_document_kind", head.kind) is None:
         raise YaosuError("quality_document_kind", {"kind": head.kind[:40]})
-    text = _checked(content, head.title)
+    text = _checked(
+        content,
+        title=head.title,
+        number=head.number,
+        department=head.department,
+        responsible=head.responsible,
+    )
     if not head.number.strip():
         raise YaosuError("quality_document_empty")
     values = (
@@ -162,14 +169,19 @@ async def _own(conn: Connection, subject: Subject, number: int) -> tuple[Record,
 async def save(
     conn: Connection, subject: Subject, number: int, content: str, change_note: str = "", in_qms: bool = True
 ) -> None:
-    """Change the draft. Refused: `quality_document_draft` when there is none, `quality_document_empty`, `not_found`."""
+    """Change the draft; whoever does has written part of it, and does not approve it.
+
+    Refused: `quality_document_draft` when there is none, `quality_document_empty`, `not_found`.
+    """
     subject.require("quality.manage")
+    editor = _account(subject)
     head, _, draft = await _own(conn, subject, number)
     if draft is None:
         raise YaosuError("quality_document_draft")
-    await conn.execute(
-        store.SAVE, draft["id"], _checked(content, head["title"]), change_note.strip()[:500], in_qms
-    )
+    text = _checked(content, title=head["title"], change_note=change_note)
+    await conn.execute(store.SAVE, draft["id"], text, change_note.strip()[:500], in_qms, editor)
+    details = {"version": draft["version"]}
+    await audit.record(conn, subject, "quality.document", ("quality_document", number), details)
 
 
 async def revise(conn: Connection, subject: Subject, number: int, change_note: str = "") -> int:
@@ -178,6 +190,7 @@ async def revise(conn: Connection, subject: Subject, number: int, change_note: s
     _, versions, draft = await _own(conn, subject, number)
     if draft is not None:
         raise YaosuError("quality_document_draft")
+    free_text.refuse(change_note=change_note)
     last = versions[0]
     version: int = last["version"] + 1
     values = (number, version, last["content"], change_note.strip()[:500], last["in_qms"], _account(subject))
@@ -195,7 +208,7 @@ async def approve(conn: Connection, subject: Subject, number: int, effective_on:
     head, versions, draft = await _own(conn, subject, number)
     if draft is None:
         raise YaosuError("quality_document_draft")
-    if draft["created_by"] == approver:
+    if approver in {draft["created_by"], *draft["editors"]}:
         raise YaosuError("quality_document_self")
     last = max((v["effective_on"] for v in versions if v["effective_on"] is not None), default=date.min)
     if effective_on < max(today(), last):

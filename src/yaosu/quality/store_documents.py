@@ -16,7 +16,9 @@ VALUES ($1, $2, $3, $4, $5, $6) RETURNING id"""
 LOCK = "SELECT id, title, department, responsible FROM quality_document WHERE id = $1 AND org = $2 FOR UPDATE"
 SET_HEAD = "UPDATE quality_document SET title = $2, department = $3, responsible = $4 WHERE id = $1"
 SAVE = """
-UPDATE quality_document_version SET content = $2, change_note = $3, in_qms = $4, updated_at = now() WHERE id = $1"""
+UPDATE quality_document_version SET content = $2, change_note = $3, in_qms = $4, updated_at = now(),
+    editors = CASE WHEN $5 = ANY (editors) THEN editors ELSE editors || $5::int END
+WHERE id = $1"""
 APPROVE = """
 UPDATE quality_document_version SET approved_by = $2, approved_at = now(), effective_on = $3, content_hash = $4
 WHERE id = $1"""
@@ -40,8 +42,8 @@ ONE = """
 SELECT d.id, d.org, d.kind, d.number, d.title, d.department, d.responsible, o.name AS org_name FROM quality_document d
 JOIN org o ON o.id = d.org WHERE /*visible:org d.org*/ AND d.id = $1"""
 VERSIONS = """
-SELECT v.id, v.version, v.content, v.change_note, v.in_qms, v.created_by, v.created_at, v.approved_by, v.approved_at,
-    v.effective_on, v.content_hash, c.name AS writer, p.name AS approver FROM quality_document_version v
+SELECT v.id, v.version, v.content, v.change_note, v.in_qms, v.created_by, v.editors, v.created_at, v.approved_by,
+    v.approved_at, v.effective_on, v.content_hash, c.name AS writer, p.name AS approver FROM quality_document_version v
 LEFT JOIN account c ON c.id = v.created_by LEFT JOIN account p ON p.id = v.approved_by
 WHERE v.document_id = $1 ORDER BY v.version DESC"""
 
