@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 import pytest_asyncio
@@ -67,6 +68,65 @@ async def test_the_movement_door_refuses_the_same(shop: Shop) -> None:
             shop.pool, shop.doors.committer, shop.doors.registry, shop.who(shop.pharmacy), movement
         )
     assert "uncoded_purchase_blocked" in {f.code for f in refused.value.findings}
+
+
+async def test_a_sale_does_not_make_goods_older_than_they_entered(shop: Shop) -> None:
+    """R-C8: the dates go by the purchase that the bill names, so the movement door looks whether there was such one."""
+
+    def sale(number: str, qty: int, bought: date) -> Movement:
+        return Movement(
+            type=23,
+            bill_no=number,
+            owner=shop.pharmacy,
+            happened_at=datetime.now(UTC),
+            codes=(),
+            header={"receipt_no": number, "reason": "historical", "invoice_date": bought.isoformat()},
+            quantities=[Quantity(shop.drug_id, "OLDER", qty)],
+            body=b"{}",
+        )
+
+    async def sell(movement: Movement) -> str:
+        result = await circulation.submit(
+            shop.pool, shop.doors.committer, shop.doors.registry, shop.who(shop.pharmacy), movement
+        )
+        return result.results[0].verdict if result.results else result.status
+
+    await shop.open(shop.pharmacy, 10, "OLDER", invoice_date=date(2025, 8, 1))
+    assert await sell(sale("LIE-1", 1, BEFORE)) == "uncoded_bought_later"
+    old = (await shop.open(shop.pharmacy, 4, "OLDER")).lot_ids[0]
+    assert await sell(sale("TRUE-1", 3, BEFORE)) in ("", "accepted")
+    assert await sell(sale("LIE-2", 2, BEFORE)) == "uncoded_bought_later"
+    # a correction of the true sale takes its own goods back first
+    more = replace(sale("TRUE-1", 4, BEFORE), revision=2)
+    assert await sell(more) in ("", "accepted")
+    assert (await shop.lot(shop.pharmacy, old)).left == 0
+    await shop.market.conserved()
+
+
+async def test_expiry_counts_by_the_day_in_china_whatever_zone_the_bill_is_written_in(shop: Shop) -> None:
+    """The last day of the batch is 2026-03-31: 15:59 UTC is still that day in China, 16:00 UTC is not."""
+    item = Item(shop.drug_id, "ZONE", 10, date(2024, 4, 1), date(2026, 3, 31))
+    await shop.open(shop.pharmacy, 10, items=(item,))
+    last = datetime(2026, 3, 31, 15, 59, tzinfo=UTC)
+    answers = []
+    for n, moment in enumerate(
+        (last, last + timedelta(minutes=1), last.astimezone(timezone(timedelta(hours=-9))))
+    ):
+        movement = Movement(
+            type=23,
+            bill_no=f"ZONE-{n}",
+            owner=shop.pharmacy,
+            happened_at=moment,
+            codes=(),
+            header={"receipt_no": "1", "reason": "historical", "invoice_date": BEFORE.isoformat()},
+            quantities=[Quantity(shop.drug_id, "ZONE", 1)],
+            body=b"{}",
+        )
+        result = await circulation.submit(
+            shop.pool, shop.doors.committer, shop.doors.registry, shop.who(shop.pharmacy), movement
+        )
+        answers.append(result.results[0].verdict if result.results else "")
+    assert answers[1] == "expired" and "expired" not in (answers[0], answers[2])
 
 
 async def test_exempt_products_enter_whenever_they_were_bought(shop: Shop) -> None:
@@ -151,8 +211,8 @@ async def test_only_pictures_and_documents_are_proofs(shop: Shop) -> None:
                 await service.keep_proof(conn, who, body, "发票.pdf")
             assert refused.value.code == code
         assert await service.keep_proof(conn, who, PDF, "../../etc/发票.exe")
-        made = await service.keep_proof(conn, who, png(7), "a")
-        assert made == await service.keep_proof(conn, who, png(7), "b")
+        made = await service.keep_proof(conn, who, png(70_000), "a")
+        assert made == await service.keep_proof(conn, who, png(70_000), "b")
         found = await service.proof(conn, who, made)
         assert found["name"] == "a.png" and found["media"] == "image/png"
         with pytest.raises(YaosuError) as hidden:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
+from yaosu.circulation import store_uncoded
 from yaosu.circulation import store_write as store
+from yaosu.circulation.cache import CHINA
 from yaosu.circulation.model import Prepared, Quantity
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
+from yaosu.registry import uncoded_rules
 from yaosu.registry.model import Product
 from yaosu.rules.judge import Scan, Transfer, Verdict
 
@@ -102,9 +105,9 @@ async def _refusal(
         have = books.have.get((asked.drug_id, known[0], one.movement.owner), 0)
         if have < asked.qty:
             return Finding("uncoded_short", {**params, "have": have})
-        if not one.kind.expired and known[1] < one.movement.happened_at.date():
+        if not one.kind.expired and known[1] < _day(one.movement.happened_at):
             return Finding("expired", params)
-        return None
+        return await _bought_later(conn, one, asked, known[0])
     if known is None:
         if asked.produced_on is None or asked.expires_on is None:
             return Finding("uncoded_batch_dates_needed", params)
@@ -127,6 +130,49 @@ async def _refusal(
             {**params, "recorded": known[1].isoformat(), "given": asked.expires_on.isoformat()},
         )
     return None
+
+
+async def _bought_later(conn: Connection, one: Prepared, asked: Quantity, batch_id: int) -> Finding | None:
+    """Why a sale may not call its goods bought as early as it does, or None.
+
+    The dates are judged by the purchase that the bill names; goods that entered on a later invoice do not become
+    older by what a sale says of them (R-C8, R-D1).
+    """
+    claimed = _date(one.movement.header.get("invoice_date"))
+    if claimed is None or one.kind.code != uncoded_rules.SALE:
+        return None
+    left = 0
+    rows = await conn.fetch(
+        store_uncoded.PURCHASES, one.movement.owner, asked.drug_id, batch_id, one.movement.bill_no
+    )
+    for row in rows:
+        bought = _date(row["invoice_date"])
+        if row["type"] == uncoded_rules.PURCHASE and bought is None and row["at"] is not None:
+            bought = _day(row["at"])
+        # what left without naming its purchase was taken from the oldest
+        if bought is None or bought <= claimed:
+            left += row["qty"]
+    if left >= asked.qty:
+        return None
+    params = {
+        "batch": asked.batch_no,
+        "claimed": claimed.isoformat(),
+        "left": max(left, 0),
+        "asked": asked.qty,
+    }
+    return Finding("uncoded_bought_later", params)
+
+
+def _day(moment: datetime) -> date:
+    """The calendar day in China: by it days count, whatever zone the caller writes in."""
+    return moment.astimezone(CHINA).date()
+
+
+def _date(value: object) -> date | None:
+    try:
+        return date.fromisoformat(str(value)) if value else None
+    except ValueError:
+        return None
 
 
 def supplement(books: Books, one: Prepared, verdicts: Sequence[Verdict], batch_no: dict[int, str]) -> Moved:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
+
+from yaosu.circulation.cache import CHINA
 
 LINES_MAX = 500
 """Lines of one dispensing or draw."""
@@ -17,6 +19,11 @@ OPEN, LOSS, RETURN = 7, 8, 116
 
 BoxState = Literal["open", "expiring", "expired", "remainder", "finished", "all"]
 BOX_STATES: tuple[BoxState, ...] = ("open", "expiring", "expired", "remainder", "finished", "all")
+
+
+def last_day(until: datetime) -> date:
+    """The last day in China on which a box may be used, of the first moment at which it may not."""
+    return (until - timedelta(microseconds=1)).astimezone(CHINA).date()
 
 
 @dataclass(frozen=True, slots=True)

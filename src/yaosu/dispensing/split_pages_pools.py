@@ -19,6 +19,7 @@ from yaosu.dispensing import split_pools, split_service, split_views
 from yaosu.dispensing import split_store_pool as store
 from yaosu.dispensing.split_api_pools import pool_answer
 from yaosu.dispensing.split_deps import desk_of
+from yaosu.dispensing.split_model import last_day
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.pages import render, see_other
 from yaosu.edge.problem import language
@@ -140,7 +141,7 @@ async def check(
                 **said,
                 "product": product_name(registry, one.drug_id),
                 "batch": "",
-                "expiry": one.until.date().isoformat() if one.until is not None else "",
+                "expiry": last_day(one.until).isoformat() if one.until is not None else "",
                 "level_name": "",
                 "qty": 1 if good else 0,
                 "status": None,

@@ -20,7 +20,7 @@ from yaosu.circulation.prepare import scans_of
 from yaosu.db.engine import Connection
 from yaosu.dispensing import split_orders as orders
 from yaosu.dispensing import split_store as store
-from yaosu.dispensing.split_model import LINES_MAX, LOSS, OPEN, RETURN, Line, Plan, Refused, Share
+from yaosu.dispensing.split_model import LINES_MAX, LOSS, OPEN, RETURN, Line, Plan, Refused, Share, last_day
 from yaosu.dispensing.split_orders import Desk, Recorded
 from yaosu.errors import Finding, YaosuError
 from yaosu.people import free_text
@@ -85,7 +85,7 @@ async def look(
         product = registry.product(one.drug_id) if one.drug_id else None
         if pack is not None and one.verdict in ("opened", "accepted", "duplicate_in_bill"):
             # our own opened box: the question is only whether it is still good
-            params: dict[str, object] = {"until": pack["until"].date().isoformat()}
+            params: dict[str, object] = {"until": last_day(pack["until"]).isoformat()}
             gone = "pool_box_expired" if pack["until"] <= now else ""
             found.append(
                 Looked(
