@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg.types.string import ByteaBinaryLoader
 
-from hostile.rooms import PATIENT, PATIENT_NUMBER
+from hostile.rooms import PATIENT, PATIENT_NUMBER, picture
 from hostile.world import World, operations
 from people.helpers import card
 from yaosu.people.free_text import holds_citizen
@@ -138,30 +138,106 @@ def _texts(world: World) -> dict[str, tuple[str, str, dict[str, Any]]]:
                 "days": 1,
             },
         ),
+        "place in the zone": ("pharmacy", f"/uncoded/lots/{ids['lot_id'][0]}/zone", {"zone": said}),
+        "who counted": (
+            "pharmacy", f"/uncoded/lots/{ids['lot_id'][0]}/counts",
+            {"counted": 0, "counter": "甲", "checker": said, "explanation": "清点"},
+        ),
+        "batch without codes": (
+            "pharmacy", "/uncoded/lots",
+            {"invoice_no": "1", "invoice_date": "2025-06-12", "supplier_name": "某公司", "zone": "甲",
+             "proof_id": ids["proof_id"][0], "items": [{**drug, "batch_no": said, "qty": 1, "zone": DOTTED,
+             "produced_on": "2024-05-01", "expires_on": "2029-04-30"}]},
+        ),
+        "name of a pool": ("hospital", "/dispensing/pools", {"name": said, "kind": "ward"}),
+        "second person": ("maker", "/movements", {**bill, "codes": codes, "header": {"second_person": said}}),
+        "agent": ("maker", "/movements", {**bill, "codes": codes, "header": {"agent_person": PATIENT_NUMBER}}),
+        "codes of a clue": (
+            "wholesaler", "/quality/clues", {"kind": "resale", "title": "甲", "text": "甲", "codes": [said]}
+        ),
+        "number of a stock count": ("maker", "/counts", {"bill_no": said, "codes": ["1"], **drug}),
     }  # fmt: skip
 
 
 KINDS = (
     "bill header", "name of a header", "bill number", "sale", "message of a case", "wide digits",
     "note of a case", "clue", "title of a clue", "answer to a finding", "lock", "recall", "split dispensing",
-    "draw from a pool", "request for codes", "prescription",
+    "draw from a pool", "request for codes", "prescription", "place in the zone", "who counted",
+    "batch without codes", "name of a pool", "second person", "agent", "codes of a clue", "number of a stock count",
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("lang", ["zh", "en"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_citizens_number_in_a_free_text_is_refused_without_being_repeated(
-    world: World, kind: str, lang: str
-) -> None:
+def test_a_citizens_number_in_a_free_text_is_refused_without_being_repeated(world: World, kind: str) -> None:
     caller, path, body = _texts(world)[kind]
     with world.client(caller) as client:
-        answer = client.post(f"/api/v1{path}?lang={lang}", json=body)
+        for lang in ("zh", "en"):
+            answer = client.post(f"/api/v1{path}?lang={lang}", json=body)
+            assert answer.status_code == 422, answer.text
+            codes = {one["code"] for one in answer.json()["findings"]}
+            assert codes & {"personal_in_text", "personal_in_header"}, answer.text
+            assert PATIENT_NUMBER not in answer.text and WIDE not in answer.text and DOTTED not in answer.text
+
+
+PEOPLES_TEXTS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
+    "department": ("wholesaler", "POST", "/quality/documents", {"kind": "trace_system", "number": "N-1", "title": "甲",
+                                                               "content": "# 甲", "department": "{said}"}),
+    "responsible": ("wholesaler", "POST", "/quality/documents", {"kind": "trace_system", "number": "N-2", "title": "甲",
+                                                                "content": "# 甲", "responsible": "{said}"}),
+    "note of a change": ("wholesaler", "PUT", "/quality/documents/{document_id}/draft", {"content": "# 甲",
+                                                                                        "change_note": "{said}"}),
+    "shift": ("hospital", "POST", "/narcotics/counts", {"shift": "{said}",
+                                                        "items": [{"drug_id": 1, "batch_id": 1, "units": 0}]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PEOPLES_TEXTS)
+def test_nor_may_it_stand_in_what_only_people_write(world: World, kind: str) -> None:
+    caller, method, path, body = PEOPLES_TEXTS[kind]
+    path = path.replace("{document_id}", str(world.ids["document_id"][0]))
+    filled = {
+        k: v.replace("{said}", f"证件{PATIENT_NUMBER}") if isinstance(v, str) else v for k, v in body.items()
+    }
+    if "items" in body:
+        filled["items"] = [{**body["items"][0], "drug_id": world.more["narcotic"].drug_id}]
+    with world.person(caller) as client:
+        answer = client.request(method, f"/api/v1{path}", json=filled)
     assert answer.status_code == 422, answer.text
-    codes = {one["code"] for one in answer.json()["findings"]}
-    assert codes & {"personal_in_text", "personal_in_header"}, answer.text
-    assert PATIENT_NUMBER not in answer.text and WIDE not in answer.text and DOTTED not in answer.text
+    assert "personal_in_text" in {one["code"] for one in answer.json()["findings"]}, answer.text
+
+
+def test_a_card_read_into_a_list_of_codes_and_a_file_named_after_somebody_keep_no_number(
+    world: World,
+) -> None:
+    """A scan is never refused for what was scanned, nor a file for its name: the number is not kept."""
+    with world.client("maker") as client:
+        for code in (PATIENT_NUMBER, f"证件{PATIENT_NUMBER}"):
+            assert client.post("/api/v1/quality/counts", json={"codes": [code]}).status_code == 201
+            count = {"bill_no": f"PD-{len(code)}", "codes": [code], "drug_id": world.market.drug_id}
+            assert client.post("/api/v1/counts", json=count).status_code == 200
+    with world.client("pharmacy") as client:
+        named = {"file": (f"{PATIENT}{PATIENT_NUMBER}.png", picture() + b"x", "image/png")}
+        assert client.post("/api/v1/uncoded/proofs", files=named).status_code == 201
+
+
+def test_after_all_of_that_no_table_and_no_log_holds_the_number(world: World) -> None:
     assert _traces(_kept(world.database)) == []
     assert _traces(world.log.read_bytes()) == []
+
+
+@pytest.mark.parametrize("agent", ["9" * 40, "-1", "１２", "", "x", True, None])
+def test_an_agent_who_is_no_number_of_ours_is_a_refusal_and_no_failure(world: World, agent: Any) -> None:
+    body = {
+        "type": 321,
+        "bill_no": "AG-1",
+        "happened_at": "2026-02-01T10:00:00+08:00",
+        "codes": world.more["listed"].boxes[3:4],
+        "header": {"agent_person": agent},
+    }
+    with world.client("pharmacy") as client:
+        answer = client.post("/api/v1/movements", json=body)
+    assert answer.status_code in (200, 422), answer.text
+    assert not world.incidents()
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.model import CODES_MAX, CodeResult, Movement, MovementResult
 from yaosu.db.engine import Connection, Pool
 from yaosu.errors import YaosuError
+from yaosu.people import free_text
 from yaosu.registry.resolver import Registry
 from yaosu.rules.world import Unit, World
 from yaosu.subject import Subject
@@ -108,7 +109,10 @@ async def begin(
         batch_id = await conn.fetchval(store.BATCH_BY_NO, drug_id, batch_no) if drug_id is not None else None
         if batch_id is None:
             raise YaosuError("count_batch_unknown", {"batch_no": batch_no})
-    scans = list(dict.fromkeys(code.replace("\x00", "␀")[:4096] for code in codes))
+    free_text.refuse(bill_no=count_no)
+    # an identity card read into the list of codes is a scan that nothing is known of, and is not kept
+    kept = (free_text.NOT_KEPT if free_text.holds_citizen(code) else code for code in codes)
+    scans = list(dict.fromkeys(code.replace("\x00", "␀")[:4096] for code in kept))
     made = await conn.fetchval(
         store.INSERT, subject.org, count_no, drug_id, batch_id, scans, subject.account_id
     )

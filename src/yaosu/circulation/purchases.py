@@ -15,7 +15,7 @@ async def hold(conn: Connection, group: Sequence[Prepared]) -> None:
     """Take all persons of a group of bills at once, so that no two groups wait for each other in a circle."""
     asking = [one.movement for one in group if one.sale_rules]
     if asking:
-        agents = [int(a) for m in asking if (a := str(m.header.get("agent_person", ""))).isdecimal()]
+        agents = [gate.number_of(m.header.get("agent_person")) for m in asking]
         await gate.hold(conn, [*(m.person for m in asking), *agents])
 
 

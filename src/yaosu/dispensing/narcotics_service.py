@@ -237,6 +237,7 @@ async def destroy_ampoules(
         raise YaosuError(
             "invalid_request", {"count": 1}, [Finding("value_missing", {"field": "method"}, "method")]
         )
+    free_text.refuse(method=method)
     items = []
     for (drug_id, batch_id), qty in quantities.items():
         left = held.get((drug_id, batch_id), 0)
@@ -269,6 +270,7 @@ async def destroy_residue(
         for name, value in (("unit", unit), ("method", method))
         if not value.strip()
     ]
+    found += free_text.findings({"unit": unit, "method": method})
     if not Decimal(0) < amount < Decimal(1_000_000):
         found.append(Finding("value_shape", {"field": "amount"}, "amount"))
     if found:
@@ -335,6 +337,7 @@ async def count(
     found, rows, seen = [], [], set()
     if not shift.strip():
         found.append(Finding("value_missing", {"field": "shift"}, "shift"))
+    found += free_text.findings({"shift": shift, "note": " | ".join(one.note for one in items)})
     for one in items[:ITEMS_MAX]:
         key = (one.drug_id, one.batch_id)
         product = listed(desk.registry, one.drug_id)

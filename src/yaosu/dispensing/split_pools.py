@@ -83,6 +83,7 @@ async def create(
 ) -> int:
     """A new pool of the owner. A machine's boxes are opened as they are loaded unless stated otherwise."""
     org = desk.owner(owner)
+    free_text.refuse(name=name)
     code = service.dispensing_type(desk.registry, org, bill_type)
     opening = opens if opens is not None else kind == "machine"
     made: int | None = await conn.fetchval(

@@ -17,6 +17,9 @@ from yaosu.errors import Finding, YaosuError
 
 _LIKE = re.compile(r"(?<![0-9A-Za-z])[1-9](?:[ \-]?[0-9]){16}[ \-]?[0-9Xx](?![0-9A-Za-z])", re.ASCII)
 
+NOT_KEPT = "***"
+"""What stands for a scan that is an identity card."""
+
 
 def holds_citizen(text: str) -> bool:
     """Whether a right identity-card number of somebody born by now stands in `text`."""

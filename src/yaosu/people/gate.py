@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 
 from yaosu.db.engine import Connection
 from yaosu.people import store
-from yaosu.people.model import Purchase, SaleRule
+from yaosu.people.model import Purchase, SaleRule, number_of
 
-__all__ = ["Purchase", "Refusal", "examine", "examine_bill", "hold", "record", "take_back"]
+__all__ = ["Purchase", "Refusal", "examine", "examine_bill", "hold", "number_of", "record", "take_back"]
 
 Refusal = tuple[str, dict[str, object]]
 """A message code and its parameters."""

@@ -16,6 +16,7 @@ _PERSONAL = re.compile(
     re.IGNORECASE,
 )
 _OURS = frozenset({"agent_person", "second_person"})
+"""Fields meant for a person, though not for a buyer's data: a number of ours, and the name of a colleague."""
 
 
 def findings(header: Mapping[str, object], sale: bool = True) -> list[Finding]:
@@ -25,11 +26,15 @@ def findings(header: Mapping[str, object], sale: bool = True) -> list[Finding]:
     """
     found = []
     for name, value in header.items():
-        if name in _OURS or value in (None, ""):
+        if value in (None, ""):
             continue
         number = documents.normal(str(value))
         alone = documents.age(number, datetime.now(CHINA).date()) is not None
-        if (sale and _PERSONAL.search(name)) or alone or holds_citizen(f"{name} {value}"):
+        if (
+            (sale and name not in _OURS and _PERSONAL.search(name))
+            or alone
+            or holds_citizen(f"{name} {value}")
+        ):
             field = "header" if holds_citizen(name) else name
             found.append(Finding("personal_in_header", {"field": field}, f"header.{field}"))
     return found

@@ -80,6 +80,12 @@ class SaleRule:
         return bill_type in self.bill_types
 
 
+def number_of(value: object) -> int | None:
+    """A person's number as somebody wrote it into a header; None for what is none."""
+    text = str(value).strip() if value is not None else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 @dataclass(frozen=True, slots=True)
 class Purchase:
     """One product and batch of one sale or use. `qty` counts smallest packages.
@@ -106,5 +112,4 @@ class Purchase:
     @property
     def agent(self) -> int | None:
         """The person who came instead, if any."""
-        value = self.text("agent_person")
-        return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else None
+        return number_of(self.header.get("agent_person"))

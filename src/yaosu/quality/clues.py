@@ -48,7 +48,7 @@ async def send(
         raise YaosuError("quality_clue_kind", {"kind": kind[:40]})
     if not title.strip() or not text.strip():
         raise YaosuError("quality_clue_empty")
-    free_text.refuse(title=title, text=text)
+    free_text.refuse(title=title, text=text, codes=" | ".join(codes))
     wanted = list(dict.fromkeys(c.strip() for c in codes if c.strip()))
     numbers = list(dict.fromkeys(bills))
     if len(wanted) > ATTACHED_MAX or len(numbers) > ATTACHED_MAX:

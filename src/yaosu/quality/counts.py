@@ -15,6 +15,7 @@ from asyncpg import Record
 from yaosu.access.visibility import record_read, visible
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
+from yaosu.people.free_text import NOT_KEPT, holds_citizen
 from yaosu.quality import store_balance as store
 from yaosu.quality.balance import SHELF, Reason
 from yaosu.quality.refusals import missing
@@ -175,6 +176,9 @@ def _unread(one: verify.Asked) -> Difference:
     drug_id = one.keys[0][0] if one.keys else 0
     # whatever a scanner or a caller sent: what cannot be stored is shown as unreadable, never dropped
     raw = "".join(c if c.isprintable() else "\ufffd" for c in one.raw)
+    if holds_citizen(raw):
+        # an identity card read into the list of codes, with something around its number
+        raw = NOT_KEPT
     text = one.code.text if one.code is not None else raw
     code = "quality_over_not_active" if one.keys else "quality_over_unknown"
     return Piece(drug_id, text, 0, 1 if one.keys else 0, 0), Reason(code, {}, 1 if one.keys else 0), False

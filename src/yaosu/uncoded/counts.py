@@ -8,6 +8,7 @@ from yaosu.access import audit
 from yaosu.access.visibility import visible
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
+from yaosu.people import free_text
 from yaosu.subject import Subject
 from yaosu.uncoded import ends, service, store
 from yaosu.uncoded.intake import Doors
@@ -44,6 +45,7 @@ async def verify(
         found.append(Finding("uncoded_qty", {"value": counted, "max": 2**31 - 1}, "counted"))
     if len(text) > TEXT_MAX or not text.isprintable():
         found.append(Finding("uncoded_reason_text", {"max": TEXT_MAX}, "explanation"))
+    found += free_text.findings({"counter": first, "checker": second, "explanation": text})
     async with doors.pool.acquire() as conn, conn.transaction():
         lot = await service.lot(conn, doors.registry, subject, lot_id)
     if lot.org != subject.org:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from yaosu.errors import YaosuError
+from yaosu.people.free_text import holds_citizen
 from yaosu.uncoded.model import PROOF_MB_MAX, ProofMedia
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -35,4 +36,7 @@ def shown_name(name: str, media: str) -> str:
     base = name.replace("\\", "/").rsplit("/", 1)[-1]
     base = "".join(c for c in base if c.isprintable() and c not in '<>:"|?*').strip(" .")
     stem = base.rsplit(".", 1)[0] if "." in base else base
+    if holds_citizen(stem):
+        # the name is shown and kept as it is; somebody's number is no name
+        stem = ""
     return f"{(stem or 'proof')[:NAME_MAX]}.{EXTENSIONS[media]}"

@@ -15,6 +15,7 @@ from yaosu.circulation.model import Movement, Quantity
 from yaosu.circulation.pages_common import next_number
 from yaosu.db.engine import Connection, Pool
 from yaosu.errors import Finding, YaosuError
+from yaosu.people import free_text
 from yaosu.registry.resolver import Registry
 from yaosu.registry.uncoded_rules import refusal
 from yaosu.subject import Subject
@@ -107,6 +108,7 @@ def _item_findings(item: Item, known: Mapping[tuple[int, str], Any]) -> list[Fin
     if not item.batch_no.strip() or len(item.batch_no) > 64:
         found.append(Finding("uncoded_batch_missing", {}, "batch_no"))
         return found
+    found += free_text.findings({"batch_no": item.batch_no, "zone": item.zone})
     facts = known.get((item.drug_id, item.batch_no))
     if facts is None and (item.produced_on is None or item.expires_on is None):
         found.append(Finding("uncoded_batch_dates", {"batch_no": item.batch_no}, "expires_on"))

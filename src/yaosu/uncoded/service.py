@@ -14,6 +14,7 @@ from yaosu.access import audit
 from yaosu.access.visibility import record_read, visible
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
+from yaosu.people import free_text
 from yaosu.registry.resolver import Registry
 from yaosu.registry.uncoded_rules import Deadline, clear_by, countdown, never_coded
 from yaosu.subject import Subject
@@ -262,4 +263,5 @@ def zone_of(text: str, where: str) -> str:
     found = text.strip()
     if not found or len(found) > ZONE_MAX or not found.isprintable():
         raise YaosuError("uncoded_invalid", {"count": 1}, [Finding("uncoded_zone", {"max": ZONE_MAX}, where)])
+    free_text.refuse(**{where: found})
     return found
