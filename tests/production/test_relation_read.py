@@ -8,11 +8,16 @@ import json
 import random
 import zipfile
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from production.helpers import SAMPLE, Row, Tree, parsed, texts, tree
+from production.helpers import BOX, SAMPLE, Row, Tree, code, parsed, texts, tree
+from yaosu.codes import NotACode, parse
 from yaosu.errors import YaosuError
 from yaosu.production.relation import Limits
+from yaosu.production.relation.keys import KeySpace
 
 RAW = SAMPLE.read_bytes()
 EXPECTED = texts(parsed(RAW))
@@ -306,3 +311,31 @@ def test_one_code_two_hundred_thousand_times_is_read() -> None:
     rows = [Row("82062330000000000001", 1, "80217620000000000001")] * 200_000
     file = parsed(Tree(rows).xml())
     assert len(file) == 200_000
+
+
+_SERIAL = st.text("AZaz09+._/:;=*%&!?,-<>()\"'~^[]{}\\ ", min_size=1, max_size=21)
+
+
+@given(st.lists(_SERIAL, min_size=1, max_size=6))
+def test_the_short_way_for_gs1_codes_reads_exactly_what_the_parser_reads(serials: list[str]) -> None:
+    space = KeySpace()
+    for serial in ("first", *serials):
+        raw = f"(01)06901234567892(21){serial}"
+        found, expected = space.key(raw), parse(raw)
+        if isinstance(expected, NotACode):
+            assert isinstance(found, NotACode) and found.code == expected.code
+        else:
+            assert not isinstance(found, NotACode) and space.text(found[0]) == expected.text
+            assert space.parent_key(raw) == space.parent_key(raw) == found[0]
+
+
+def test_codes_go_to_the_database_in_the_order_of_its_index_whatever_their_family() -> None:
+    space = KeySpace()
+    raws = [f"(01)06901234567892(21){s}" for s in ("b", "B", "a1", "Z")] + [code(BOX, n) for n in (7, 3)]
+    keys = np.array(
+        [found[0] for raw in raws if not isinstance(found := space.key(raw), NotACode)], np.uint64
+    )
+    in_order = [space.text(int(keys[i])) for i in space.order(keys)]
+    assert in_order == [code(BOX, 3), code(BOX, 7)] + [
+        f"(01)06901234567892(21){s}" for s in ("B", "Z", "a1", "b")
+    ]

@@ -84,7 +84,7 @@ def blocks(judged: Judged, parts: dict[int, RowFacts]) -> Iterator[tuple[bytes, 
     for number, facts in parts.items():
         part = judged.file.parts[number]
         keys = judged.file.key[part.start : part.end]
-        order = part.start + np.argsort(keys, kind="stable")
+        order = part.start + judged.file.space.order(keys)
         levels = judged.level[order]
         inside = judged.up[order] >= 0
         groups = [

@@ -84,12 +84,12 @@ class Columns:
             self._compare(parsed, where)
         up = NO_PARENT
         if parent:
-            inside = self.space.key(parent)
+            inside = self.space.parent_key(parent)
             if isinstance(inside, NotACode):
                 self.problems.add("relation_parent_unreadable", where, code=code[:100], parent=parent[:100])
                 up = BAD_PARENT
             else:
-                up = inside[0]
+                up = inside
         if len(layer) == 1 and "1" <= layer <= "9":
             level = ord(layer) - 48
         else:

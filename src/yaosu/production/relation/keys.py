@@ -7,6 +7,7 @@ instruction. Other codes (GS1, enterprise-defined) are kept as text once and get
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,9 @@ BAD_PARENT = 0xFFFF_FFFF_FFFF_FFFE
 """Parent that was named but could not be read; reported where it was read."""
 
 U64 = npt.NDArray[np.uint64]
+RECENT_MAX = 4_096
+_CANONICAL_GS1 = re.compile(r"\(01\)([0-9]{14})\(21\)[0-9A-Za-z+._/:;=*%&!?,-]{1,20}\Z", re.ASCII)
+"""The canonical form without a character that could mean anything else: read as it stands, once its GTIN is known."""
 
 
 class TooManyError(ValueError):
@@ -47,6 +51,7 @@ class KeySpace:
         self.text_prefix: list[int] = []
         self._text_numbers: dict[str, int] = {}
         self._prefix_max, self._text_max = prefixes, texts
+        self._recent: dict[str, int] = {}
         # prefix as a number -> prefix number + 1; 20 MB once, so that a million look-ups are one gather
         self._table: npt.NDArray[np.uint16] | None = None
 
@@ -64,29 +69,60 @@ class KeySpace:
         return found
 
     def key(self, raw: str) -> tuple[int, TraceCode | None] | NotACode:
-        """The key of a text; with the parsed code when it was more than 20 digits. Raises TooManyError."""
+        """The key of a text; with the parsed code when it was more than 20 digits and says more than product and
+        serial number. Raises TooManyError.
+        """
         if len(raw) == 20 and raw[0] != "0" and raw.isascii() and raw.isdigit():
             number = self._numbers.get(raw[:7])
             if number is None:
                 number = self.prefix_number(raw[:7], Scheme.CN20)
             return number << ENDING_BITS | int(raw[7:]), None
+        plain = _CANONICAL_GS1.match(raw)
+        if plain is not None and plain.group(1) in self._numbers:
+            return self._text_key(raw, plain.group(1), Scheme.GS1), None
         code = parse(raw, self.customs)
         if isinstance(code, NotACode):
             return code
         if code.scheme is Scheme.CN20:
             number = self.prefix_number(code.prefix, Scheme.CN20)
             return number << ENDING_BITS | int(code.text[7:]), code
-        index = self._text_numbers.get(code.text)
+        # an SSCC is its own prefix: one number for all of them, they are refused by scheme anyway
+        prefix = "sscc" if code.scheme is Scheme.SSCC else code.prefix
+        return self._text_key(code.text, prefix, code.scheme), code
+
+    def _text_key(self, text: str, prefix: str, scheme: Scheme) -> int:
+        index = self._text_numbers.get(text)
         if index is None:
             if len(self.texts) >= self._text_max:
                 raise TooManyError("texts", self._text_max)
-            # an SSCC is its own prefix: one number for all of them, they are refused by scheme anyway
-            prefix = "sscc" if code.scheme is Scheme.SSCC else code.prefix
-            number = self.prefix_number(prefix, code.scheme)
-            index = self._text_numbers[code.text] = len(self.texts)
-            self.texts.append(code.text)
+            number = self.prefix_number(prefix, scheme)
+            index = self._text_numbers[text] = len(self.texts)
+            self.texts.append(text)
             self.text_prefix.append(number)
-        return TEXT_BIT | index, code
+        return TEXT_BIT | index
+
+    def parent_key(self, raw: str) -> int | NotACode:
+        """The key of a parent. Children stand behind one another, so the last parents are remembered."""
+        known = self._recent.get(raw)
+        if known is not None:
+            return known
+        found = self.key(raw)
+        if isinstance(found, NotACode):
+            return found
+        if len(self._recent) >= RECENT_MAX:
+            self._recent.clear()
+        self._recent[raw] = found[0]
+        return found[0]
+
+    def order(self, keys: U64) -> npt.NDArray[np.int64]:
+        """The places of `keys` in the order of their texts within a prefix, which is that of the database's index."""
+        if not self.texts or not bool((keys & np.uint64(TEXT_BIT)).any()):
+            return np.argsort(keys, kind="stable")
+        texts = [self.texts[k & ~TEXT_BIT] if k & TEXT_BIT else "" for k in keys.tolist()]
+        rank = np.array(sorted(range(len(texts)), key=texts.__getitem__), dtype=np.int64)
+        plain = keys[rank] & np.uint64(TEXT_BIT) == 0
+        first = rank[plain]
+        return np.concatenate([first[np.argsort(keys[first], kind="stable")], rank[~plain]])
 
     def keys_of(self, prefix: U64, ending: U64) -> U64:
         """Keys of many 20-digit codes given as 7-digit prefixes and 13-digit endings. Raises TooManyError."""
@@ -121,3 +157,4 @@ class KeySpace:
         """Give back what only reading needs."""
         self._table = None
         self._text_numbers = {}
+        self._recent = {}
