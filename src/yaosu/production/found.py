@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from yaosu.db.engine import Connection
 from yaosu.production import store_activation
 from yaosu.production import store_packing as store
-from yaosu.production.packing import (
+from yaosu.production.packing_steps import (
     PACK,
     Packed,
-    _begin,
-    _check_apart,
-    _finish,
-    _issued_or_foreign,
-    _scans,
+    begin,
+    check_apart,
+    finish,
+    issued_or_foreign,
+    read_scans,
 )
 from yaosu.production.relation.validate import acts_for
 from yaosu.production.store_packing import Package
@@ -47,10 +47,10 @@ async def found(
     subject.require("production.write")
     bench = Bench(conn, subject, registry)
     content = {"container": container.strip(), "codes": [c.strip() for c in codes]}
-    bill_no, earlier = await _begin(bench, PACK, bill_no, content)
+    bill_no, earlier = await begin(bench, PACK, bill_no, content)
     if earlier is not None:
         return earlier
-    scans = _scans(bench, codes)
+    scans = read_scans(bench, codes)
     target = bench.read(container)
     bench.stop_if_refused()
     assert target is not None
@@ -64,13 +64,13 @@ async def found(
         or not acts_for(registry, product, subject.org)
     ):
         bench.refuse("pack_unit_unknown", target.text)
-    elif not await _issued_or_foreign(bench, master, target):
+    elif not await issued_or_foreign(bench, master, target):
         bench.refuse("code_not_issued", target.text)
     bench.stop_if_refused()
     assert product is not None and step is not None
     packages = await bench.lock(scans)
     bench.stop_if_refused()
-    _check_apart(bench, packages)
+    check_apart(bench, packages)
     await bench.check_stopped(packages)
     batches = await store_activation.batch_facts(conn, [(product.id, batch_no)])
     batch_id = batches[product.id, batch_no].id if (product.id, batch_no) in batches else 0
@@ -104,7 +104,7 @@ async def found(
         bench.event(one, status, status, left)
         bench.put_in(one, fresh)
     bench.event(fresh, "P", status)
-    done = await _finish(bench, PACK, bill_no, content, "packing.pack", fresh.qty)
+    done = await finish(bench, PACK, bill_no, content, "packing.pack", fresh.qty)
     held = {product.id: fresh.qty}
     return Packed(
         done.bill_id, done.bill_no, done.codes, fresh.qty, done.recorded_at, False, target.text, held

@@ -7,94 +7,41 @@ caller's own account in status A or I can be handled; the ledger moves only when
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
 
-import orjson
-
-from yaosu.access import audit
 from yaosu.codes import Scheme, TraceCode
-from yaosu.codes.issue import derive, locate
 from yaosu.db.engine import Connection
-from yaosu.db.leaf import leaf_hash
-from yaosu.errors import YaosuError
 from yaosu.production import store_activation
 from yaosu.production import store_packing as store
 from yaosu.production.containers import pack_logistics, tidy_containers
-from yaosu.production.issued import in_ranges, one_number
+from yaosu.production.packing_steps import (
+    PACK,
+    REPLACE,
+    UNPACK,
+    VOID,
+    Packed,
+    begin,
+    check_apart,
+    finish,
+    issued_or_foreign,
+    read_scans,
+)
 from yaosu.production.store_packing import Package
-from yaosu.production.world import CODES_MAX, Bench
+from yaosu.production.world import Bench
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
 
-PACK, UNPACK, REPLACE, VOID = 2, 3, 4, 5
-_PREFIX = {PACK: "ZX", UNPACK: "CX", REPLACE: "HM", VOID: "ZM"}
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """What a packing bill did."""
-
-    bill_id: int
-    bill_no: str
-    codes: int
-    """Packages with an event of their own."""
-    qty: int
-    """Smallest packages in them."""
-    recorded_at: datetime
-    repeated: bool = False
-    container: str = ""
-    container_qty: dict[int, int] = field(default_factory=dict)
-    """What the container holds afterwards, by product."""
-
-
-async def _begin(bench: Bench, kind: int, bill_no: str, content: dict[str, Any]) -> tuple[str, Packed | None]:
-    """The answer of then when the same bill number brings the same content (D8)."""
-    if not bill_no:
-        return "", None
-    row = await bench.conn.fetchrow(store.BILL, bench.subject.org, bill_no)
-    if row is None:
-        return bill_no, None
-    if row["content_hash"] != leaf_hash((f"{kind}|{bill_no}".encode(), orjson.dumps(content))):
-        raise YaosuError("bill_number_taken", {"bill_no": bill_no})
-    return bill_no, Packed(row["id"], bill_no, row["lines"], row["qty"], row["recorded_at"], True)
-
-
-def _scans(bench: Bench, codes: Sequence[str]) -> list[TraceCode]:
-    """Readable codes, each once; refused when there are too many."""
-    if not 1 <= len(codes) <= CODES_MAX:
-        raise YaosuError("pack_too_many", {"limit": CODES_MAX})
-    out: dict[str, TraceCode] = {}
-    for raw in codes:
-        code = bench.read(raw)
-        if code is None:
-            continue
-        if code.text in out:
-            bench.refuse("pack_twice", code.text)
-        out[code.text] = code
-    bench.stop_if_refused()
-    return list(out.values())
-
-
-def _check_apart(bench: Bench, packages: Sequence[Package]) -> None:
-    keys = {p.key for p in packages}
-    for one in packages:
-        for around in bench.above(one):
-            if around.key in keys:
-                bench.refuse("pack_inside_other", one.code, container=around.code)
-                break
-
-
-async def _finish(
-    bench: Bench, kind: int, bill_no: str, header: dict[str, Any], action: str, qty: int
-) -> Packed:
-    number = bill_no or f"{_PREFIX[kind]}-{bench.bill_id}"
-    at = await bench.record(kind, number, header, qty)
-    await audit.record(
-        bench.conn, bench.subject, action, ("bill", bench.bill_id), {"codes": len(bench.lines), "qty": qty}
-    )
-    return Packed(bench.bill_id, number, len(bench.lines), qty, at)
+__all__ = [
+    "PACK",
+    "REPLACE",
+    "UNPACK",
+    "VOID",
+    "Packed",
+    "conn_containers",
+    "pack",
+    "replace",
+    "unpack",
+    "void",
+]
 
 
 async def pack(
@@ -114,10 +61,10 @@ async def pack(
     subject.require("bill.write")
     bench = Bench(conn, subject, registry)
     content = {"container": container.strip(), "codes": [c.strip() for c in codes]}
-    bill_no, earlier = await _begin(bench, PACK, bill_no, content)
+    bill_no, earlier = await begin(bench, PACK, bill_no, content)
     if earlier is not None:
         return earlier
-    scans = _scans(bench, codes)
+    scans = read_scans(bench, codes)
     target = bench.read(container)
     bench.stop_if_refused()
     assert target is not None
@@ -127,10 +74,10 @@ async def pack(
                 bench.refuse("pack_no_nesting", code.text)
         bench.stop_if_refused()
     if target.scheme is Scheme.SSCC:
-        qty, held = await pack_logistics(bench, target, scans, _check_apart)
+        qty, held = await pack_logistics(bench, target, scans, check_apart)
     else:
         qty, held = await _pack_sales(bench, target, scans)
-    done = await _finish(bench, PACK, bill_no, content, "packing.pack", qty)
+    done = await finish(bench, PACK, bill_no, content, "packing.pack", qty)
     return Packed(done.bill_id, done.bill_no, done.codes, qty, done.recorded_at, False, target.text, held)
 
 
@@ -140,7 +87,7 @@ async def _pack_sales(
     found = await bench.lock([*scans, target])
     bench.stop_if_refused()
     into, packages = found[-1], found[:-1]
-    _check_apart(bench, packages)
+    check_apart(bench, packages)
     await bench.check_stopped(found)
     if bench.check_held(into):
         status = bench.root(into).status
@@ -200,14 +147,14 @@ async def unpack(
     subject.require("bill.write")
     bench = Bench(conn, subject, registry)
     content = {"codes": [c.strip() for c in codes], "whole": whole}
-    bill_no, earlier = await _begin(bench, UNPACK, bill_no, content)
+    bill_no, earlier = await begin(bench, UNPACK, bill_no, content)
     if earlier is not None:
         return earlier
-    scans = _scans(bench, codes)
+    scans = read_scans(bench, codes)
     packages = await (_contents(bench, scans) if whole else bench.lock(scans))
     bench.stop_if_refused()
     if not whole:
-        _check_apart(bench, packages)
+        check_apart(bench, packages)
     for one in packages:
         if one.parent is None:
             bench.refuse("pack_not_packed", one.code)
@@ -222,7 +169,7 @@ async def unpack(
         left = bench.take_out(one)
         bench.event(one, status, status, left)
         qty += one.qty
-    done = await _finish(bench, UNPACK, bill_no, content, "packing.unpack", qty)
+    done = await finish(bench, UNPACK, bill_no, content, "packing.unpack", qty)
     await tidy_containers(bench)
     return done
 
@@ -272,7 +219,7 @@ async def replace(
     subject.require("production.write")
     bench = Bench(conn, subject, registry)
     content = {"old": old.strip(), "new": new.strip(), "reason": reason}
-    bill_no, earlier = await _begin(bench, REPLACE, bill_no, content)
+    bill_no, earlier = await begin(bench, REPLACE, bill_no, content)
     if earlier is not None:
         return earlier
     old_code, new_code = bench.read(old), bench.read(new)
@@ -285,7 +232,7 @@ async def replace(
         bench.refuse("replace_elsewhere", new_code.text)
     elif (found_new.drug_id, found_new.level) != (found_old.drug_id, found_old.level):
         bench.refuse("replace_other_product", old_code.text, new=new_code.text)
-    elif not await _issued_or_foreign(bench, master, new_code):
+    elif not await issued_or_foreign(bench, master, new_code):
         bench.refuse("code_not_issued", new_code.text)
     bench.stop_if_refused()
     drug_id = found_old.drug_id
@@ -316,17 +263,7 @@ async def replace(
     fresh = Package(drug_id, new_code.text, package.batch_id, package.level, parent, None, None, qty, 0)
     bench.event(fresh, "P", status)
     await conn.execute(store.INSERT_REPLACED, drug_id, old_code.text, new_code.text, bench.bill_id, reason)
-    return await _finish(bench, REPLACE, bill_no, content, "packing.replace", qty)
-
-
-async def _issued_or_foreign(bench: Bench, master: bytes, code: TraceCode) -> bool:
-    """Under a prefix for which codes are issued here, a code must be one of them (D6)."""
-    rows = await bench.conn.fetch(store_activation.ISSUED, [code.prefix])
-    if not rows:
-        return True
-    number = locate(code.text, derive(master, rows[0]["key_id"]))
-    ranges = [(r["start_no"], r["count"]) for r in rows]
-    return bool(in_ranges(one_number(number), ranges)[0])
+    return await finish(bench, REPLACE, bill_no, content, "packing.replace", qty)
 
 
 async def void(
@@ -346,12 +283,12 @@ async def void(
     subject.require("production.write")
     bench = Bench(conn, subject, registry)
     content = {"codes": [c.strip() for c in codes], "reason": reason, "with_content": with_content}
-    bill_no, earlier = await _begin(bench, VOID, bill_no, content)
+    bill_no, earlier = await begin(bench, VOID, bill_no, content)
     if earlier is not None:
         return earlier
-    packages = await bench.lock(_scans(bench, codes))
+    packages = await bench.lock(read_scans(bench, codes))
     bench.stop_if_refused()
-    _check_apart(bench, packages)
+    check_apart(bench, packages)
     await bench.check_stopped(packages)
     makers = {
         (r["drug_id"], r["id"]): r["maker"]
@@ -371,7 +308,7 @@ async def void(
         bench.event(one, status, "C", left)
         key = (one.drug_id, one.batch_id, status)
         moves[key] = moves.get(key, 0) + one.qty
-    done = await _finish(bench, VOID, bill_no, content, "packing.void", sum(moves.values()))
+    done = await finish(bench, VOID, bill_no, content, "packing.void", sum(moves.values()))
     for (drug_id, batch_id, status), qty in sorted(moves.items()):
         if qty:
             await store_activation.post(
