@@ -225,7 +225,7 @@ def test_after_all_of_that_no_table_and_no_log_holds_the_number(world: World) ->
     assert _traces(world.log.read_bytes()) == []
 
 
-@pytest.mark.parametrize("agent", ["9" * 40, "-1", "１２", "", "x", True, None])
+@pytest.mark.parametrize("agent", ["9" * 40, "-1", "１２", "", "x", 10**30, True, None])
 def test_an_agent_who_is_no_number_of_ours_is_a_refusal_and_no_failure(world: World, agent: Any) -> None:
     body = {
         "type": 321,

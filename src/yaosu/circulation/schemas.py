@@ -135,6 +135,8 @@ class MovementIn(BaseModel):
                 raise ValueError(f"header.{key[:64]} is too long")
             if "\x00" in key or (isinstance(item, str) and "\x00" in item):
                 raise ValueError(f"header.{key[:64]} holds a control character")
+            if isinstance(item, int) and not -(2**63) <= item < 2**63:
+                raise ValueError(f"header.{key[:64]} is a number beyond 64 bits; write it as text")
         return value
 
     def movement(self, registry: Registry, own: int | None, body: bytes) -> Movement:
