@@ -17,6 +17,7 @@ from production.helpers import BOX, SAMPLE, Row, Tree, code, parsed, texts, tree
 from yaosu.codes import NotACode, parse
 from yaosu.errors import YaosuError
 from yaosu.production.relation import Limits
+from yaosu.production.relation.json_stream import JsonStream
 from yaosu.production.relation.keys import KeySpace
 
 RAW = SAMPLE.read_bytes()
@@ -339,3 +340,57 @@ def test_codes_go_to_the_database_in_the_order_of_its_index_whatever_their_famil
     assert in_order == [code(BOX, 3), code(BOX, 7)] + [
         f"(01)06901234567892(21){s}" for s in ("B", "Z", "a1", "b")
     ]
+
+
+_WORDS = st.text('ab}{][",:\\ \n甲', max_size=8)
+_ENTRY = st.fixed_dictionaries(
+    {"code": st.one_of(_WORDS, st.integers(0, 9)), "level": st.integers(0, 3)}, optional={"parent": _WORDS}
+)
+
+
+@given(
+    st.lists(st.lists(st.one_of(_ENTRY, st.integers()), max_size=12), min_size=1, max_size=3),
+    st.sampled_from([None, 1]),
+)
+def test_a_json_file_read_in_blocks_says_what_it_says_as_a_whole(
+    relations: list[list[object]], indent: int | None
+) -> None:
+    body = {
+        "note": {"a": [1, "}"]},
+        "relations": [{"batch_no": "}]甲", "codes": codes} for codes in relations],
+    }
+    data = json.dumps(body, ensure_ascii=False, indent=indent).encode()
+    whole, small = parsed(data), parsed(data, limits=Limits(json_bytes=1))
+    assert texts(whole) == texts(small)
+    for one, other in ((whole.problems, small.problems), (whole.notes, small.notes)):
+        assert [f.as_json() for f in one.kept] == [f.as_json() for f in other.kept]
+
+
+@given(st.lists(_ENTRY, max_size=30), st.integers(1, 70))
+def test_entries_come_in_blocks_of_any_cut(entries: list[dict[str, object]], chunk: int) -> None:
+    data = json.dumps(entries, ensure_ascii=False).encode() + b" "
+    stream = JsonStream(data[i : i + chunk] for i in range(0, len(data), chunk))
+    assert [e for block in stream.entries() for e in block] == entries
+    assert stream.peek() == b""
+
+
+STREAMED = {
+    "broken off": (b'{"relations": [{"batch_no": "1", "codes": [{"code": "1"},', "relation_json_syntax"),
+    "no list": (b'{"other": 7}', "relation_json_shape"),
+    "no codes": (b'{"relations": [{"batch_no": "1"}]}', "relation_json_shape"),
+    "batch behind its codes": (b'{"relations": [{"codes": [], "batch_no": "1"}]}', "relation_json_order"),
+    "codes twice": (b'{"relations": [{"codes": [],\n "codes": []}]}', "relation_json_order"),
+    "two documents": (b'{"relations": []} {}', "relation_json_syntax"),
+    "deep": (b'{"a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", "relation_json_syntax"),
+    "endless text": (b'{"relations": [{"codes": ["' + b"}" * 200_000 + b'"]}]}', "relation_json_syntax"),
+    "a comma too many": (b'{"relations": [{"codes": [{"code": "1"},]}]}', "relation_json_syntax"),
+}
+
+
+@pytest.mark.parametrize("name", list(STREAMED))
+def test_a_large_json_file_that_is_none_is_refused_with_its_line(name: str) -> None:
+    data, expected = STREAMED[name]
+    with pytest.raises(YaosuError) as refused:
+        parsed(b"\n\n" + data, limits=Limits(json_bytes=1))
+    assert refused.value.code == expected
+    assert expected == "relation_json_shape" or int(str(refused.value.params["line"])) >= 3

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import orjson
 
 from yaosu.production.relation.columns import Columns, RefusedError
 from yaosu.production.relation.dates import read_date
+from yaosu.production.relation.json_stream import JsonStream
 from yaosu.production.relation.model import BatchPart, RelationHead
 from yaosu.production.relation.source import lines
 
@@ -116,12 +118,16 @@ def _cells(line: str, delimiter: str, at: int) -> list[str]:
 
 
 def read_json(chunks: Iterator[bytes], columns: Columns) -> None:
-    """`{"relations": [{"batch_no", "made_on", "expires_on", …, "codes": [{"code", "level", "parent", "flag"}]}]}`."""
+    """`{"relations": [{"batch_no", "made_on", "expires_on", …, "codes": [{"code", "level", "parent", "flag"}]}]}`.
+
+    Held whole up to `limits.json_bytes`; larger files are streamed.
+    """
     collected = bytearray()
     for chunk in chunks:
         collected += chunk
         if len(collected) > columns.limits.json_bytes:
-            raise RefusedError("relation_json_too_large", limit_mb=columns.limits.json_bytes >> 20)
+            _streamed(JsonStream(chain((bytes(collected),), chunks)), columns)
+            return
     try:
         body = orjson.loads(collected)
     except orjson.JSONDecodeError as error:
@@ -134,18 +140,74 @@ def read_json(chunks: Iterator[bytes], columns: Columns) -> None:
     for relation in relations:
         if not isinstance(relation, dict) or not isinstance(relation.get("codes"), list):
             raise RefusedError("relation_json_shape", number + 1, what="codes")
-        unknown = set(relation) - set(_PART) - {"codes"}
-        for name in sorted(unknown)[:20]:
-            columns.notes.add("relation_note_attribute", columns.where(number + 1), name=str(name)[:60])
-        _part({k: _text(relation.get(k)) for k in _PART}, number + 1, columns)
-        for entry in relation["codes"]:
-            number += 1
-            if not isinstance(entry, dict):
-                columns.problems.add("relation_json_entry", columns.where(number))
-                continue
-            values = [_text(entry.get(k)) for k in ("code", "level", "parent", "flag")]
-            columns.add(values[0], values[1], values[2], values[3], number)
+        _json_part({k: v for k, v in relation.items() if k != "codes"}, number + 1, columns)
+        number = _json_codes(relation["codes"], number, columns)
         columns.close_part()
+
+
+def _streamed(stream: JsonStream, columns: Columns) -> None:
+    """The same, in the order of the file: a batch's fields stand before its codes."""
+    number, found = 0, False
+    stream.take(b"{")
+    more = stream.peek() != b"}"
+    while more:
+        name = stream.value()
+        stream.take(b":")
+        if name == "relations" and not found:
+            found = True
+            stream.take(b"[")
+            another = stream.peek() != b"]"
+            while another:
+                number = _streamed_relation(stream, number, columns)
+                another = stream.after(b"]")
+        else:
+            stream.value()
+        more = stream.after(b"}")
+    if stream.peek():
+        raise stream.wrong("more than one value")
+    if not found:
+        raise RefusedError("relation_json_shape", what="relations")
+
+
+def _streamed_relation(stream: JsonStream, number: int, columns: Columns) -> int:
+    fields: dict[str, Any] = {}
+    begun = False
+    stream.take(b"{")
+    more = stream.peek() != b"}"
+    while more:
+        name = stream.value()
+        stream.take(b":")
+        if not isinstance(name, str) or (begun and (name in _PART or name == "codes")):
+            raise RefusedError("relation_json_order", stream.line, name=str(name)[:60])
+        if name == "codes":
+            begun = True
+            _json_part(fields, number + 1, columns)
+            for block in stream.entries():
+                number = _json_codes(block, number, columns)
+            columns.close_part()
+        else:
+            fields[name] = stream.value()
+        more = stream.after(b"}")
+    if not begun:
+        raise RefusedError("relation_json_shape", number + 1, what="codes")
+    return number
+
+
+def _json_part(fields: dict[str, Any], number: int, columns: Columns) -> None:
+    for name in sorted(set(fields) - set(_PART))[:20]:
+        columns.notes.add("relation_note_attribute", columns.where(number), name=str(name)[:60])
+    _part({k: _text(fields.get(k)) for k in _PART}, number, columns)
+
+
+def _json_codes(entries: list[Any], number: int, columns: Columns) -> int:
+    for entry in entries:
+        number += 1
+        if not isinstance(entry, dict):
+            columns.problems.add("relation_json_entry", columns.where(number))
+            continue
+        values = [_text(entry.get(k)) for k in ("code", "level", "parent", "flag")]
+        columns.add(values[0], values[1], values[2], values[3], number)
+    return number
 
 
 def _text(value: Any) -> str:
