@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import docx as python_docx
 import pypdf
@@ -43,9 +44,9 @@ async def staff(db: Connection, market: Market, org: int, role: str = "quality")
     )
 
 
-async def regulator_of(db: Connection, region: str) -> Subject:
+async def regulator_of(db: Connection, region: str, **more: Any) -> Subject:
     """An inspector of a region."""
-    org = await make_org(db, 110, region)
+    org = await make_org(db, 110, region, **more)
     number, _ = await make_account(db, org, "regulator")
     scopes = scopes_of("regulator", "110")
     return Subject("account", number, org, "110", "regulator", scopes, region=region, name="检查员")
@@ -138,9 +139,12 @@ async def test_a_filed_table_is_seen_by_the_regulator_of_the_region_only(db: Con
     subject = await staff(db, market, market.wholesaler)
     near, city, far = (
         await regulator_of(db, "370000"),
-        await regulator_of(db, "370100"),
+        await regulator_of(db, "370100", sub_type=1101),
         await regulator_of(db, "650000"),
     )
+    # closer still, but of other remits
+    for sub_type in (1102, 1103):
+        await make_org(db, 110, "370102", sub_type=sub_type)
     number = await filled(db, market, subject)
     for office in (near, far):
         with pytest.raises(YaosuError):

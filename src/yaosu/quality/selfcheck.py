@@ -204,6 +204,7 @@ async def sign(conn: Connection, subject: Subject, number: int, name: str) -> st
     await _draft(conn, subject, number)
     if not name.strip():
         raise YaosuError("quality_sign_name")
+    free_text.refuse(name=name)
     head, rows = await get(conn, subject, number)
     off = incomplete(head, rows)
     if off:

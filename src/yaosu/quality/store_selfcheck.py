@@ -34,7 +34,11 @@ UPDATE quality_selfcheck SET state = 'signed', signed_by = $2, signed_name = $3,
 WHERE id = $1"""
 FILE = """
 UPDATE quality_selfcheck SET state = 'filed', filed_at = now(), filed_by = $2, regulator = $3 WHERE id = $1"""
-REGULATORS = "SELECT id, region::text AS region FROM org WHERE type = 110 AND status = 1 ORDER BY id"
+# Drug regulators (list org_sub_type, 1101), and authorities that say no more of themselves; health and insurance
+# authorities of the same place answer neither tables nor clues.
+REGULATORS = """
+SELECT id, region::text AS region FROM org WHERE type = 110 AND status = 1 AND coalesce(sub_type, 1101) = 1101
+ORDER BY id"""
 
 
 async def one(conn: Connection, sight: Sight, number: int) -> Record | None:
