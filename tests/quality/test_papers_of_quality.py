@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import Any
 
 import docx as python_docx
 import pypdf
@@ -44,9 +43,16 @@ async def staff(db: Connection, market: Market, org: int, role: str = "quality")
     )
 
 
-async def regulator_of(db: Connection, region: str, **more: Any) -> Subject:
+async def office_of(db: Connection, region: str, sub_type: int | None = None) -> int:
+    """An authority of a region; 1101 drug regulator, 1102 health commission, 1103 insurance bureau."""
+    org = await make_org(db, 110, region)
+    await db.execute("UPDATE org SET sub_type = $2 WHERE id = $1", org, sub_type)
+    return org
+
+
+async def regulator_of(db: Connection, region: str, sub_type: int | None = None) -> Subject:
     """An inspector of a region."""
-    org = await make_org(db, 110, region, **more)
+    org = await office_of(db, region, sub_type)
     number, _ = await make_account(db, org, "regulator")
     scopes = scopes_of("regulator", "110")
     return Subject("account", number, org, "110", "regulator", scopes, region=region, name="检查员")
@@ -144,7 +150,7 @@ async def test_a_filed_table_is_seen_by_the_regulator_of_the_region_only(db: Con
     )
     # closer still, but of other remits
     for sub_type in (1102, 1103):
-        await make_org(db, 110, "370102", sub_type=sub_type)
+        await office_of(db, "370102", sub_type)
     number = await filled(db, market, subject)
     for office in (near, far):
         with pytest.raises(YaosuError):
