@@ -64,19 +64,37 @@ _US = (
 _PRODUCTS = f"ARRAY(SELECT p.id FROM product p WHERE p.mah_id = ANY({_US}) OR p.manufacturer_id = ANY({_US}))"  # noqa: S608
 # An organisation's grant covers the places inside it.
 _HOME = "(SELECT CASE WHEN w.place THEN w.parent_id ELSE w.id END FROM org w WHERE w.id = {c})"
+_GRANTED_TO_US = (
+    f"g.grantee_org = ANY({_US}) AND g.accepted_at IS NOT NULL AND g.withdrawn_at IS NULL "
+    "AND (g.until IS NULL OR g.until > now())"
+)
+_DELEGATED_TO_US = (
+    "d.agent = $SEE AND d.may_read AND d.accepted_at IS NOT NULL AND d.revoked_at IS NULL "
+    "AND d.valid_from <= now() AND (d.valid_until IS NULL OR d.valid_until > now())"
+)
+# Whose records a grant or a delegation may open at all, with their places: arrays made once per query and only when
+# a row is not the reader's own. A long list is then sifted by one comparison a row, and the leave itself is looked up
+# for the few rows that are somebody's who gave one.
+_GRANTORS = (
+    f"ARRAY(SELECT g.grantor_org FROM data_grant g WHERE {_GRANTED_TO_US} UNION "  # noqa: S608
+    f"SELECT w.id FROM data_grant g JOIN org w ON w.parent_id = g.grantor_org AND w.place WHERE {_GRANTED_TO_US})"
+)
+_PRINCIPALS = (
+    f"ARRAY(SELECT d.principal FROM delegation d WHERE {_DELEGATED_TO_US} UNION "  # noqa: S608
+    f"SELECT w.id FROM delegation d JOIN org w ON w.parent_id = d.principal AND w.place WHERE {_DELEGATED_TO_US} UNION "
+    f"SELECT unnest(d.places) FROM delegation d WHERE {_DELEGATED_TO_US})"
+)
 _GRANT = (
-    f"EXISTS (SELECT 1 FROM data_grant g WHERE g.grantee_org = ANY({_US}) AND g.grantor_org IN ({{c}}, {_HOME}) "  # noqa: S608
-    "AND g.accepted_at IS NOT NULL AND g.withdrawn_at IS NULL AND (g.until IS NULL OR g.until > now()) "
-    "AND g.fields @> '{fields}' AND {drugs} <> '{{}}' "
-    f"AND {{drugs}} <@ coalesce(g.drug_ids, {_PRODUCTS}))"
+    f"({{c}} = ANY({_GRANTORS}) AND EXISTS (SELECT 1 FROM data_grant g WHERE g.grantor_org IN ({{c}}, {_HOME}) "  # noqa: S608
+    f"AND {_GRANTED_TO_US} AND g.fields @> '{{fields}}' AND {{drugs}} <> '{{{{}}}}' "
+    f"AND {{drugs}} <@ coalesce(g.drug_ids, {_PRODUCTS})))"
 )
 # An agent whose delegation says so reads the principal's records within its products and places (R-B8).
 _DELEGATED = (
-    "EXISTS (SELECT 1 FROM delegation d WHERE d.agent = $SEE AND d.may_read AND d.accepted_at IS NOT NULL "
-    "AND d.revoked_at IS NULL AND d.valid_from <= now() AND (d.valid_until IS NULL OR d.valid_until > now()) "
+    f"({{c}} = ANY({_PRINCIPALS}) AND EXISTS (SELECT 1 FROM delegation d WHERE {_DELEGATED_TO_US} "  # noqa: S608
     "AND CASE WHEN d.places IS NOT NULL THEN {c} = ANY (d.places) ELSE d.principal = {c} OR EXISTS ("
     "SELECT 1 FROM org w WHERE w.id = {c} AND w.place AND w.parent_id = d.principal) END "
-    "AND (d.drug_ids IS NULL OR {drugs} <@ d.drug_ids))"
+    "AND (d.drug_ids IS NULL OR {drugs} <@ d.drug_ids)))"
 )
 _REGION = "EXISTS (SELECT 1 FROM org r WHERE r.id IN ({cs}) AND starts_with(r.region::text, $SEE::text))"
 
