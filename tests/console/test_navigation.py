@@ -24,7 +24,10 @@ PEOPLE = {
     "quality": (2, None, "quality"),
     "office": (110, None, "regulator_admin"),
     "operator": (None, None, "operator"),
+    "bureau": (110, 1103, "insurer"),
 }
+LIMITED = {"line", "till", "quality", "office", "operator", "bureau"}
+"""People without an administrator's rights: pages must not offer them what they may not open."""
 ONLY = {
     "/narcotics": {"hospital", "office"},
     "/stores": {"headquarters"},
@@ -75,4 +78,22 @@ async def test_groups_are_short_and_every_entry_opens(
     assert {entry: status for entry, status in answers.items() if status != 200} == {}
     for entry, people in ONLY.items():
         assert (entry in entries) == (who in people), entry
+    shut = await shut_doors(client, entries) if who in LIMITED else {}
     client.cookies.clear()
+    assert shut == {}
+
+
+async def shut_doors(client: httpx.AsyncClient, entries: list[str]) -> dict[str, tuple[int, str]]:
+    """Links of these pages' own content that refuse the reader they were offered to: status, and where they stood."""
+    offered: dict[str, str] = {}
+    for entry in entries:
+        page = markup.fromstring((await client.get(entry, headers=HTML)).text)
+        for main in page.iter("main"):
+            for link in main.iter("a"):
+                target = (link.get("href") or "").partition("#")[0]
+                if target.startswith("/") and not target.startswith("/static"):
+                    offered.setdefault(target, entry)
+    seen = {
+        link: (await client.get(link, headers=HTML)).status_code for link in offered if link not in entries
+    }
+    return {link: (status, offered[link]) for link, status in seen.items() if status >= 400}

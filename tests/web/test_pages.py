@@ -8,6 +8,8 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -170,3 +172,16 @@ def test_built_assets_are_named_by_content_and_a_second_build_does_nothing() -> 
 
 def test_moments_are_shown_in_china_time_whatever_the_server_runs_on() -> None:
     assert china(datetime(2026, 11, 21, 23, 22, tzinfo=UTC)) == "2026-11-22 07:22"
+
+
+@pytest.mark.parametrize("said", [{}, {"org": 25}, {"error": {"code": "TimeoutError"}}, {"refused": [{}]}])
+def test_what_came_from_a_platform_is_shown_whatever_was_noted_of_it(said: dict[str, Any]) -> None:
+    item = {
+        "id": 3, "n": 3, "sub_type": "2003", "usc_id": "", "state": "done", "bill_id": None, "said": said,
+        "received_at": "2026-11-22T14:40:19+08:00",
+    }  # fmt: skip
+    context = {
+        "standing": SimpleNamespace(link=SimpleNamespace(id=4, title="平台", url="https://platform.example")),
+        "show": "inbox", "only": "", "items": [item], "sub_types": {}, "next": "",
+    }  # fmt: skip
+    assert "2026-11-22 14:40:19" in page("exchange/xietong_connection.html", context)
