@@ -207,6 +207,15 @@ async def test_a_clock_more_than_ten_minutes_off_is_refused(
     await till.ok(ACTIVE, await question(world), timestamp=near)
 
 
+async def test_clients_that_write_their_machines_utc_time_are_understood(
+    world: World, till: TopClient
+) -> None:
+    await till.ok(ACTIVE, await question(world), timestamp=china_now(timedelta(hours=-8)))
+    for hours in (-3, -16, 8):
+        stamp = china_now(timedelta(hours=hours))
+        assert (await till.error(ACTIVE, await question(world), timestamp=stamp))["code"] == 31
+
+
 async def test_the_published_python_client_sends_milliseconds(world: World, till: TopClient) -> None:
     now = int(time.time() * 1000)
     await till.ok(ACTIVE, await question(world), timestamp=str(now))

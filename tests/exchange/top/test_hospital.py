@@ -73,10 +73,23 @@ async def test_goods_are_used_on_a_patient_known_by_the_hospitals_own_number(
         header = await conn.fetchval("SELECT header FROM bill WHERE id = $1", int(answer["model"]))
     assert header["doctor"] == "李医师" and "ZY0012345" not in str(header)
     assert (await world.market.status(goods.boxes[0]))[0] == "S"
-    for type in ("321", "322"):
-        no = await his.ok(Y + "uploadretail", {**use, "bill_code": world.number(), "bill_type": type,
-                                               "trace_codes": goods.boxes[1]})  # fmt: skip
-        assert no["response_success"] is False, "a sale is no hospital's, a vaccination takes vaccines"
+    no = await his.ok(Y + "uploadretail", {**use, "bill_code": world.number(), "bill_type": "322",
+                                           "trace_codes": goods.boxes[1]})  # fmt: skip
+    assert no["response_success"] is False, "a vaccination takes vaccines"
+
+
+async def test_a_hospitals_older_client_writes_321_for_what_is_323_now(world: World, his: TopClient) -> None:
+    goods = await stocked(world, his)
+    me = await world.alias(world.market.hospital)
+    use = {"bill_code": world.number("SY"), "bill_time": bill_time(timedelta(minutes=1)), "bill_type": "321",
+           "ref_user_id": me.ref_ent_id, "trace_codes": goods.boxes[0]}  # fmt: skip
+    answer = await his.ok(Y + "uploadretail", use)
+    assert answer["response_success"] is True, answer
+    day = china_now()[:10]
+    asked = {"ref_ent_id": me.ref_ent_id, "begin_date": day, "end_date": day, "bill_type": "321",
+             "bill_code": use["bill_code"], "page": "1", "page_size": "20"}  # fmt: skip
+    found = rows((await his.ok(Y + "query.billstatus", asked))["result"]["model"]["result_list"])
+    assert [(r["bill_code"], r["bill_type"]) for r in found] == [(use["bill_code"], "323")]
 
 
 async def test_goods_go_back_and_are_destroyed_with_the_gap_in_the_papers_visible(

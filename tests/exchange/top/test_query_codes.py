@@ -64,7 +64,7 @@ async def test_codes_have_product_batch_and_status(world: World, us: Caller, ref
     batch = case["code_produce_info_d_t_o"]["produce_info_list"][0]
     assert (batch["batch_no"], batch["expire_date"], batch["pkg_amount"]) == (
         goods.batch_no,
-        "2029-12-31",
+        "20291231",
         "10",
     )
     drug = case["drug_ent_base_d_t_o"]
@@ -245,7 +245,9 @@ async def test_a_box_leads_to_the_shipment_of_its_case(
     assert row["from_user_name"] and row["from_user_id"] == (await world.alias(m.maker)).ent_id
     alien = await world.goods(m.other)
     none = await us.refused(method, ref_ent_id=ref, license_token="t", code=alien.boxes[0])
-    assert none["msg_code"] == "FAIL_BIZ_NO_PAT_INFO"
+    assert (none["msg_code"], none["model_list"]) == ("FAIL_BIZ_NO_PAT_INFO", [])
+    never = await us.refused(method, ref_ent_id=ref, license_token="t", code="83857939999999999999")
+    assert never["model_list"] == [], "its length is what clients look at first"
 
 
 async def test_our_bills_of_a_code(world: World, us: Caller, ref: str) -> None:

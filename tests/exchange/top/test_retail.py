@@ -171,6 +171,8 @@ async def test_a_number_in_use_takes_no_other_content(world: World, till: TopCli
     await till.ok(L + "uploadretail", bill)
     other = await till.ok(L + "uploadretail", {**bill, "trace_codes": goods.boxes[1]})
     assert (other["response_success"], other["msg_code"]) == (False, "BILL_FILE_NAME_DUPLICATE_UPLOAD")
+    # clients in service look for these words
+    assert other["msg_info"].startswith("该单据号已存在") and "：已登记" in other["msg_info"]
     (state,) = await status_of(world, till, bill)
     assert state["result_type"] == "3", "the refused repeat changes nothing of the bill"
 

@@ -144,6 +144,11 @@ async def test_partners_are_those_we_trade_with(world: World, us: Caller, ref: s
     one = found[(await world.alias(m.hospital)).ref_ent_id]
     assert one["partner_name"] == name_of(world, m.hospital) and str(one["audit_flag"]) == "1"
     assert one["partner_ent_id"] == (await world.alias(m.hospital)).ent_id
+    if ".msc." in method or ".wes." in method:
+        code = world.market.registry.org(m.hospital).uscc  # type: ignore[union-attr]
+        for asked, seen in ((code, [one["par_ref_ent_id"]]), ("91370102000000019X", [])):
+            some = await us.result(method, ref_ent_id=ref, license_token="t", org_code=asked, **PAGE)
+            assert [r["par_ref_ent_id"] for r in some["model"]["result_list"]] == seen
 
 
 def request_of(code: str, name: str = "新建大药房") -> str:

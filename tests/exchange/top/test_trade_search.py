@@ -424,6 +424,44 @@ async def test_a_store_corrects_and_deletes_its_bills(world: World) -> None:
     await m.conserved()
 
 
+@pytest.mark.parametrize("method", ["drug.msc.retail.searchbill", "drug.kyt.wes.retail.searchbill"])
+async def test_sales_are_searched_apart_from_other_bills(world: World, us: Caller, method: str) -> None:
+    m = world.market
+    goods = await world.goods(m.pharmacy)
+    sale, back, moved = world.number("LS"), world.number("TH"), world.number("PS")
+    await m.move(321, m.pharmacy, goods.boxes[:2], bill_no=sale)
+    await m.move(116, m.pharmacy, goods.boxes[:1], bill_no=back)
+    await m.move(203, m.pharmacy, goods.boxes[5:6], bill_no=moved, to_org=m.store)
+    shop, own = Caller(await world.client(m.pharmacy)), (await world.alias(m.pharmacy)).ref_ent_id
+    found = {}
+    for asked in ("A", "AI", "AO", "321"):
+        answer = await shop.result(
+            method, ref_ent_id=own, auth_ref_user_id=own, bill_type=asked, cur_page=1, page_size=50, **DAYS,
+            **wes(method)
+        )  # fmt: skip
+        rows = answer["model"]["result_list"]
+        found[asked] = {r["bill_code"] for r in rows} & {sale, back, moved}
+        assert {r["ref_user_id"] for r in rows} == {own}
+    assert found == {"A": {sale, back}, "AI": {back}, "AO": {sale}, "321": {sale}}
+
+
+async def test_upstreams_bills_are_found_by_the_day_they_changed(world: World) -> None:
+    m = world.market
+    goods = await world.goods(m.wholesaler)
+    number = world.number("UP")
+    await shipped(world, goods.cases[:1], number)
+    shop, own = Caller(await world.client(m.pharmacy)), (await world.alias(m.pharmacy)).ref_ent_id
+    for shift, seen in ((0, {number}), (-3, set())):
+        day = (TODAY + timedelta(days=shift)).strftime("%Y-%m-%d")
+        answer = await shop.result(
+            "drug.kyt.wes.listupout", ref_ent_id=own, license_token="t", mod_date_begin=day, mod_date_end=day,
+            bill_code=number, **PAGE
+        )  # fmt: skip
+        rows = answer["model"]["result_list"]
+        assert {r["bill_code"] for r in rows} == seen
+        assert all(r["mod_date"] and r["bill_upload_time"] and r["crt_date"] for r in rows)
+
+
 async def test_every_question_about_bills_was_asked() -> None:
     done = of_modules("methods_trade_search", "methods_trade_upstream", "methods_trade_change")
     # pharmacies and hospitals ask the same of the same code by names of their own, tried elsewhere

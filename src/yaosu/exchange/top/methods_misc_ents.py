@@ -188,6 +188,7 @@ def _asked(call: Call, owner: int, row: Record, names: Names) -> dict[str, Any]:
         "partner_id": f"W{row['id']}",
         "p_ent_par_id": f"{owner}-W{row['id']}",
         "partner_name": row["name"],
+        "org_code": row["org_code"],
         "par_ref_ent_id": row["ref_ent_id"],
         "ref_ent_id": names.ref(owner),
         "ent_id": names.ent(owner),
@@ -232,13 +233,18 @@ async def list_partners(call: Call) -> Reply:
     number = call.text("ref_partner_id") or call.text("partner_idb")
     if number:
         only = int(number) if is_number(number) and len(number) < 10 else -1
+    code = partners.checked_code(call.text("org_code")) or call.text("org_code")
+    if code:
+        card = call.registry.org_by_uscc(code)
+        known = card.id if card is not None else -1
+        only = known if only in (None, known) else -1
     async with call.conn() as conn:
         await partners.settle(conn, owner)
         asked = []
-        if flag != "1" and only is None:
+        if flag != "1" and not number:
             states = {"0": ("waiting",), "2": ("refused",)}.get(flag, ("waiting", "refused"))
             rows = await conn.fetch(store.OWN_REQUESTS, owner, call.text("ent_name")[:NAME_MAX])
-            asked = [r for r in rows if r["state"] in states]
+            asked = [r for r in rows if r["state"] in states and code in ("", r["org_code"])]
         traded: list[Record] = []
         if flag in ("", "1"):
             rest = max(limit - max(len(asked) - offset, 0), 0)

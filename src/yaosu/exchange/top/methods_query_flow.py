@@ -49,6 +49,7 @@ def _bill(row: Any, names: Names) -> Json:
     sender, receiver = sides(row)
     return {
         "bill_id": row["id"],
+        "bill_out_id": row["id"],
         "bill_type": row["type"],
         "bill_type_name": type_name(row["type"]),
         "bill_code": row["bill_no"],
@@ -69,7 +70,8 @@ def _bill(row: Any, names: Names) -> Json:
 async def _shown(call: Call, rows: list[Any]) -> list[Json]:
     orgs = [o for r in rows for o in (*sides(r), r["owner"], r["principal"])]
     names = await names_of(call, orgs)
-    return [_bill(r, names) for r in rows]
+    code = {"code_str": call.text("code") or None}
+    return [_bill(r, names) | code for r in rows]
 
 
 @method(
@@ -82,11 +84,15 @@ async def up_bill(call: Call) -> Reply:
     receiver = await call.ref_org()
     if call.text("agent_ref_ent_id"):
         receiver = await call.ref_org("agent_ref_ent_id")
-    history = await events_of(call, call.text("code"))
+    # what is not found comes with its list, empty: clients in service look at the length before anything else
+    try:
+        history = await events_of(call, call.text("code"))
+    except Failed as no:
+        raise Failed(no.msg_code, no.msg_info, model_list=[]) from None
     async with call.conn() as conn:
         rows = await store.shipments_to(conn, visible(call.subject), _bill_ids(history), receiver)
     if not rows:
-        raise Failed("FAIL_BIZ_NO_PAT_INFO", "信息不存在")
+        raise Failed("FAIL_BIZ_NO_PAT_INFO", "信息不存在", model_list=[])
     return Reply(fit(call, await _shown(call, rows[:1])))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from asyncpg import Record
@@ -27,6 +28,8 @@ from yaosu.exchange.top.values_bills import (
 P = "alibaba.alihealth."
 CODES_MAX = 50_000
 """Codes in one bill's answer; a larger bill's codes are read over our own API, page by page."""
+RETAIL = frozenset({116, *range(320, 328)})
+"""Bills of goods that go to people, and what comes back from them (§2.3)."""
 NO_SUCH_BILL = ("FAIL_BIZ_NO_PAT_INFO", "信息不存在")
 
 
@@ -121,6 +124,17 @@ async def search(call: Call) -> Reply:
     rows, total = await _page(
         call, await _wanted(call, owner, uploaded=False), offset, limit, with_refused=False
     )
+    return Reply(fit(call, _paged(rows, total, offset, limit)))
+
+
+@method(P + "drug.msc.retail.searchbill", aliases=(P + "drug.kyt.wes.retail.searchbill",))
+async def search_retail(call: Call) -> Reply:
+    """Sales, uses and consumer returns of a period by their own date."""
+    owner = await _owner(call)
+    offset, limit = call.page("cur_page")
+    wanted = await _wanted(call, owner, uploaded=False)
+    wanted = replace(wanted, types=[t for t in wanted.types if t in RETAIL])
+    rows, total = await _page(call, wanted, offset, limit, with_refused=False)
     return Reply(fit(call, _paged(rows, total, offset, limit)))
 
 

@@ -13,6 +13,7 @@ from yaosu.access.visibility import visible
 from yaosu.circulation import service
 from yaosu.circulation.model import CODES_MAX, Movement
 from yaosu.exchange.top import store_trade as store
+from yaosu.exchange.top.fields import CHINA
 from yaosu.exchange.top.methods_trade_search import detail_id, detail_of
 from yaosu.exchange.top.protocol import Call, Failed, Reply, method
 from yaosu.exchange.top.shaping import fit, is_number, names_of
@@ -49,6 +50,10 @@ def _positive(call: Call, name: str) -> int:
 async def _wanted(call: Call) -> Upstream:
     since, until = call.days()
     up_since, up_until = call.days("upload_time_begin", "upload_time_end")
+    # a correction is a bill recorded anew: it was uploaded, and changed, when its latest revision came
+    mod_since, mod_until = call.days("mod_date_begin", "mod_date_end")
+    up_since = max((t for t in (up_since, mod_since) if t is not None), default=None)
+    up_until = min((t for t in (up_until, mod_until) if t is not None), default=None)
     asked = call.text("status").upper()
     if asked not in ("", "A", WAITING, SETTLED):
         raise call.invalid("status")
@@ -97,7 +102,7 @@ def _up_values(call: Call, row: Record, names: Any) -> dict[str, Any]:
         "bill_type": row["type"],
         "bill_type_name": type_name(row["type"]),
         "bill_time": row["shipped_at"],
-        "bill_time_format": row["shipped_at"].date(),
+        "bill_time_format": row["shipped_at"].astimezone(CHINA).date(),
         "bill_out_id": row["bill_id"],
         "bill_detail_id": detail_id(row["bill_id"], row["drug_id"], row["batch_id"]),
         "from_ent_name": names.name(sender),
@@ -112,6 +117,9 @@ def _up_values(call: Call, row: Record, names: Any) -> dict[str, Any]:
         "ass_ref_ent_id": names.ref(row["principal"]),
         "status": WAITING if row["state"] in ("open", "part") else SETTLED,
         "prepn_type_desc": product.dosage_form if product is not None else None,
+        "crt_date": row["recorded_at"],
+        "mod_date": row["recorded_at"],
+        "bill_upload_time": row["recorded_at"],
         # names of the older set
         "gmt_create": row["recorded_at"],
         "gmt_modified": row["recorded_at"],
@@ -160,14 +168,17 @@ async def up_detail(call: Call) -> Reply:
         "ent_recv_id": names.ref(target),
         "store_out_date": row["happened_at"],
         "update_date": row["recorded_at"],
+        "bill_time_format": row["happened_at"].astimezone(CHINA).date(),
     }
+    for line in values["drug_infos_dto_list"]:
+        line["mod_date"] = row["recorded_at"]
     return Reply(fit(call, values))
 
 
 @method(P + "drug.kyt.wes.queryupoutbilllog")
 async def changed(call: Call) -> Reply:
     """Upstream bills that were corrected or taken back in a period: to be read again."""
-    receiver = await call.ref_org()
+    receiver = await _receiver(call)
     since, until = call.days("begin_oper_date", "end_oper_date")
     if since is None or until is None:
         raise call.missing("begin_oper_date")

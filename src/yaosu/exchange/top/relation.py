@@ -94,7 +94,7 @@ async def relation_of(call: Call, raw: str) -> dict[str, Any]:
             }
             for node in nodes
         ],
-        "produce_info_list": produce_list(seen),
+        "produce_info_list": produce_list(seen, product, names),
         "code_active_info_d_t_o": active,
         "code_active_info_dto": active,
         "base_infos_d_t_o": {"base_info_list": base},

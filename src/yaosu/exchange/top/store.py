@@ -69,8 +69,9 @@ FIRST_ANSWER = "SELECT answer FROM top_repeat WHERE digest = $1"
 ANSWERED = "UPDATE top_repeat SET answer = $2 WHERE digest = $1"
 # A call that failed may be made again.
 UNCLAIM = "DELETE FROM top_repeat WHERE digest = $1 AND answer IS NULL"
-# Requests that are too old to be signed for now.
-FORGET_REPEATS = "DELETE FROM top_repeat WHERE at < now() - interval '1 hour'"
+# Requests that are too old to be signed for now: a timestamp may be China time or UTC, so it can be good twice, eight
+# hours apart.
+FORGET_REPEATS = "DELETE FROM top_repeat WHERE at < now() - interval '10 hours'"
 
 # An upload of which nothing moved; the latest try under a number counts. Nothing where the number is a bill's by now.
 # ungated: writes; only whether the owner has a bill of its own number is looked at

@@ -31,6 +31,7 @@ from yaosu.people.envelope import is_sealed
 from yaosu.people.free_text import holds_citizen
 from yaosu.people.model import Given
 from yaosu.registry.groups import home
+from yaosu.registry.model import OrgType
 from yaosu.rules.bill_types import BillType, submittable
 
 LARGE_MAX = 100_000
@@ -53,6 +54,8 @@ DOCUMENTS = ("executer_code", "superviser_code")
 """Document numbers of staff: kept masked."""
 BLANK = "***"
 HEADER_TEXT_MAX = 2_000
+SALE, USE = 321, 323
+"""零售出库 of pharmacies, 使用出库 of medical institutions."""
 CARD = 18
 """Characters of an identity-card number."""
 
@@ -98,6 +101,10 @@ async def retail(call: Call) -> Reply:
     """A sale, use, vaccination or consumer return, with the person it is for where one is named (R-C2, R-C4)."""
     kind = kind_of(call, allowed=frozenset(("use", "give_back")))
     owner = await call.ref_org("ref_user_id")
+    card = call.card(home(call.registry, owner))
+    if kind.code == SALE and card is not None and card.type == OrgType.MEDICAL:
+        # hospitals' clients of before the type was renamed write 321 for what is 323 since (§2.3)
+        kind = submittable()[USE]
     sender = await call.ent("from_user_id")
     if sender is not None and home(call.registry, sender) != home(call.registry, owner):
         raise Failed(PARAM_ERROR, "发货企业 from_user_id 应与上传企业一致")

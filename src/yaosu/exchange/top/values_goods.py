@@ -299,16 +299,22 @@ def orgs_of(registry: Registry, seen: Iterable[Seen]) -> list[int | None]:
     return orgs
 
 
-def produce_list(seen: Seen) -> list[dict[str, Any]]:
+def produce_list(seen: Seen, product: Product | None, names: Names) -> list[dict[str, Any]]:
     """生产信息集合: one row per batch in the package."""
+    holder = product.mah_id if product is not None else None
     return [
         {
+            "mah_name": names.name(holder),
+            "mah_ref_ent_id": names.ref(holder),
+            "authorized_ref_name": names.name(holder),
+            "authorizer_ref_ent_id": names.ref(holder),
             "batch_no": facts.batch_no,
             "produce_batch_no": facts.batch_no,
             "produce_date": facts.produced_on,
             "produce_date_str": facts.produced_on.isoformat(),
             "original_produce_date": facts.produced_on,
-            "expire_date": facts.expires_on,
+            # eight digits, as clients in service read it; the later `original_expire_date` has dashes
+            "expire_date": facts.expires_on.strftime("%Y%m%d"),
             "original_expire_date": facts.expires_on,
             "pkg_amount": qty,
             "code": seen.code,
@@ -339,7 +345,7 @@ def code_values(call: Call, seen: Seen, names: Names, applied: str = "E") -> dic
         "code_count": smallest if seen.found is not None else None,
         "check_count": 1 if letter == "O" else 0,
     }
-    produce: dict[str, Any] = {"produce_info_list": produce_list(seen)}
+    produce: dict[str, Any] = {"produce_info_list": produce_list(seen, product, names)}
     if product is not None:
         produce |= {
             k: goods.get(k)

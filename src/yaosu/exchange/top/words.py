@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from importlib import resources
 
@@ -12,6 +13,7 @@ import yaml
 
 from yaosu.circulation.model import CodeResult
 from yaosu.errors import Finding, YaosuError, message
+from yaosu.exchange.top.fields import CHINA
 from yaosu.exchange.top.protocol import Refused, Reply
 
 LANG = "zh"
@@ -31,6 +33,9 @@ class Words:
     other: str
     format: str
     decoding: frozenset[str]
+    used_number: str
+    fields: Mapping[str, str]
+    """Names of our fields."""
 
 
 @cache
@@ -46,6 +51,8 @@ def words() -> Words:
         data["other"],
         data["format"],
         frozenset(data["decoding"]),
+        data["used_number"],
+        data["fields"],
     )
 
 
@@ -61,7 +68,23 @@ def reply(error: YaosuError) -> Reply:
     if msg_code is None:
         msg_code = words().msg_codes["invalid_request"] if findings else f"FAIL_BIZ_{error.code.upper()}"
     parts = [f.text(LANG) for f in findings[:20]] or [said.text(LANG), said.next_step(LANG)]
+    if error.code == "bill_conflict":
+        parts = [words().used_number + "，内容不同", *(_difference(f).text(LANG) for f in findings)]
+    elif error.code == "bill_is_void":
+        parts = [words().used_number, said.text(LANG)]
     return Reply(None, False, msg_code, "；".join(p.rstrip("。；") for p in parts if p))
+
+
+def _difference(found: Finding) -> Finding:
+    """A difference between two bills of one number, with the field's name and times as this interface writes them."""
+    shown = dict(found.params)
+    field = str(shown.get("field"))
+    shown["field"] = words().fields.get(field, field)
+    if field == "happened_at":
+        for name in ("recorded", "given"):
+            at = datetime.fromisoformat(str(shown[name])).astimezone(CHINA)
+            shown[name] = at.strftime("%Y-%m-%d %H:%M:%S")
+    return Finding(found.code, shown, found.where)
 
 
 def kind_of(verdict: str) -> str:
