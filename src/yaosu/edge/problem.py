@@ -86,8 +86,31 @@ def wants_page(request: Request) -> bool:
     return not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
 
 
-OWN_FORMS: dict[str, Callable[[Request, YaosuError], Response]] = {}
-"""Addresses of protocols with an error form of their own: what is refused before a room sees it is said so, too."""
+Form = Callable[[Request, YaosuError], Response]
+
+
+class OwnForms:
+    """Addresses of protocols with an error form of their own: what is refused before a room sees it is said so, too.
+
+    An address that ends with a slash stands for itself without it and for everything below.
+    """
+
+    def __init__(self) -> None:
+        self._exact: dict[str, Form | None] = {}
+        self._below: dict[str, Form | None] = {}
+
+    def __setitem__(self, address: str, form: Form | None) -> None:
+        """Give an address a form; None takes one below a slash out again, since people read it."""
+        (self._below if address.endswith("/") else self._exact)[address] = form
+
+    def get(self, path: str) -> Form | None:
+        """The form for a path; None where errors have the usual one."""
+        if path in self._exact:
+            return self._exact[path]
+        return next((f for start, f in self._below.items() if f"{path}/".startswith(start)), None)
+
+
+OWN_FORMS = OwnForms()
 FINDINGS_MAX = 1000
 """Findings listed in one answer; `count` says how many there are."""
 WHERE_MAX = 200

@@ -10,7 +10,7 @@ import base64
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -23,6 +23,7 @@ from yaosu.exchange.epcis import store, store_bills
 from yaosu.exchange.epcis.identifiers import GS1, to_code, to_goods
 from yaosu.exchange.epcis.outward import PREFIXES, REVERSAL, Teller, parsed_id
 from yaosu.exchange.epcis.query import Query
+from yaosu.exchange.epcis.query_master import described_test
 from yaosu.exchange.epcis.query_values import comparable, place_test, plain, values_of
 from yaosu.exchange.epcis.times import moment, stamp
 from yaosu.exchange.epcis.vocabulary import expand
@@ -38,6 +39,8 @@ SORTED_MAX = 20_000
 SCANNED_MAX = 200_000
 """Records that such a query may look at."""
 BATCH_EVENTS, BATCH_BILLS = 500, 100
+TOKEN_LIFE = timedelta(days=1)
+"""How long a place in a list can be gone on from."""
 
 
 @dataclass(slots=True)
@@ -51,19 +54,34 @@ class Found:
 
 
 def write_token(*values: object) -> str:
-    """A place to go on from, as text."""
-    return base64.urlsafe_b64encode(orjson.dumps(values)).rstrip(b"=").decode()
+    """A place to go on from, as text, that ends after TOKEN_LIFE."""
+    until = int((datetime.now(UTC) + TOKEN_LIFE).timestamp())
+    return base64.urlsafe_b64encode(orjson.dumps((until, *values))).rstrip(b"=").decode()
 
 
-def read_token(token: str) -> list[Any]:
-    """The place that `write_token` wrote; refused (`epcis_page_token`)."""
+def _opened(token: str) -> tuple[int, list[Any]]:
     try:
         value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     except (ValueError, orjson.JSONDecodeError):
         raise YaosuError("epcis_page_token") from None
-    if not isinstance(value, list) or not value or value[0] not in ("e", "b", "o", "v"):
+    if not isinstance(value, list) or len(value) < 2 or value[1] not in ("e", "b", "o", "v"):
         raise YaosuError("epcis_page_token")
-    return value
+    if isinstance(value[0], bool) or not isinstance(value[0], int) or not 0 < value[0] < 2**33:
+        raise YaosuError("epcis_page_token")
+    return value[0], value[1:]
+
+
+def read_token(token: str) -> list[Any]:
+    """The place that `write_token` wrote; refused (`epcis_page_token`), also when its time is over."""
+    until, place = _opened(token)
+    if until < datetime.now(UTC).timestamp():
+        raise YaosuError("epcis_page_token")
+    return place
+
+
+def token_end(token: str) -> datetime:
+    """Until when a token of ours serves (`GS1-Next-Page-Token-Expires`)."""
+    return datetime.fromtimestamp(_opened(token)[0], UTC)
 
 
 def shown_row(row: Any) -> Shown:
@@ -95,11 +113,17 @@ class Answering:
         return found
 
     async def _within(self) -> None:
-        """WD_readPoint, WD_bizLocation: a place and everything below it in the reader's captured master data."""
+        """What is looked up in the reader's captured master data: places below a place, and values with attributes."""
         for key, asked in self.query.within.items():
             rows = await self.conn.fetch(store.BELOW, self.subject.org_id or 0, asked)
             self.query.tests.append(place_test(key, [r["id"] for r in rows]))
         self.query.within = {}
+        for one in self.query.described:
+            rows = await self.conn.fetch(
+                store.WITH_ATTRIBUTE, self.subject.org_id or 0, one.names, one.values
+            )
+            self.query.tests.append(described_test(one, frozenset(r["id"] for r in rows)))
+        self.query.described = []
 
     async def _ordered(self, per_page: int, token: str) -> Found:
         """Everything that fits, sorted, from an offset."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from yaosu.edge import problem
 from yaosu.exchange.epcis import routes_capture as capture
 from yaosu.exchange.epcis import routes_named as named
 from yaosu.exchange.epcis import routes_page
 from yaosu.exchange.epcis import routes_query as query
-from yaosu.exchange.epcis.web import Handler, discovery, limits
+from yaosu.exchange.epcis.web import Handler, discovery, limits, not_for, refused
 
 router = APIRouter(prefix="/epcis")
 router.include_router(routes_page.router)
@@ -23,11 +24,13 @@ _RESOURCES = tuple(query.SUB)
 
 def _add(path: str, **handlers: Handler) -> None:
     methods = ", ".join(["OPTIONS", *(m.upper() for m in handlers)])
+    others = [m for m in ("GET", "POST", "PUT", "PATCH", "DELETE") if m.lower() not in handlers]
     more = (lambda r: {**limits(r), "GS1-Capture-Error-Behaviour": "all"}) if path == "/capture" else None
     router.add_api_route(path, discovery(methods, more), methods=["OPTIONS"], response_model=None)
     for method, handler in handlers.items():
         names = ["GET", "HEAD"] if method == "get" else [method.upper()]
         router.add_api_route(path, handler, methods=names, response_model=None)
+    router.add_api_route(path, not_for(methods), methods=others, response_model=None)
 
 
 _add("", get=query.root)
@@ -47,6 +50,17 @@ _add(
     get=named.get_subscription,
     delete=named.delete_subscription,
 )
+_add("/nextPageToken/{token:path}", delete=query.delete_token)
 _add(_RESOURCE, get=query.get_members)
 _add(_RESOURCE + "/{member:path}/events", get=query.get_member_events)
 _add(_RESOURCE + "/{member:path}", get=query.get_member)
+router.add_api_route(
+    "/{rest:path}",
+    query.nothing,
+    methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+    response_model=None,
+)
+
+# an unknown or expired key is refused before any route: here as everywhere under /epcis in the standard's form
+problem.OWN_FORMS["/epcis/"] = refused
+problem.OWN_FORMS["/epcis/help"] = None

@@ -5,35 +5,37 @@ The rest is judged on the event as it would be shown, so that captured events an
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from yaosu.errors import YaosuError
-from yaosu.exchange.epcis import shape
 from yaosu.exchange.epcis.fields import indexed
 from yaosu.exchange.epcis.model import EVENT_TYPES, Event
 from yaosu.exchange.epcis.parties import inner_of
+from yaosu.exchange.epcis.query_master import Described, described
+from yaosu.exchange.epcis.query_sensors import quantity, sensor
 from yaosu.exchange.epcis.query_values import (
+    COMPARE,
     Test,
     comparable,
     is_class,
     matches,
     place_test,
     plain,
-    reports,
-    structures,
+    strings,
+    time_of,
+    truth,
     values_of,
+    whole,
+    words,
+    wrong,
 )
 from yaosu.exchange.epcis.times import moment
-from yaosu.exchange.epcis.vocabulary import YAOSU, expand, word
+from yaosu.exchange.epcis.vocabulary import YAOSU, expand
 
 PER_PAGE, PER_PAGE_MAX = 30, 1_000
-VALUES_MAX = 1_000
-"""Values of one parameter."""
 
 CONTROL = frozenset(
     [
@@ -69,30 +71,6 @@ _MATCH = {
     "MATCH_outputEPCClass": "k",
     "MATCH_anyEPCClass": "cjk",
 }
-_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
-    "EQ": lambda a, b: a == b,
-    "GT": lambda a, b: a > b,
-    "GE": lambda a, b: a >= b,
-    "LT": lambda a, b: a < b,
-    "LE": lambda a, b: a <= b,
-}
-_SENSOR_URIS = (
-    "deviceID",
-    "dataProcessingMethod",
-    "microorganism",
-    "chemicalSubstance",
-    "uriValue",
-    "stringValue",
-    "hexBinaryValue",
-    "bizRules",
-    "rawData",
-    "deviceMetadata",
-)
-
-
-def wrong(name: str, reason: str) -> YaosuError:
-    """A parameter that cannot be understood."""
-    return YaosuError("epcis_query_parameter", {"name": name[:100], "reason": reason})
 
 
 @dataclass(slots=True)
@@ -117,6 +95,8 @@ class Query:
     """(letters, inner identifier or pattern) of the match that `any_of` comes from."""
     within: dict[str, list[str]] = field(default_factory=dict)
     """WD_readPoint and WD_bizLocation: places whose hierarchy is looked up before asking."""
+    described: list[Described] = field(default_factory=list)
+    """HASATTR_ and EQATTR_: what master data must say; looked up before asking."""
     tests: list[Test] = field(default_factory=list)
     order_by: str = ""
     descending: bool = True
@@ -131,65 +111,9 @@ class Query:
         return all(test(body, prefixes, keys) for test in self.tests)
 
 
-def strings(name: str, given: object) -> list[str]:
-    """Values of a list parameter: a JSON array, or text with `|` between (and `,` for words that hold none)."""
-    if isinstance(given, (list, tuple)):
-        values = [str(v) for v in given]
-    elif isinstance(given, (str, int, float)) and not isinstance(given, bool):
-        values = str(given).split("|")
-    else:
-        raise wrong(name, "list of texts")
-    values = [v.strip() for v in values if v.strip()]
-    if not values or len(values) > VALUES_MAX:
-        raise wrong(name, f"1–{VALUES_MAX}")
-    return values
-
-
-def time_of(name: str, given: object) -> datetime:
-    """A time parameter."""
-    at = moment(str(given).replace(" ", "+")) if isinstance(given, str) else None
-    if at is None:
-        raise wrong(name, "2026-09-30T10:12:31+08:00")
-    return at
-
-
-def number_of(name: str, given: object) -> float:
-    """A number parameter."""
-    try:
-        value = float(str(given))
-    except ValueError:
-        raise wrong(name, "number") from None
-    if not math.isfinite(value):
-        raise wrong(name, "number")
-    return value
-
-
-def whole(name: str, given: object, least: int, most: int) -> int:
-    """A whole number parameter within bounds."""
-    value = number_of(name, given)
-    if value != int(value) or not least <= value <= most:
-        raise wrong(name, f"{least}–{most}")
-    return int(value)
-
-
-def truth(name: str, given: object) -> bool:
-    """true, false, 1, 0, or nothing, which means true (EXISTS_…)."""
-    if given in (None, "", True, "true", 1, "1"):
-        return True
-    if given in (False, "false", 0, "0"):
-        return False
-    raise wrong(name, "true / false")
-
-
-def words(kind: str, name: str, given: object, prefixes: Mapping[str, str]) -> list[str]:
-    """Values of a vocabulary in their inner form, in whatever spelling they were asked for."""
-    found = []
-    for text in strings(name, given):
-        one = word(kind, text, prefixes)
-        if one.problem and not (one.problem == "epcis_word_unknown" and ":" not in text):
-            raise wrong(name, text[:100])
-        found.append(one.value)
-    return found
+def page_size(given: object) -> int:
+    """`perPage`, at least 1; more than PER_PAGE_MAX gives pages of PER_PAGE_MAX, as the standard lets a server do."""
+    return min(whole("perPage", given, 1, 10**9), PER_PAGE_MAX)
 
 
 class Parser:
@@ -333,18 +257,20 @@ class Parser:
             if name.startswith(start):
                 self._pair(name, name[len(start) :], key, inner, kind, value)
                 return
-        found = re.fullmatch(r"(EQ|GT|GE|LT|LE)_quantity(?:_([A-Z0-9]{2,3}))?", name)
-        if found is not None:
-            self._quantity(name, found[1], found[2], value)
+        about = described(name, value, self.prefixes)
+        if about is not None:
+            self.query.described.append(about)
+            return
+        test = quantity(name, value) or sensor(name, value, self.prefixes)
+        if test is not None:
+            self.query.tests.append(test)
             return
         found = re.fullmatch(r"(GE|LT)_errorDeclaration_?Time", name)
         if found is not None:
             self._declared(found[1], time_of(name, value))
             return
-        if self._sensor(name, value):
-            return
         found = re.fullmatch(
-            r"(EQ|GT|GE|LT|LE|EXISTS|HASATTR|EQATTR)_(INNER_)?(ILMD_|SENSORELEMENT_|SENSORMETADATA_|SENSORREPORT_|"
+            r"(EQ|GT|GE|LT|LE|EXISTS)_(INNER_)?(ILMD_|SENSORELEMENT_|SENSORMETADATA_|SENSORREPORT_|"
             r"ERROR_DECLARATION_|readPoint_|bizLocation_)?(.+)",
             name,
         )
@@ -362,21 +288,8 @@ class Parser:
             )
         )
 
-    def _quantity(self, name: str, sign: str, unit: str | None, value: object) -> None:
-        limits = [number_of(name, v) for v in (strings(name, value) if sign == "EQ" else [value])]
-        compare = _COMPARE[sign]
-        self.query.tests.append(
-            lambda b, _p, _k: any(
-                one.get("quantity") is not None
-                and (unit is None or one.get("uom") == unit)
-                and any(compare(one["quantity"], limit) for limit in limits)
-                for key in shape.QUANTITY_FIELDS
-                for one in b.get(key) or ()
-            )
-        )
-
     def _declared(self, sign: str, at: datetime) -> None:
-        compare = _COMPARE[sign]
+        compare = COMPARE[sign]
         self.query.declared = True
 
         def test(body: Event, _p: Mapping[str, str], _k: Sequence[str]) -> bool:
@@ -384,53 +297,6 @@ class Parser:
             return told is not None and compare(told, at)
 
         self.query.tests.append(test)
-
-    def _sensor(self, name: str, value: object) -> bool:
-        """Parameters on sensor elements; whether this is one."""
-        sign, _, key = name.partition("_")
-        if name == "EXISTS_sensorElementList":
-            if truth(name, value):
-                self.query.tests.append(lambda b, _p, _k: bool(b.get("sensorElementList")))
-            return True
-        if sign == "EQ" and key == "type":
-            wanted = words("measurement", name, value, self.prefixes)
-            self.query.tests.append(lambda b, _p, _k: any(r.get("type") in wanted for r in reports(b)))
-            return True
-        if sign == "EQ" and key in _SENSOR_URIS:
-            texts = {inner_of(v) for v in strings(name, value)}
-            self.query.tests.append(
-                lambda b, _p, _k: any(inner_of(str(r[key])) in texts for r in structures(b) if key in r)
-            )
-            return True
-        if sign == "EQ" and key == "booleanValue":
-            flag = truth(name, value)
-            self.query.tests.append(lambda b, _p, _k: any(r.get(key) is flag for r in reports(b)))
-            return True
-        if sign in ("GE", "LT") and key in ("time", "startTime", "endTime"):
-            at, compare = time_of(name, value), _COMPARE[sign]
-            self.query.tests.append(
-                lambda b, _p, _k: any(
-                    (t := moment(str(r.get(key, "")))) is not None and compare(t, at) for r in structures(b)
-                )
-            )
-            return True
-        found = re.fullmatch(
-            r"(EQ|GT|GE|LT|LE)_(value|minValue|maxValue|meanValue|sDev|percValue|percRank)(?:_([A-Z0-9]{2,3}))?",
-            name,
-        )
-        if found is None:
-            return False
-        compare, field_name, unit = _COMPARE[found[1]], found[2], found[3]
-        limit = number_of(name, value)
-        self.query.tests.append(
-            lambda b, _p, _k: any(
-                isinstance(r.get(field_name), (int, float))
-                and (unit is None or r.get("uom") == unit)
-                and compare(r[field_name], limit)
-                for r in reports(b)
-            )
-        )
-        return True
 
     def _named(self, name: str, sign: str, inner: bool, place: str, full: str, value: object) -> None:
         """EQ_<field>, EQ_ILMD_<field>, EQ_INNER_<field>, EXISTS_… with the field's full name or CURIE."""
@@ -441,9 +307,7 @@ class Parser:
         if sign == "EXISTS":
             self.query.tests.append(lambda b, p, _k: bool(values_of(b, p, place, inner, wanted)))
             return
-        if sign in ("HASATTR", "EQATTR"):
-            raise YaosuError("epcis_query_unknown_parameter", {"name": name[:100]})
-        compare = _COMPARE[sign]
+        compare = COMPARE[sign]
         asked = [comparable(v) for v in (strings(name, value) if sign == "EQ" else [str(value)])]
 
         def test(body: Event, prefixes: Mapping[str, str], _k: Sequence[str]) -> bool:

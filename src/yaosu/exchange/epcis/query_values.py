@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from yaosu.errors import YaosuError
 from yaosu.exchange.epcis.identifiers import GS1
 from yaosu.exchange.epcis.model import Event
 from yaosu.exchange.epcis.parties import inner_of
+from yaosu.exchange.epcis.patterns import pattern
 from yaosu.exchange.epcis.times import moment
-from yaosu.exchange.epcis.vocabulary import expand
+from yaosu.exchange.epcis.vocabulary import expand, word
+
+VALUES_MAX = 1_000
+"""Values of one parameter."""
+COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "EQ": lambda a, b: a == b,
+    "GT": lambda a, b: a > b,
+    "GE": lambda a, b: a >= b,
+    "LT": lambda a, b: a < b,
+    "LE": lambda a, b: a <= b,
+}
+"""What the beginning of a parameter's name compares."""
 
 Test = Callable[[Event, Mapping[str, str], Sequence[str]], bool]
 """Whether an event fits: its body, its namespaces, its indexed identifiers."""
@@ -97,7 +112,7 @@ def _gather(
 
 def is_class(inner: str, letters: str) -> bool:
     """Whether an identifier asked for among objects names a class: all instances of it match (§8.2.7.1.1)."""
-    return "e" in letters and inner.startswith(f"{GS1}/01/") and inner.count("/") == 4
+    return bool(set(letters) & set("epio")) and inner.startswith(f"{GS1}/01/") and inner.count("/") == 4
 
 
 def matches(key: str, letters: str, asked: str) -> bool:
@@ -107,8 +122,77 @@ def matches(key: str, letters: str, asked: str) -> bool:
     have = key[2:]
     if have == asked:
         return True
+    found = pattern(asked)
+    if found is not None:
+        return found.fullmatch(have) is not None
     if asked.endswith("*"):
         return have.startswith(asked[:-1])
     if key[0] in "epio" and asked.startswith(f"{GS1}/01/") and asked.count("/") == 4:
         return have.startswith(asked + "/")
     return False
+
+
+def wrong(name: str, reason: str) -> YaosuError:
+    """A parameter that cannot be understood."""
+    return YaosuError("epcis_query_parameter", {"name": name[:100], "reason": reason})
+
+
+def strings(name: str, given: object) -> list[str]:
+    """Values of a list parameter: a JSON array, or text with `|` between (and `,` for words that hold none)."""
+    if isinstance(given, (list, tuple)):
+        values = [str(v) for v in given]
+    elif isinstance(given, (str, int, float)) and not isinstance(given, bool):
+        values = str(given).split("|")
+    else:
+        raise wrong(name, "list of texts")
+    values = [v.strip() for v in values if v.strip()]
+    if not values or len(values) > VALUES_MAX:
+        raise wrong(name, f"1–{VALUES_MAX}")
+    return values
+
+
+def time_of(name: str, given: object) -> datetime:
+    """A time parameter."""
+    at = moment(str(given).replace(" ", "+")) if isinstance(given, str) else None
+    if at is None:
+        raise wrong(name, "2026-09-30T10:12:31+08:00")
+    return at
+
+
+def number_of(name: str, given: object) -> float:
+    """A number parameter."""
+    try:
+        value = float(str(given))
+    except ValueError:
+        raise wrong(name, "number") from None
+    if not math.isfinite(value):
+        raise wrong(name, "number")
+    return value
+
+
+def whole(name: str, given: object, least: int, most: int) -> int:
+    """A whole number parameter within bounds."""
+    value = number_of(name, given)
+    if value != int(value) or not least <= value <= most:
+        raise wrong(name, f"{least}–{most}")
+    return int(value)
+
+
+def truth(name: str, given: object) -> bool:
+    """true, false, 1, 0, or nothing, which means true (EXISTS_…)."""
+    if given in (None, "", True, "true", 1, "1"):
+        return True
+    if given in (False, "false", 0, "0"):
+        return False
+    raise wrong(name, "true / false")
+
+
+def words(kind: str, name: str, given: object, prefixes: Mapping[str, str]) -> list[str]:
+    """Values of a vocabulary in their inner form, in whatever spelling they were asked for."""
+    found = []
+    for text in strings(name, given):
+        one = word(kind, text, prefixes)
+        if one.problem and not (one.problem == "epcis_word_unknown" and ":" not in text):
+            raise wrong(name, text[:100])
+        found.append(one.value)
+    return found

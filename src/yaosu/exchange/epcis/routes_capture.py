@@ -15,7 +15,7 @@ from yaosu.errors import YaosuError
 from yaosu.exchange.epcis import capture, parties, store
 from yaosu.exchange.epcis.answering import read_token, write_token
 from yaosu.exchange.epcis.model import Behaviour, Document, Problem
-from yaosu.exchange.epcis.query import PER_PAGE, PER_PAGE_MAX, whole
+from yaosu.exchange.epcis.query import PER_PAGE, page_size
 from yaosu.exchange.epcis.reading_json import single as single_json
 from yaosu.exchange.epcis.reading_xml import single as single_xml
 from yaosu.exchange.epcis.runner import Runner
@@ -125,7 +125,7 @@ def job_xml(view: dict[str, object]) -> bytes:
 async def get_captures(request: Request) -> Response:
     """Own capture jobs, newest first."""
     subject = writer(request)
-    per_page = whole("perPage", request.query_params.get("perPage", PER_PAGE), 1, PER_PAGE_MAX)
+    per_page = page_size(request.query_params.get("perPage", PER_PAGE))
     token, before = request.query_params.get("nextPageToken", ""), None
     if token:
         place = read_token(token)

@@ -12,7 +12,7 @@ from yaosu.edge.state import state
 from yaosu.errors import YaosuError
 from yaosu.exchange.epcis import store, subscriptions
 from yaosu.exchange.epcis.answering import read_token, write_token
-from yaosu.exchange.epcis.query import PER_PAGE, PER_PAGE_MAX, Parser, whole
+from yaosu.exchange.epcis.query import PER_PAGE, Parser, page_size
 from yaosu.exchange.epcis.reading_json import load, prefixes_of
 from yaosu.exchange.epcis.routes_query import run
 from yaosu.exchange.epcis.web import chosen, extensions, guarded, json_answer, next_link, reader
@@ -49,7 +49,7 @@ async def post_query(request: Request) -> Response:
 async def get_queries(request: Request) -> Response:
     """Own named queries."""
     subject = reader(request)
-    per_page = whole("perPage", request.query_params.get("perPage", PER_PAGE), 1, PER_PAGE_MAX)
+    per_page = page_size(request.query_params.get("perPage", PER_PAGE))
     token = request.query_params.get("nextPageToken", "")
     after = str(read_token(token)[1]) if token else ""
     async with state(request).pool.acquire() as conn:
@@ -63,7 +63,7 @@ async def _query(request: Request) -> tuple[str, dict[str, object]]:
     async with state(request).pool.acquire() as conn:
         row = await conn.fetchrow(store.QUERY, subject.org, name[:200])
     if row is None:
-        raise YaosuError("epcis_no_such", {"what": name[:100]})
+        raise YaosuError("epcis_no_such_name", {"name": name[:100]})
     return name, row["query"]
 
 

@@ -15,7 +15,7 @@ from yaosu.exchange.epcis.answering import Answering, by_id, read_token, write_t
 from yaosu.exchange.epcis.identifiers import of_code
 from yaosu.exchange.epcis.model import EVENT_TYPES
 from yaosu.exchange.epcis.parties import names_of
-from yaosu.exchange.epcis.query import PER_PAGE, PER_PAGE_MAX, Parser, whole
+from yaosu.exchange.epcis.query import PER_PAGE, Parser, page_size
 from yaosu.exchange.epcis.reading_json import load, prefixes_of
 from yaosu.exchange.epcis.vocabulary import standard
 from yaosu.exchange.epcis.web import (
@@ -88,9 +88,7 @@ async def run(request: Request, given: dict[str, object], name: str = "SimpleEve
     prefixes = extensions(request)
     if "@context" in given:
         prefixes |= prefixes_of(given["@context"], "@context")[0]
-    per_page = whole(
-        "perPage", request.query_params.get("perPage", given.get("perPage", PER_PAGE)), 1, PER_PAGE_MAX
-    )
+    per_page = page_size(request.query_params.get("perPage", given.get("perPage", PER_PAGE)))
     token = request.query_params.get("nextPageToken", "")
     query = Parser(prefixes).read(given)
     async with state(request).pool.acquire() as conn, conn.transaction():
@@ -125,7 +123,7 @@ async def get_members(request: Request) -> Response:
     resource = request.path_params["resource"]
     if resource not in SUB:
         raise YaosuError("epcis_no_such", {"what": resource[:100]})
-    per_page = whole("perPage", request.query_params.get("perPage", PER_PAGE), 1, PER_PAGE_MAX)
+    per_page = page_size(request.query_params.get("perPage", PER_PAGE))
     token = request.query_params.get("nextPageToken", "")
     after = str(read_token(token)[1]) if token else ""
     sight = visible(subject)
@@ -183,3 +181,16 @@ async def get_member_events(request: Request) -> Response:
     reader(request)
     _check(resource, member)
     return await run(request, await asked(request, {SUB[resource]: [member]}))
+
+
+@guarded
+async def delete_token(request: Request) -> Response:
+    """Tokens hold no state and end by themselves: there is nothing to take back (501, as the standard allows)."""
+    reader(request)
+    raise YaosuError("epcis_not_implemented", {"what": "DELETE /nextPageToken"})
+
+
+@guarded
+async def nothing(request: Request) -> Response:
+    """An address that the binding does not have."""
+    raise YaosuError("epcis_no_such", {"what": str(request.path_params["rest"])[:100]})

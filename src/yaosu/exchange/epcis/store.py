@@ -151,6 +151,10 @@ WITH RECURSIVE down(id) AS (
     UNION
     SELECT c FROM down d JOIN epcis_vocabulary v ON v.id = d.id AND v.org = $1, unnest(v.children) AS c
 ) SELECT id FROM down"""
+# master data of the asking organisation that has an attribute by one of these names, and with one of these values
+WITH_ATTRIBUTE = """
+SELECT DISTINCT v.id FROM epcis_vocabulary v, jsonb_each_text(v.attributes) AS a
+WHERE v.org = $1 AND a.key = ANY($2::text[]) AND a.value <> '' AND ($3::text[] IS NULL OR a.value = ANY($3))"""
 ENTRIES = """
 SELECT kind, id, attributes, children, changed_at FROM epcis_vocabulary
 WHERE org = $1 AND ($2::text IS NULL OR kind = $2) AND (kind, id) > ($3, $4) ORDER BY kind, id LIMIT $5"""

@@ -24,7 +24,8 @@ from yaosu.errors import YaosuError
 from yaosu.exchange.epcis import store
 from yaosu.exchange.epcis.answering import Answering, Found
 from yaosu.exchange.epcis.capture import caller_of, subject_of
-from yaosu.exchange.epcis.query import Parser, time_of
+from yaosu.exchange.epcis.query import Parser
+from yaosu.exchange.epcis.query_values import time_of
 from yaosu.exchange.epcis.schedule import following, read
 from yaosu.exchange.epcis.times import stamp
 from yaosu.exchange.epcis.web import VERSIONS, style

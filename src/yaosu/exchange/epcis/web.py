@@ -17,7 +17,9 @@ from yaosu.edge.deps import subject_of
 from yaosu.edge.problem import language
 from yaosu.errors import Finding, YaosuError
 from yaosu.exchange.epcis import store
+from yaosu.exchange.epcis.answering import token_end
 from yaosu.exchange.epcis.model import EVENTS_MAX
+from yaosu.exchange.epcis.times import stamp
 from yaosu.exchange.epcis.vocabulary import PREFIX, YAOSU, is_uri
 from yaosu.exchange.epcis.writing import (
     DIGITAL_LINK,
@@ -53,6 +55,8 @@ _EXCEPTIONS = {
     "epcis_not_acceptable": "NotAcceptableException",
     "epcis_media_type": "UnsupportedMediaTypeException",
     "epcis_header_value": "ValidationException",
+    "epcis_no_such_name": "NoSuchNameException",
+    "epcis_not_implemented": "ImplementationException",
 }
 _BY_STATUS = {
     401: "SecurityException",
@@ -64,6 +68,7 @@ _BY_STATUS = {
     414: "URITooLongException",
     415: "UnsupportedMediaTypeException",
     500: "ImplementationException",
+    501: "ImplementationException",
 }
 URL_MAX = 16_384
 Handler = Callable[[Request], Awaitable[Response]]
@@ -95,7 +100,7 @@ def guarded(handler: Handler) -> Handler:
 
 
 def refused(request: Request, error: YaosuError) -> Response:
-    """A refusal as problem document, JSON or XML as the caller reads."""
+    """A refusal as problem document, JSON or XML as the caller reads. Also what the guard before all routes refuses."""
     lang = language(request)
     title = error.entry.text(lang, error.params)
     detail = error.entry.next_step(lang, error.params)
@@ -108,9 +113,10 @@ def _problem(
     lang = language(request)
     if findings and not detail:
         detail = findings[0].text(lang)
-    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+    headers = {**VERSIONS, **({"www-authenticate": "Bearer"} if status == 401 else {})}
     if status == 413:
-        headers |= limits(request)
+        # the rest of the body may not have been read
+        headers |= {**limits(request), "connection": "close"}
     accept = request.headers.get("accept", "")
     if "xml" in accept and "json" not in accept:
         body = "".join(
@@ -269,11 +275,14 @@ def events_answer(
 
 
 def next_link(request: Request, token: str) -> dict[str, str]:
-    """`Link: <…>; rel="next"` with everything that was asked, and the place to go on from."""
+    """`Link: <…>; rel="next"` with everything that was asked and the place to go on from, and how long that serves."""
     asked = [(k, v) for k, v in request.query_params.multi_items() if k != "nextPageToken"]
     base = request.app.state.yaosu.settings.public_url
     path = request.scope.get("raw_path", b"").decode("ascii", "replace").partition("?")[0] or request.url.path
-    return {"Link": f'<{base}{path}?{urlencode([*asked, ("nextPageToken", token)])}>; rel="next"'}
+    return {
+        "Link": f'<{base}{path}?{urlencode([*asked, ("nextPageToken", token)])}>; rel="next"',
+        "GS1-Next-Page-Token-Expires": stamp(token_end(token)),
+    }
 
 
 def json_answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -299,6 +308,18 @@ def writer(request: Request) -> Subject:
         subject.require("bill.write")
     _ = subject.org  # events belong to an organisation
     return subject
+
+
+def not_for(allowed: str) -> Handler:
+    """The answer to a method that the address does not have: 405 with `Allow`."""
+
+    @guarded
+    async def answer(request: Request) -> Response:
+        error = refused(request, YaosuError("method_not_allowed", {"what": request.method, "scope": ""}))
+        error.headers["Allow"] = allowed
+        return error
+
+    return answer
 
 
 def discovery(methods: str, more: Callable[[Request], Mapping[str, str]] | None = None) -> Handler:
