@@ -13,16 +13,18 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
-from PIL import Image
+import zxingcpp
+from PIL import Image, ImageOps
 from typer.testing import CliRunner
 
 from access.helpers import PASSWORD, key_headers, make_account
-from capture.pictures import jpeg, shelf
+from capture.pictures import jpeg, label, shelf
 from circulation.helpers import Goods, Market, activate, make_market
 from yaosu.capture import service
 from yaosu.capture.commands import app
 from yaosu.capture.decode import decode
 from yaosu.db.engine import Pool
+from yaosu.registry.resolver import Registry
 
 ROOT = Path(__file__).parents[2]
 GS1 = [f"01069012345678922109{n:04d}" for n in range(4)]
@@ -124,6 +126,7 @@ async def test_the_marked_picture_shows_what_was_read(client: httpx.AsyncClient,
         (b"<svg/>", "photo_unreadable"),
         (b"\xff\xd8\xff" + b"\x00" * 100, "photo_unreadable"),
         (b"\x89PNG\r\n\x1a\n" + b"\x00" * (service.BYTES_MAX + 1), "photo_too_large"),
+        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + b"\x00" * 99, "photo_heic"),
         (jpeg(Image.new("RGB", (400, 300), "white")), "capture_nothing"),
     ],
 )
@@ -133,6 +136,57 @@ async def test_what_is_no_picture_of_codes_is_refused_with_the_reason(
     answer = await client.post("/api/v1/captures", content=content, headers=trade.headers)
     assert answer.status_code in (413, 422), answer.text
     assert answer.json()["code"] == code
+
+
+def test_one_code_at_two_places_is_told_and_two_symbols_of_one_box_are_not() -> None:
+    one, other = "83857940000879766660", "83857940000879766661"
+    picture = shelf([one, other, one], [other], tilt=3)
+    reads = service.classify(Registry(), decode(picture))
+    found = service.Capture(picture.width, picture.height, reads, picture)
+    assert sorted(found.codes) == [one, other]
+    assert {c: len(n) for c, n in found.copies.items()} == {one: 2}
+    (told,) = service.as_json(Registry(), found, "zh")["copies"]  # type: ignore[misc]
+    assert told["message"] == f"码 {one} 在照片中出现在 2 处" and "复制" in told["next"]
+    frames = {r.n: r.symbol.middle for r in reads}
+    (a, b) = (frames[n] for n in told["symbols"])
+    assert abs(a[0] - b[0]) > 900
+
+
+def plain_png(mode: str) -> bytes:
+    """A label drawn in black on nothing, or bright on dark."""
+    drawn = label("83857940000879766660", zxingcpp.BarcodeFormat.Code128, 2).convert("L")
+    if mode == "inverted":
+        made = ImageOps.invert(drawn)
+    else:
+        made = Image.new("RGBA", drawn.size, (0, 0, 0, 0))
+        made.putalpha(ImageOps.invert(drawn))
+        made = made.quantize(4) if mode == "palette" else made
+    out = io.BytesIO()
+    made.save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["transparent", "palette", "inverted"])
+def test_a_label_on_nothing_or_bright_on_dark_is_read(mode: str) -> None:
+    _, symbols = service._work(plain_png(mode))
+    assert [s.text for s in symbols] == ["83857940000879766660"]
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_photo_is_turned_upright_as_the_telephone_held_it(turn: int) -> None:
+    upright = shelf(["83857940000879766660"], tilt=0)
+    exif, out = Image.Exif(), io.BytesIO()
+    exif[0x112] = turn
+    upright.save(out, "JPEG", exif=exif)
+    picture, symbols = service._work(out.getvalue())
+    assert (picture.width > picture.height) == (turn < 5)
+    assert all(0 <= x <= picture.width and 0 <= y <= picture.height for s in symbols for x, y in s.corners)
+    assert len(symbols) == 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3_000), (3_000, 2)])
+def test_pictures_of_a_few_pixels_hold_nothing(size: tuple[int, int]) -> None:
+    assert decode(Image.new("RGB", size, "white")) == []
 
 
 async def test_a_stranger_learns_the_box_and_not_who_has_it(client: httpx.AsyncClient, trade: Trade) -> None:

@@ -23,6 +23,7 @@ _EXAMPLE: dict[str, Any] = {
     "width": 4032,
     "height": 3024,
     "codes": ["83857930000123456789"],
+    "copies": [],
     "symbols": [
         {
             "n": 1,
@@ -57,6 +58,7 @@ _REFUSED = (
     "forbidden",
     "photo_unreadable",
     "photo_too_large",
+    "photo_heic",
     "capture_nothing",
     "capture_busy",
 )
@@ -85,7 +87,8 @@ async def _content(request: Request) -> bytes:
     summary="All codes in a picture",
     description="A JPEG or PNG of a case, a pallet or a shelf (at most 20 MB and 40 megapixels) as the body. Every "
     "symbol of every family in reading order, with its place; `codes` are the trace and logistics codes, each once, "
-    "ready for a movement. With `verify` each code comes with what verifying says of it.",
+    "ready for a movement; `copies` are trace codes seen on several labels of one symbology, with the numbers of those "
+    "symbols. With `verify` each code comes with what verifying says of it.",
     openapi_extra=_PICTURE,
     responses={
         200: {"description": "OK", "content": {"application/json": {"example": _EXAMPLE}}},
@@ -111,7 +114,7 @@ async def capture(
     "/picture",
     summary="The picture with its codes marked",
     description="The same picture as JPEG, every symbol framed and numbered as in the answer of `/captures`: green "
-    "trace codes, amber other barcodes, grey repeats.",
+    "trace codes, amber other barcodes, grey repeats, red codes that stand at several places.",
     openapi_extra=_PICTURE,
     responses={
         200: {

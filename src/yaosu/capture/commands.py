@@ -70,3 +70,5 @@ def read(
         note = "重复 repeated" if one["repeat"] else one["message"] or ""
         table.add_row(str(one["n"]), one["code"] or one["raw"], one["kind"], names, note)
     out.print(table)
+    for copy in service.as_json(known, found, "zh")["copies"]:  # type: ignore[attr-defined]
+        out.print(f"[red]{copy['message']}[/red] {copy['next']}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import cos, hypot, radians, sin
 
 import zxingcpp
-from PIL import Image
+from PIL import Image, ImageOps
 
 FORMATS = zxingcpp.barcode_formats_from_str("Code128,DataMatrix,QRCode,EAN13,EAN8,UPCA,ITF,Code39,DataBar")
 """What stands on packages of medicine: trace codes (1-D and 2-D), retail barcodes, logistics labels."""
@@ -22,6 +22,8 @@ EDGE_MAX = 4000
 """Longest edge that is searched, in pixels."""
 ANGLES = (15, 30, 45, 60, 75)
 """Turns, in degrees, after one of which a symbol lies at most 7.5° askew; the decoder looks along and across."""
+APART = 0.75
+"""How far apart, in lengths of the symbol, the same text is another label. Nearer is not told apart."""
 TURNED_ENLARGED = 1.6
 TURNED_EDGE_MAX = 2800
 """Longest edge that is turned: a turn of more pixels takes longer than all other looks."""
@@ -58,17 +60,33 @@ def decode(picture: Image.Image) -> list[Symbol]:
     scale = min(1.0, EDGE_MAX / max(grey.size))
     if scale < 1:
         grey = grey.resize((round(grey.width * scale), round(grey.height * scale)), Image.Resampling.LANCZOS)
-    # one symbol for each text and symbology, where it was found first: looks overlap and see the same label again
-    found: dict[tuple[str, str], Symbol] = {}
+    # looks overlap and see the same label again; the same text far from there is another label
+    found: dict[tuple[str, str], list[Symbol]] = {}
+    count = 0
     for look in _looks(grey):
         for symbol in look:
-            found.setdefault((symbol.text, symbol.format), symbol)
-        if len(found) >= CODES_MAX:
+            places = found.setdefault((symbol.text, symbol.format), [])
+            if count < CODES_MAX and not any(_same_label(symbol, other) for other in places):
+                places.append(symbol)
+                count += 1
+        if count >= CODES_MAX:
             break
+    if not found:
+        # bright on dark, as on some films and boxes
+        for symbol in _read(ImageOps.invert(grey)):
+            found.setdefault((symbol.text, symbol.format), [symbol])
     placed = [
-        Symbol(s.text, s.format, _scaled(s.corners, 1 / scale)) for s in list(found.values())[:CODES_MAX]
+        Symbol(s.text, s.format, _scaled(s.corners, 1 / scale)) for places in found.values() for s in places
     ]
     return _reading_order(placed)
+
+
+def _same_label(one: Symbol, other: Symbol) -> bool:
+    """Whether two readings of one text are of one label: no further apart than it is long. A part of a linear symbol
+    may have been read, so the longer reading counts.
+    """
+    (x, y), (u, v) = one.middle, other.middle
+    return hypot(x - u, y - v) < APART * max(one.size, other.size)
 
 
 def _looks(grey: Image.Image) -> Iterator[list[Symbol]]:

@@ -25,9 +25,12 @@ SHOWN_EDGE = 2000
 AT_ONCE = 2
 """Pictures decoded at a time: each takes a core for up to a second or two and some hundred MB."""
 
+_HEIF = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"}
+"""Brands of HEIC and AVIF files: what telephones save when nobody asked for JPEG (ISO/IEC 23008-12)."""
+
 _room = asyncio.Semaphore(AT_ONCE)
 
-GREEN, AMBER, GREY = (22, 128, 61), (180, 83, 9), (100, 116, 139)
+GREEN, AMBER, GREY, RED = (22, 128, 61), (180, 83, 9), (100, 116, 139), (185, 28, 28)
 
 
 @dataclass(slots=True)
@@ -62,11 +65,27 @@ class Capture:
         """Trace codes and logistics codes, each once, in reading order."""
         return [r.code for r in self.reads if r.code and not r.repeat]
 
+    @property
+    def copies(self) -> dict[str, list[int]]:
+        """Trace codes that stand at several places in one symbology, with the numbers of those symbols.
+
+        A box may carry its code as a linear and as a 2-D symbol: those are two symbologies, and no copies.
+        """
+        places: dict[tuple[str, str], list[int]] = {}
+        for one in self.reads:
+            if one.kind == "trace":
+                places.setdefault((one.code, one.symbol.format), []).append(one.n)
+        out: dict[str, list[int]] = {}
+        for (code, _), numbers in places.items():
+            if len(numbers) > max(1, len(out.get(code, ()))):
+                out[code] = numbers
+        return out
+
 
 async def capture(registry: Registry, subject: Subject, content: bytes) -> Capture:
     """Read a picture (`trace.read`).
 
-    Refused: `photo_too_large`, `photo_unreadable`, `capture_busy`, `capture_nothing`.
+    Refused: `photo_too_large`, `photo_unreadable`, `photo_heic`, `capture_busy`, `capture_nothing`.
     """
     subject.require("trace.read")
     if _room.locked():
@@ -80,9 +99,15 @@ async def capture(registry: Registry, subject: Subject, content: bytes) -> Captu
 
 
 def _work(content: bytes) -> tuple[Image.Image, list[Symbol]]:
+    if content[4:8] == b"ftyp" and content[8:12] in _HEIF:
+        raise YaosuError("photo_heic")
     picture, _ = opened(content, BYTES_MAX)
-    plain = picture.convert("RGB")
-    return plain, decode(plain)
+    plain = picture
+    if "A" in picture.getbands():
+        # nothing behind a label is paper
+        plain = Image.new("RGB", picture.size, "white")
+        plain.paste(picture, mask=picture.getchannel("A"))
+    return plain.convert("RGB"), decode(plain)
 
 
 def classify(registry: Registry, symbols: Sequence[Symbol]) -> list[Read]:
@@ -122,6 +147,14 @@ def as_json(registry: Registry, found: Capture, lang: str) -> dict[str, object]:
         "width": found.width,
         "height": found.height,
         "codes": found.codes,
+        "copies": [
+            {
+                "code": code,
+                "symbols": numbers,
+                **Finding("capture_code_copied", {"code": code, "places": len(numbers)}).as_json(lang),
+            }
+            for code, numbers in found.copies.items()
+        ],
         "symbols": [_read_json(registry, one, lang) for one in found.reads],
     }
 
@@ -144,7 +177,8 @@ def _read_json(registry: Registry, one: Read, lang: str) -> dict[str, object]:
 
 
 def marked(found: Capture) -> bytes:
-    """The picture as JPEG with every symbol framed and numbered: green trace codes, amber other barcodes, grey repeats.
+    """The picture as JPEG with every symbol framed and numbered: green trace codes, amber other barcodes, grey
+    repeats, red codes that stand at several places.
 
     Takes CPU: in a thread.
     """
@@ -152,8 +186,9 @@ def marked(found: Capture) -> bytes:
     picture = found.picture.copy()
     pen = ImageDraw.Draw(picture)
     width = max(3, round(max(picture.size) / 400))
+    copied = {n for numbers in found.copies.values() for n in numbers}
     for one in found.reads:
-        colour = GREY if one.repeat else GREEN if one.code else AMBER
+        colour = RED if one.n in copied else GREY if one.repeat else GREEN if one.code else AMBER
         corners = list(one.symbol.corners)
         pen.line([*corners, corners[0]], fill=colour, width=width, joint="curve")
         x, y = min(corners, key=lambda c: c[0] + c[1])

@@ -29,6 +29,6 @@ def opened(content: bytes, bytes_max: int) -> tuple[Image.Image, str]:
             if picture.width * picture.height > PIXELS_MAX:
                 raise YaosuError("photo_too_large", {"mb": bytes_max // 1024 // 1024})
             turned = ImageOps.exif_transpose(picture)
-            return turned.convert("RGBA" if form == "PNG" and "A" in turned.getbands() else "RGB"), form
+            return turned.convert("RGBA" if form == "PNG" and turned.has_transparency_data else "RGB"), form
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise YaosuError("photo_unreadable") from error

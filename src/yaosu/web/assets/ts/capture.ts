@@ -18,6 +18,7 @@ interface Verdict {
 interface Symbol {
   kind: string;
   raw: string;
+  symbology: string;
   corners: [number, number][];
 }
 
@@ -80,7 +81,7 @@ class Capture {
       const body = (await answer.json()) as { width: number; height: number; symbols: Symbol[]; message?: string };
       if (!answer.ok) toast(body.message ?? `HTTP ${answer.status}`, "refused");
       else {
-        const symbols = body.symbols.map((one) => ({ text: one.raw, format: "", corners: one.corners.map(([x, y]) => ({ x, y })) }));
+        const symbols = body.symbols.map((one) => ({ text: one.raw, format: one.symbology, corners: one.corners.map(([x, y]) => ({ x, y })) }));
         this.view.lastElementChild?.remove();
         await this.show(body.width, body.height, URL.createObjectURL(this.last), symbols);
       }
@@ -115,8 +116,22 @@ class Capture {
       }
     }
     await this.verify(fresh);
+    this.tellCopies(symbols);
     for (const [shape, text] of shapes) shape.setAttribute("class", this.seen.get(text)?.dataset["tone"] ?? "warn");
     this.finish(symbols.length);
+  }
+
+  /** One code at several places of one photo: a copied label, unless one package carries it on two sides. */
+  private tellCopies(symbols: Found[]): void {
+    const places = new Map<string, number>();
+    for (const one of symbols) places.set(`${one.format} ${one.text}`, (places.get(`${one.format} ${one.text}`) ?? 0) + 1);
+    for (const [key, count] of places) {
+      const row = this.seen.get(key.slice(key.indexOf(" ") + 1));
+      if (count < 2 || !row?.dataset["code"] || row.dataset["copied"]) continue;
+      row.dataset["tone"] = row.dataset["copied"] = "refused";
+      row.classList.add("capture-row--refused");
+      row.append(h("strong", { class: "capture-what" }, t("这个码在照片中出现在 {0} 处：若贴在不同的包装上，就是复制的码，请隔离并反馈", "This code stands at {0} places in the photo: on different packages it is a copied code; quarantine and report it", count)));
+    }
   }
 
   private frame(svg: Element, corners: Point[]): SVGPolygonElement {
@@ -148,6 +163,7 @@ class Capture {
     row.classList.add(`capture-row--${tone}`);
     const name = one.product?.generic_name ?? one.product?.name ?? "";
     row.append(h("span", { class: "capture-what" }, [name, one.message, one.next].filter(Boolean).join(" · ")));
+    if (isCode) row.dataset["code"] = one.code as string;
     if (isCode && !this.codes.includes(one.code as string)) this.codes.push(one.code as string);
   }
 

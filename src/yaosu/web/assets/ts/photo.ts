@@ -2,6 +2,8 @@
 import { decodeAll, type Found, type Point } from "./decoder";
 
 const EDGE_MAX = 3200;
+/** How far apart, in lengths of the symbol, the same text is another label; as on the server. */
+const APART = 0.75;
 
 export interface Photo {
   bitmap: ImageBitmap;
@@ -11,6 +13,17 @@ export interface Photo {
 function middle(one: Found): Point {
   const n = one.corners.length;
   return { x: one.corners.reduce((sum, c) => sum + c.x, 0) / n, y: one.corners.reduce((sum, c) => sum + c.y, 0) / n };
+}
+
+function length(one: Found): number {
+  const [a, b, c, d] = one.corners;
+  return a && b && c && d ? Math.max(Math.hypot(a.x - c.x, a.y - c.y), Math.hypot(b.x - d.x, b.y - d.y)) : 0;
+}
+
+/** Whether two readings of one text are of one label. */
+function sameLabel(one: Found, other: Found): boolean {
+  const [m, n] = [middle(one), middle(other)];
+  return Math.hypot(m.x - n.x, m.y - n.y) < APART * Math.max(length(one), length(other));
 }
 
 function pixels(bitmap: ImageBitmap, x: number, y: number, width: number, height: number, scale: number): ImageData {
@@ -32,7 +45,7 @@ export async function readPhoto(file: Blob): Promise<Photo> {
   const look = async (x: number, y: number, w: number, h: number, scale: number): Promise<void> => {
     for (const one of await decodeAll(pixels(bitmap, x, y, w, h, scale), true)) {
       const placed = { ...one, corners: one.corners.map((c) => ({ x: c.x / scale + x, y: c.y / scale + y })) };
-      if (!symbols.some((other) => other.text === one.text && other.format === one.format)) symbols.push(placed);
+      if (!symbols.some((other) => other.text === one.text && other.format === one.format && sameLabel(placed, other))) symbols.push(placed);
     }
   };
   await look(0, 0, width, height, whole);
