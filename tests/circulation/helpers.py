@@ -16,6 +16,7 @@ from yaosu.circulation.apply import apply_group
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.model import Movement, MovementResult
 from yaosu.circulation.prepare import prepare
+from yaosu.circulation.store_write import ConflictError
 from yaosu.circulation.write import pack_bodies
 from yaosu.db.engine import Connection
 from yaosu.registry.model import OrgType
@@ -71,8 +72,13 @@ class Market:
         """Through the write path; raises what it refuses."""
         subject = self.subject(by if by is not None else movement.owner)
         prepared = await prepare(self.conn, self.registry, subject, movement)
-        async with self.conn.transaction():
-            (outcome,) = await apply_group(self.conn, [prepared], self.batches)
+        try:
+            async with self.conn.transaction():
+                (outcome,) = await apply_group(self.conn, [prepared], self.batches)
+        except ConflictError:
+            # as the committer does
+            async with self.conn.transaction():
+                (outcome,) = await apply_group(self.conn, [prepared], self.batches, lock=True)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

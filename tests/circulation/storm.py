@@ -16,8 +16,10 @@ from typing import Any
 from circulation.helpers import Market, activate
 from circulation.storm_model import Bill, Model, Stop
 from yaosu.circulation.apply import apply_group
+from yaosu.circulation.assume import runs_of
 from yaosu.circulation.model import Movement, MovementResult, Prepared, Quantity
 from yaosu.circulation.prepare import prepare
+from yaosu.circulation.store_write import AssumptionError
 from yaosu.errors import YaosuError
 from yaosu.rules.bill_types import bill_types
 from yaosu.stops import service as stops
@@ -49,6 +51,9 @@ class Storm:
         self.steps = self.moved = self.refused = self.forbidden = 0
         self.kinds: dict[str, int] = {}
         self.number = 0
+        self.group_max = GROUP
+        self.guessed = self.wrong = 0
+        """Groups with units whose state was taken from others, and those where that was wrong."""
 
     async def season(self, bills: int) -> None:
         """Fresh goods, `bills` random steps, then everything is compared."""
@@ -70,7 +75,7 @@ class Storm:
         """One group of bills, judged together."""
         movements: list[Movement] = []
         numbers: set[str] = set()
-        while len(movements) < GROUP:
+        while len(movements) < self.group_max:
             m = self.movement()
             if m.bill_no in numbers:
                 break
@@ -80,8 +85,14 @@ class Storm:
         prepared: list[Prepared] = []
         for m in movements:
             prepared.append(await prepare(market.conn, market.registry, market.subject(m.owner), m))
-        async with market.conn.transaction():
-            outcomes = await apply_group(market.conn, prepared, market.batches)
+        try:
+            async with market.conn.transaction():
+                outcomes = await apply_group(market.conn, prepared, market.batches)
+            self.guessed += bool(runs_of(prepared)[0])
+        except AssumptionError:
+            self.wrong += 1
+            async with market.conn.transaction():
+                outcomes = await apply_group(market.conn, prepared, market.batches, lock=True)
         for m, outcome in zip(movements, outcomes, strict=True):
             self.check(m, outcome)
         return len(movements)

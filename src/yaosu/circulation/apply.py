@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from yaosu.circulation import late, notices, purchases, repeats, revise, splits, uncoded
 from yaosu.circulation import store_write as store
 from yaosu.circulation.answers import refusal
+from yaosu.circulation.assume import runs_of
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.evidence import add_evidence
 from yaosu.circulation.load import load_limits, load_world
@@ -37,8 +38,9 @@ async def apply_group(
     """Judge and record `group` inside the caller's transaction; one outcome per bill, in order.
 
     Two bills of a group must not share owner and number (the committer sees to that). Without `lock` the units
-    are read as they are and written only if nobody changed them meanwhile. `ConflictError`, `UniqueViolation` and
-    deadlocks mean that somebody was faster: the caller rolls back and tries again with `lock`.
+    are read as they are, of long runs of alike boxes only a few, and written only if all were as judged.
+    `ConflictError`, `UniqueViolation` and deadlocks mean that somebody was faster, or a run not alike: the caller rolls
+    back and tries again with `lock`.
     """
     outcomes: list[Outcome | None] = [None] * len(group)
     latest = await revise.latest_revisions(conn, group)
@@ -99,14 +101,18 @@ async def _apply(
     batches: BatchCache,
     lock: bool,
 ) -> None:
-    keys = [key for _, one, _ in todo for key in one.keys]
+    # a correction or a locked try reads everything
+    guess = not lock and all(previous is None for _, _, previous in todo)
+    runs, keys = (
+        runs_of([one for _, one, _ in todo]) if guess else ([], [k for _, one, _ in todo for k in one.keys])
+    )
     containers = [code for _, one, _ in todo for code in one.containers]
     old: dict[int, list[revise.OldLine]] = {}
     for n, _, previous in todo:
         if previous is not None:
             old[n] = await revise.old_lines(conn, previous)
             keys += [(line.drug_id, line.code) for line in old[n]]
-    world = await load_world(conn, keys, containers, batches, lock=lock)
+    world = await load_world(conn, keys, containers, batches, lock=lock, runs=runs)
     ids, version, routes = await store.next_ids(conn, len(todo) + len(old))
     await batches.routed.at(conn, routes)
     sold = bool(old) or any(one.kind.kind == "give_back" for _, one, _ in todo)
@@ -143,6 +149,8 @@ async def _apply(
             outcomes[n] = error
             continue
         outcomes[n] = outcome
+    if not all(u.touched for run in world.assumed for u in run.units):
+        raise store.AssumptionError("a refusal must not rest on a guess")
     if work.postings:
         await write(conn, world, work.postings, work.replaced, work.now, batches.routed)
     await count_hits(conn, work.hits)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from yaosu.circulation import splits
 from yaosu.circulation import store_write as store
+from yaosu.circulation.assume import assume
 from yaosu.circulation.cache import BatchCache
 from yaosu.db.engine import Connection
 from yaosu.rules.world import World
@@ -18,10 +19,17 @@ async def load_world(
     batches: BatchCache,
     *,
     lock: bool,
+    runs: Sequence[Sequence[tuple[int, str]]] = (),
 ) -> World:
-    """The units of `keys` and everything around them, locked lowest level first."""
+    """The units of `keys` and everything around them, locked lowest level first.
+
+    The keys of each of `runs` (of one product, not among `keys`) are taken to be alike where a few of them are;
+    `World.assumed` names them. Whoever changes the world must prove that (`store_write.update_assumed`).
+    """
     world = World()
     wanted = dict.fromkeys(keys)
+    if runs:
+        wanted.update(dict.fromkeys(await assume(conn, world, runs)))
     if containers:
         for row in await conn.fetch(store.CONTAINERS, list(containers)):
             wanted.update(dict.fromkeys((drug_id, row["code"]) for drug_id in row["drug_ids"]))

@@ -99,24 +99,25 @@ async def _announce(conn: Connection, postings: Sequence[Posting]) -> None:
     reduced: dict[Key, int] = {}
     for posting in postings:
         if posting.is_reversal:
-            withdrawn = [li for li in posting.lines if li.pre == "O" and li.post != "O"]
+            withdrawn = [p for p in posting.parts if p.first.pre == "O" and p.first.post != "O"]
             # what a correction leaves with the buyer stays announced; only the rest is withdrawn
             still = set(posting.kept_notices.values()) | ({posting.replaces} if posting.kept else set())
-            cancelled += sorted({li.notice_bill for li in withdrawn} - still)
-            for line in withdrawn:
-                if line.notice_bill in still:
-                    for batch_id, qty in line.contents.items():
-                        one = (line.notice_bill, line.unit.drug_id, batch_id)
+            cancelled += sorted({p.first.notice_bill for p in withdrawn} - still)
+            for part in withdrawn:
+                if part.first.notice_bill in still:
+                    for batch_id, qty in part.contents.items():
+                        one = (part.first.notice_bill, part.first.unit.drug_id, batch_id)
                         reduced[one] = reduced.get(one, 0) + qty
             continue
         sent: dict[int, dict[tuple[int, int], int]] = {}
         origin = {}
-        for line in posting.lines:
-            if line.post == "O" and line.unit.notice == posting.bill_id and line.unit.dest:
-                per = sent.setdefault(line.unit.dest, {})
-                origin[line.unit.dest] = posting.prepared.movement.owner
-                for batch_id, qty in line.contents.items():
-                    key = (line.unit.drug_id, batch_id)
+        for part in posting.parts:
+            dest = part.first.dest
+            if dest:
+                per = sent.setdefault(dest, {})
+                origin[dest] = posting.prepared.movement.owner
+                for batch_id, qty in part.contents.items():
+                    key = (part.first.unit.drug_id, batch_id)
                     per[key] = per.get(key, 0) + qty
         for dest, per in sent.items():
             when = posting.prepared.movement.happened_at
@@ -138,13 +139,14 @@ def _progress(postings: Sequence[Posting]) -> dict[Key, tuple[int, int, int]]:
     found: dict[Key, list[int]] = {}
     for posting in postings:
         back = bool(posting.flags & Flag.REVERSAL)
-        for line in posting.lines:
+        for part in posting.parts:
+            line = part.first
             arrives = line.post == "O" if back else line.pre == "O"
             if not line.notice_bill or not arrives or (back and line.pre == "O"):
                 continue
             state = line.pre if back else line.post
             column = 1 if state == "Q" else (2 if state == "O" else 0)
-            for batch_id, qty in line.contents.items():
+            for batch_id, qty in part.contents.items():
                 row = found.setdefault((line.notice_bill, line.unit.drug_id, batch_id), [0, 0, 0])
                 row[column] += -qty if back else qty
     return {key: (row[0], row[1], row[2]) for key, row in found.items()}
@@ -154,7 +156,7 @@ async def _check(conn: Connection, postings: Sequence[Posting]) -> None:
     receipts = [p for p in postings if p.prepared.kind.kind == "receive" and not p.flags & Flag.REVERSAL]
     if not receipts:
         return
-    notice_ids = {li.notice_bill for p in receipts for li in p.lines if li.notice_bill}
+    notice_ids = {part.first.notice_bill for p in receipts for part in p.parts if part.first.notice_bill}
     notice_ids |= {p.prepared.order.notice for p in receipts if p.prepared.order.notice}
     rows = await conn.fetch(store.NOTICE_STATE, sorted(notice_ids))
     per_notice: dict[int, list[dict[str, object]]] = {}
@@ -190,11 +192,11 @@ def _checks_of(
 ) -> list[tuple[Posting, int, int | None, int, int | None, str, dict[str, int], dict[str, object]]]:
     order = posting.prepared.order
     by_notice: dict[int, dict[str, int]] = {}
-    for line in posting.lines:
+    for part in posting.parts:
+        line = part.first
         counts = by_notice.setdefault(line.notice_bill, {})
-        qty = sum(line.contents.values())
         kind = "refused" if line.post == "O" else ("quarantined" if line.post == "Q" else "matched")
-        counts[kind] = counts.get(kind, 0) + qty
+        counts[kind] = counts.get(kind, 0) + part.qty
     for kept in posting.kept:
         counts = by_notice.setdefault(posting.kept_notices.get((kept.drug_id, kept.code), 0), {})
         counts["matched"] = counts.get("matched", 0) + kept.qty
@@ -241,26 +243,27 @@ async def _quarantine(conn: Connection, postings: Sequence[Posting]) -> None:
         if posting.flags & Flag.REVERSAL:
             closing[posting.bill_id] = (
                 movement.owner,
-                [li.unit.code for li in posting.lines if li.pre == "Q"],
+                [li.unit.code for part in posting.parts if part.first.pre == "Q" for li in part.lines],
             )
             await conn.execute(store.CLOSE_OF_BILL, posting.replaces, posting.bill_id)
-            if any(li.post == "Q" for li in posting.lines):
+            if any(part.first.post == "Q" for part in posting.parts):
                 await conn.execute(store.REOPEN_QUARANTINE, posting.replaces)
             continue
         leaving = [
             li.unit.code
-            for li in posting.lines
-            if li.pre == "Q" or (kind.kind == "receive" and li.post == "I")
+            for part in posting.parts
+            if part.first.pre == "Q" or (kind.kind == "receive" and part.first.post == "I")
+            for li in part.lines
         ]
         if leaving:
             closing[posting.bill_id] = (movement.owner, leaving)
-        by_code: dict[str, Verdict] = {}
-        for v in posting.verdicts:
-            by_code.setdefault(v.scan.code, v)
         held = _HELD_BY_TYPE.get(kind.code, "returned_goods")
-        for line in posting.lines:
-            if line.post != "Q":
-                continue
+        arriving = [li for part in posting.parts if part.first.post == "Q" for li in part.lines]
+        by_code: dict[str, Verdict] = {}
+        if arriving:
+            for v in posting.verdicts:
+                by_code.setdefault(v.scan.code, v)
+        for line in arriving:
             verdict = by_code[line.unit.code]
             reason = verdict.code if verdict.quarantined else held
             qty = sum(line.contents.values())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from yaosu.circulation.model import Flag, Kept, MovementResult, Prepared
 from yaosu.errors import YaosuError
-from yaosu.rules.judge import Line, Transfer, Verdict
+from yaosu.rules.judge import Alike, Line, Transfer, Verdict, alike
 
 Outcome = MovementResult | YaosuError
 
@@ -15,6 +15,7 @@ class Posting:
     """One bill that will be written: its rows, judged but not yet stored."""
 
     __slots__ = (
+        "_parts",
         "bill_id",
         "checks",
         "content_hash",
@@ -42,6 +43,7 @@ class Posting:
         self.bill_id = bill_id
         self.lines = lines
         self.verdicts = verdicts
+        self._parts: list[Alike] | None = None
         self.revision = prepared.movement.revision
         self.status = "A"
         self.flags = prepared.flags
@@ -61,9 +63,16 @@ class Posting:
         self.taken_back: list[str] = []
 
     @property
+    def parts(self) -> list[Alike]:
+        """The lines, alike ones together; asked for once all lines are there."""
+        if self._parts is None:
+            self._parts = alike(self.lines)
+        return self._parts
+
+    @property
     def qty(self) -> int:
         """Smallest packages the bill moves: units, goods without codes, and what a correction leaves alone."""
-        moved = sum(line.qty for line in self.lines)
+        moved = sum(part.qty for part in self.parts)
         if self.prepared.kind.by_quantity:
             moved += sum(self.transfers.values())
         return moved + sum(kept.qty for kept in self.kept if not self.is_reversal)
@@ -82,5 +91,5 @@ class Posting:
     @property
     def drug_ids(self) -> list[int]:
         """Products it touches."""
-        found = {line.unit.drug_id for line in self.lines} | {key[0] for key in self.transfers}
+        found = {part.first.unit.drug_id for part in self.parts} | {key[0] for key in self.transfers}
         return sorted(found | {kept.drug_id for kept in self.kept})

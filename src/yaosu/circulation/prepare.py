@@ -15,7 +15,7 @@ from yaosu.circulation import delegations, direct
 from yaosu.circulation import store_read as reads
 from yaosu.circulation.cache import CHINA
 from yaosu.circulation.model import CODES_MAX, Movement, Prepared
-from yaosu.codes import NotACode, Scheme, TraceCode, parse
+from yaosu.codes import NotACode, Scheme, TraceCode, is_cn20, parse
 from yaosu.db.engine import Reads
 from yaosu.errors import Finding, YaosuError
 from yaosu.people import free_text, headers
@@ -63,7 +63,15 @@ def scans_of(registry: Registry, raws: Sequence[str]) -> tuple[list[Scan], list[
     keys: list[tuple[int, str]] = []
     containers: list[str] = []
     resolve = registry.resolve
+    # products by prefix of 20-digit codes, the mass of scans, as far as this bill has met them
+    known: dict[str, int] = {}
     for n, raw in enumerate(raws):
+        drug_id = known.get(raw[:7])
+        # a leading zero may be a logistics label: `parse` decides
+        if drug_id and raw[0] != "0" and is_cn20(raw):
+            scans.append(Scan(n, raw, raw, drug_id))
+            keys.append((drug_id, raw))
+            continue
         code = parse(raw, registry.customs)
         if isinstance(code, NotACode):
             shown = NOT_KEPT if code.code == "code_is_identity_card" else raw[:RAW_KEPT_MAX]
@@ -77,6 +85,8 @@ def scans_of(registry: Registry, raws: Sequence[str]) -> tuple[list[Scan], list[
         if found.kind == "known" and found.drug_id is not None:
             scans.append(Scan(n, raw, code.text, found.drug_id))
             keys.append((found.drug_id, code.text))
+            if code.scheme is Scheme.CN20:
+                known[code.prefix] = found.drug_id
         elif found.kind == "elsewhere" and found.drug_id is not None:
             # another system's code: it moves here when it was taken in, else the home is named (R-A4)
             scans.append(Scan(n, raw, code.text, found.drug_id, home=_home(found)))

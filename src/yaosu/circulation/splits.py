@@ -68,7 +68,8 @@ def rows_of(posting: Posting) -> list[SplitRow]:
     """The entries a bill makes."""
     rows: list[SplitRow] = list(posting.split_rows)
     means = posting.prepared.kind.parts
-    for line in posting.lines:
+    inside = [line for part in posting.parts if part.first.opened or part.first.part for line in part.lines]
+    for line in inside:
         unit = line.unit
         if line.opened:
             rows.append((posting.bill_id, unit.drug_id, line.opened, "open", unit.code))

@@ -6,13 +6,14 @@ Nothing here returns data to a caller outside the write path, so visibility (D10
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
 from yaosu.db.engine import Connection
 from yaosu.rules.states import BELOW_NOTHING
-from yaosu.rules.world import Unit
+from yaosu.rules.world import Assumed, Unit
 
 # Latest revision of each (owner, bill number) asked about: for idempotency and revisions (D8). The first statement of
 # a group: it also takes the shared side of the lock that placing a stop takes alone (yaosu.stops.store), so that a
@@ -86,6 +87,13 @@ UPDATE_UNITS_ALIKE = """
 UPDATE unit u SET last_bill = $3, parent = NULL, status = $4, holder = $5, dest = $6, since = $7, notice = $8
 WHERE u.drug_id = $1 AND u.code = ANY(string_to_array($2, E'\\n')) AND u.last_bill = $9 AND coalesce(u.qty, 1) = $10"""
 
+# The same for units whose state was taken from a few of them: this is where it is proven of every one.
+UPDATE_UNITS_ASSUMED = """
+UPDATE unit u SET last_bill = $3, status = $4, holder = $5, dest = $6, since = $7, notice = $8
+WHERE u.drug_id = $1 AND u.code = ANY(string_to_array($2, E'\\n')) AND u.last_bill = $9 AND coalesce(u.qty, 1) = $10
+    AND u.parent IS NULL AND u.batch_id = $11 AND u.level = $12 AND u.status = $13 AND u.holder = $14
+    AND u.dest IS NOT DISTINCT FROM $15 AND u.notice IS NOT DISTINCT FROM $16 AND u.since IS NOT DISTINCT FROM $17"""
+
 UPDATE_CONTAINER_BATCHES = """
 UPDATE container_batch c SET qty = v.qty
 FROM unnest($1::int[], $2::text[], $3::int[], $4::int[]) AS v(drug_id, code, batch_id, qty)
@@ -100,9 +108,16 @@ BILL_COLUMNS = (
     "part", "replaces", "notice_bill", "bill_no", "content_hash", "leaf", "header", "drug_ids",
 )  # fmt: skip
 LINE_COLUMNS = (
-    "bill_id", "prev_bill", "notice", "drug_id", "batch_id", "qty", "pre_holder", "pre_dest", "pre", "post", "code",
-    "left_parent",
+    "bill_id", "prev_bill", "notice", "drug_id", "batch_id", "qty", "pre_holder", "pre_dest", "pre", "post",
+    "left_parent", "code",
 )  # fmt: skip
+# The same for many lines that differ in nothing but the code: the database makes the rows, the driver sends one text.
+INSERT_LINES_ALIKE = """
+INSERT INTO bill_line (bill_id, prev_bill, notice, drug_id, batch_id, qty, pre_holder, pre_dest, pre, post, left_parent,
+    code)
+SELECT $1::bigint, $2::bigint, $3::bigint, $4::int, $5::int, $6::int, $7::int, $8::int, $9::text, $10::text,
+    $11::text, c
+FROM unnest(string_to_array($12, E'\\n')) AS c"""
 NOTE_COLUMNS = (
     "bill_id", "n", "evidence_bill", "severity", "quarantined", "code", "raw", "verdict", "params",
 )  # fmt: skip
@@ -221,6 +236,43 @@ async def read_units(conn: Connection, keys: Sequence[tuple[int, str]], *, lock:
     return [Unit(*row) for row in rows]
 
 
+class AssumptionError(ConflictError):
+    """Units were not in the state that was taken from a few of them: the group is judged again on what it reads."""
+
+
+async def update_assumed(conn: Connection, runs: Sequence[Assumed]) -> None:
+    """Write back units whose state was assumed. Raises AssumptionError unless every one of them was in that state
+    and changes like the others.
+    """
+    for run in runs:
+        u = run.units[0]
+        after = (u.last_bill, u.status, u.holder, u.dest, u.since, u.notice)
+        if not u.touched or any(
+            (o.last_bill, o.status, o.holder, o.dest, o.since, o.notice) != after or o.qty != o.was_qty
+            for o in run.units
+        ):
+            raise AssumptionError("units taken as alike were not moved alike")
+        done = await conn.execute(
+            UPDATE_UNITS_ASSUMED,
+            u.drug_id,
+            "\n".join([one.code for one in run.units]),
+            *after[:4],
+            u.since,
+            u.notice,
+            u.was,
+            u.was_qty,
+            u.batch_id,
+            u.level,
+            run.status,
+            run.holder,
+            run.dest,
+            run.notice,
+            run.since,
+        )
+        if done != f"UPDATE {len(run.units)}":
+            raise AssumptionError(f"{done} of {len(run.units)}")
+
+
 async def update_units(conn: Connection, units: Sequence[Unit]) -> None:
     """Write changed units back. Raises ConflictError when one was changed by somebody else meanwhile."""
     alike: dict[tuple[object, ...], list[Unit]] = {}
@@ -281,9 +333,24 @@ async def insert_rows(
         await conn.copy_records_to_table(table, records=rows, columns=names)
 
 
-async def insert_lines(conn: Connection, rows: Sequence[tuple[object, ...]]) -> None:
+@dataclass(slots=True)
+class Lines:
+    """Lines of a bill that differ in nothing but the code."""
+
+    head: tuple[object, ...]
+    """The columns before the code."""
+    codes: list[str]
+
+
+async def insert_lines(conn: Connection, lines: Sequence[Lines]) -> None:
     """Record lines, in key order, so that each goes to the right end of the index."""
-    await insert_rows(conn, "bill_line", LINE_COLUMNS, sorted(rows, key=itemgetter(3, 0, 10)))
+    rest: list[tuple[object, ...]] = []
+    for one in lines:
+        if len(one.codes) < ALIKE_MIN:
+            rest += [(*one.head, code) for code in one.codes]
+        else:
+            await conn.execute(INSERT_LINES_ALIKE, *one.head, "\n".join(sorted(one.codes)))
+    await insert_rows(conn, "bill_line", LINE_COLUMNS, sorted(rest, key=itemgetter(3, 0, 11)))
 
 
 async def columns(conn: Connection, query: str, rows: Sequence[Sequence[Any]], *more: Any) -> None:

@@ -50,8 +50,7 @@ async def write(
     The two long ones, units and lines, run while their successors are still being put together: the database works
     on one core and we on another.
     """
-    changed_units = [u for u in world.units.values() if u.touched]
-    rows = await _meanwhile(store.update_units(conn, changed_units), lambda: _rows(postings))
+    rows = await _meanwhile(_units(conn, world), lambda: _rows(postings))
     await splits.write(conn, world, postings)
     bodies = [p.prepared.movement.body for p in postings]
     submission = await conn.fetchval(store.INSERT_SUBMISSION, len(bodies), pack_bodies(bodies))
@@ -94,6 +93,14 @@ async def write(
     await store.insert_rows(conn, "bill_due", store.DUE_COLUMNS, due)
 
 
+async def _units(conn: Connection, world: World) -> None:
+    """Write back what changed; what nobody has read comes first, since a wrong guess ends the group."""
+    await store.update_assumed(conn, world.assumed)
+    guessed = {id(u) for run in world.assumed for u in run.units}
+    changed = [u for u in world.units.values() if u.touched and id(u) not in guessed]
+    await store.update_units(conn, changed)
+
+
 def _parties(posting: Posting) -> list[int]:
     """Owner, giver and receiver: whose systems may want to hear of a bill."""
     movement = posting.prepared.movement
@@ -114,7 +121,7 @@ async def _meanwhile(statement: Coroutine[Any, Any, None], work: Callable[[], T]
 class _Rows:
     """What the group records beside its bills."""
 
-    lines: list[tuple[object, ...]]
+    lines: list[store.Lines]
     notes: list[tuple[object, ...]]
     entries: list[tuple[object, ...]]
     deltas: dict[tuple[int, int, int, str], int]
@@ -128,21 +135,24 @@ def _rows(postings: Sequence[Posting]) -> _Rows:
     for posting in postings:
         bill_id = posting.bill_id
         rows.lines += [
-            (
-                bill_id,
-                line.prev_bill,
-                line.notice_bill,
-                line.unit.drug_id,
-                line.unit.batch_id,
-                line.qty,
-                line.pre_holder,
-                line.pre_dest,
-                line.pre,
-                line.post,
-                line.unit.code,
-                line.left_parent,
+            store.Lines(
+                (
+                    bill_id,
+                    one.prev_bill,
+                    one.notice_bill,
+                    one.unit.drug_id,
+                    one.unit.batch_id,
+                    one.qty,
+                    one.pre_holder,
+                    one.pre_dest,
+                    one.pre,
+                    one.post,
+                    one.left_parent,
+                ),
+                [line.unit.code for line in part.lines],
             )
-            for line in posting.lines
+            for part in posting.parts
+            for one in (part.first,)
         ]
         rows.notes += [
             (
@@ -159,7 +169,7 @@ def _rows(postings: Sequence[Posting]) -> _Rows:
             for v in posting.verdicts
             if v.severity != "ok"
         ]
-        moved = transfers(posting.lines)
+        moved = transfers(posting.parts)
         for key, qty in posting.transfers.items():
             moved[key] = moved.get(key, 0) + qty
         for (drug_id, batch_id, from_org, from_status, to_org, to_status), qty in moved.items():
@@ -176,7 +186,10 @@ def _judged(posting: Posting) -> bytes:
     """The judgement as bytes, for the leaf: who, what, when, and the fate of every code."""
     head = f"{posting.bill_id}|{posting.revision}|{posting.status}|{posting.flags}"
     moved = "\n".join(
-        f"{li.unit.code} {li.pre}{li.post} {li.pre_holder} {li.post_holder}" for li in posting.lines
+        line.unit.code + fate
+        for part in posting.parts
+        for fate in (f" {part.first.pre}{part.first.post} {part.first.pre_holder} {part.first.post_holder}",)
+        for line in part.lines
     )
     refused = "\n".join(f"{v.scan.n} {v.code}" for v in posting.verdicts if not v.accepted)
     more = ""

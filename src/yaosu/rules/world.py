@@ -80,6 +80,20 @@ class Unit:
         return f"Unit({self.code} L{self.level} {self.status}@{self.holder} in {self.parent} ×{self.qty})"
 
 
+@dataclass(slots=True)
+class Assumed:
+    """Packages of one product that are taken to be in one state, because a few of them were: whoever writes them proves
+    it. Before they are written, nothing is known of them.
+    """
+
+    units: list[Unit]
+    status: str
+    holder: int
+    dest: int | None
+    notice: int | None
+    since: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class BatchFacts:
     """What the judge needs of a batch. `expires_at` is the first moment past 有效期至, in China time."""
@@ -165,6 +179,8 @@ class World:
     """How many stopped codes are somewhere inside a package, by stop."""
     splits: dict[tuple[int, str], Split] = field(default_factory=dict)
     """Opened boxes among the units."""
+    assumed: list[Assumed] = field(default_factory=list)
+    """Units that nobody has read; all others are as stored."""
     held: Mapping[tuple[int, str], str] = field(default_factory=dict)
     """Units in quarantine that a case holds there, with the case's number (R-B4)."""
 
