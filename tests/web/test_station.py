@@ -151,6 +151,33 @@ def test_a_verdict_shows_reason_and_next_step_and_is_announced(station: Page) ->
     expect(station.locator("[data-scan-urgent]")).to_contain_text("未知追溯码")
 
 
+def test_a_verdict_is_read_out_in_words_and_not_as_a_code_for_machines(station: Page) -> None:
+    def machine(route: Route) -> None:
+        answer = route.fetch()
+        results = [{**r, "severity": "refused", "verdict": "already_sold"} for r in answer.json()["results"]]
+        route.fulfill(response=answer, json={"results": results})
+
+    station.route("**/check", machine)
+    scan(station, box(1))
+    expect(station.locator("[data-scan-urgent]")).to_contain_text("不通过")
+    expect(station.locator("[data-scan-urgent]")).not_to_contain_text("already_sold")
+
+
+def test_the_scan_box_is_never_under_the_bar_on_top_and_escape_leads_back_to_it(station: Page) -> None:
+    scan(station, *[box(n) for n in range(1, 16)])
+    expect(station.locator("[data-scan-filter=ok] b")).to_have_text("15")
+    for _ in range(12):
+        station.keyboard.press("ArrowDown")
+    expect(station.locator("#scan-box")).not_to_be_focused()
+    station.mouse.wheel(0, 4000)
+    station.keyboard.press("Escape")
+    expect(station.locator("#scan-box")).to_be_focused()
+    bar = station.locator("header.top").bounding_box()
+    field = station.locator("#scan-box").bounding_box()
+    assert bar is not None and field is not None
+    assert field["y"] >= bar["height"]
+
+
 def test_the_focus_comes_back_from_clicks_and_choices_but_not_from_somebody_typing(
     station: Page, seen: Counter
 ) -> None:

@@ -44,7 +44,7 @@ const VERDICTS: Record<Mark, () => string> = {
 };
 
 /** A verdict's name: servers may send a short text; the API's stable code is for machines. */
-function named(mark: Mark, r?: Result): string {
+export function named(mark: Mark, r?: Result): string {
   return r?.verdict && !/^[a-z0-9_]+$/.test(r.verdict) ? r.verdict : VERDICTS[mark]();
 }
 

@@ -8,7 +8,7 @@ import { Journal, type Outbox, type Result, type Row } from "./journal";
 import { Backoff, postJson } from "./net";
 import { Speaker, type Sound } from "./sound";
 import { Tally, type ServerTally } from "./station-tally";
-import { StationView, type Answer, type Line, type Mark } from "./station-view";
+import { StationView, named, type Answer, type Line, type Mark } from "./station-view";
 import { english, t } from "./text";
 import { part, toast } from "./dom";
 import { keepForm, movementBody, withRejects } from "./movement";
@@ -239,7 +239,7 @@ export class Station {
     if (answer.tally) this.tally.renew(answer.tally);
     if (last && (worst !== "ok" || performance.now() > this.duplicateUntil)) {
       this.view.showLast(last);
-      const said = [last.result?.verdict, last.result?.product, last.mark === "ok" ? "" : last.result?.message, last.mark === "ok" ? "" : last.result?.next];
+      const said = [named(last.mark, last.result), last.result?.product, last.mark === "ok" ? "" : last.result?.message, last.mark === "ok" ? "" : last.result?.next];
       this.view.announce(said.filter(Boolean).join(english ? ", " : "，"), worst !== "ok");
       this.signal(worst === "pending" ? "ok" : worst);
     }
@@ -390,6 +390,8 @@ export class Station {
         const after = row?.nextElementSibling as HTMLElement | null;
         this.remove(Number(row?.dataset["n"]));
         (after ?? this.view.box).focus();
+      } else if (event.key === "Escape" && at.closest?.("[data-n]")) {
+        this.view.box.focus();
       } else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && (at === this.view.box || at.closest?.("[data-n]"))) {
         this.walk(at, event.key === "ArrowDown");
         event.preventDefault();
