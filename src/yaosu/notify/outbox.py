@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,9 @@ IDLE_S = 0.5
 PACED_S = 0.05
 """How soon it looks again while an address is held up by its pace."""
 SWEEP_S = 2.0
+WOKEN_S = 1.0
+"""How often, at most, an address that answers again has its failed deliveries brought forward."""
+REACHED: frozenset[State] = frozenset({"sent", "accepted", "processed", "partly"})
 ANSWER_KEPT = 4000
 
 
@@ -159,6 +163,14 @@ async def enqueue_many(conn: Connection, entries: Sequence[Entry]) -> list[tuple
     return [(number, event) for number, event, _ in made]
 
 
+async def made_before(conn: Connection, entries: Sequence[Entry]) -> list[Entry]:
+    """Those that were made for the same bill before. What was made first stands: names and addresses in a content may
+    have changed since, and the same thing must not become two."""
+    keyed = [e for e in entries if e.key and e.bill_id is not None]
+    known = await store.bills_of_keys(conn, [(e.target, e.target_id, e.key) for e in keyed])
+    return [e for e in keyed if known.get((e.target, e.target_id, e.key)) == e.bill_id]
+
+
 async def clashes(conn: Connection, entries: Sequence[Entry]) -> list[Entry]:
     """Those whose key stands for other content, on record or earlier among them: `enqueue_many` would refuse all."""
     keyed = [e for e in entries if e.key]
@@ -190,36 +202,69 @@ class Outbox:
         self._wake = asyncio.Event()
         self._swept = 0.0
         self._held_up = False
+        self._woken: dict[tuple[str, int], float] = {}
 
     def wake(self) -> None:
         """Something was put in: look now."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Until cancelled. A database that is away for a while is waited for."""
-        while True:
-            try:
-                done = await self.once()
-            except Exception as error:
-                log.warning("outbox_failed", error=type(error).__name__)
-                done = 0
-            if not done:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), PACED_S if self._held_up else IDLE_S)
-            self._wake.clear()
+        """Until cancelled. A database that is away for a while is waited for; a slow receiver holds up nobody else."""
+        flights: dict[asyncio.Task[None], tuple[str, int]] = {}
+        try:
+            while True:
+                self._wake.clear()
+                for done in [task for task in flights if task.done()]:
+                    del flights[done]
+                try:
+                    begun = await self._begin(flights)
+                except Exception as error:
+                    log.warning("outbox_failed", error=type(error).__name__)
+                    begun = 0
+                if not begun:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), PACED_S if self._held_up else IDLE_S)
+        finally:
+            for task in flights:
+                task.cancel()
+            await asyncio.gather(*flights, return_exceptions=True)
+
+    async def _begin(self, flights: dict[asyncio.Task[None], tuple[str, int]]) -> int:
+        """Claim as much as there is room for, and let it fly; how many."""
+        room = ROUND_MAX - len(flights)
+        if room <= 0:
+            return 0
+        claimed, paces = await self._claim(room, Counter(flights.values()))
+        for one in claimed:
+            task = asyncio.create_task(self._fly(one, paces[one.target]))
+            task.add_done_callback(lambda _: self._wake.set())
+            flights[task] = (one.target, one.target_id)
+        return len(claimed)
+
+    async def _fly(self, delivery: Delivery, pace: Pace) -> None:
+        try:
+            await self._one(delivery, pace)
+        except Exception as error:
+            # the claim stays until its lease ends; then it is known as interrupted
+            log.warning("outbox_failed", delivery=delivery.id, error=type(error).__name__)
 
     async def once(self) -> int:
-        """Claim and send what is due now; how many attempts were made."""
-        names = list(self.targets)
-        paces = {name: self._pace(name) for name in names}
+        """Claim what is due now and send it to its end; how many attempts were made."""
+        claimed, paces = await self._claim(ROUND_MAX, {})
+        if claimed:
+            await asyncio.gather(*(self._one(one, paces[one.target]) for one in claimed))
+        return len(claimed)
+
+    async def _claim(
+        self, room: int, busy: Mapping[tuple[str, int], int]
+    ) -> tuple[list[Delivery], Mapping[str, Pace]]:
+        paces = {name: self._pace(name) for name in list(self.targets)}
         async with self._pool.acquire() as conn, conn.transaction():
             if time.monotonic() - self._swept > SWEEP_S:
                 await conn.execute(store.SWEEP)
                 self._swept = time.monotonic()
-            claimed, self._held_up = await store.claim(conn, paces, PER_ADDRESS, ROUND_MAX)
-        if claimed:
-            await asyncio.gather(*(self._one(one, paces[one.target]) for one in claimed))
-        return len(claimed)
+            claimed, self._held_up = await store.claim(conn, paces, PER_ADDRESS, room, busy)
+        return claimed, paces
 
     def _pace(self, name: str) -> Pace:
         pace = pace_of(self._lists(), name)
@@ -269,6 +314,11 @@ class Outbox:
             # somebody else claimed it meanwhile: what they find out counts, what we heard stays on record
             log.warning("delivery_claim_lost", delivery=delivery.id)
         await store.record_attempt(conn, delivery, "ask" if asking else "send", then.state, outcome, took_ms)
+        address = (delivery.target, delivery.target_id)
+        if outcome.state in REACHED and time.monotonic() - self._woken.get(address, -WOKEN_S) >= WOKEN_S:
+            # the line is back: what only waited for it need not sit out its pause
+            self._woken[address] = time.monotonic()
+            await store.line_is_back(conn, *address)
         if then.limited:
             await store.close_gate(conn, delivery.target, delivery.target_id, then.pause_s or 0)
         if then.at_rest:

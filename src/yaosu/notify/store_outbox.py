@@ -37,7 +37,7 @@ ON CONFLICT (target, target_id, key) WHERE key <> '' DO NOTHING
 RETURNING id, event, digest"""
 
 BY_KEY = """
-SELECT d.key, d.target, d.target_id, d.id, d.event, d.digest
+SELECT d.key, d.target, d.target_id, d.id, d.event, d.digest, d.bill_id
 FROM unnest($1::text[], $2::int[], $3::text[]) AS a(target, target_id, key)
 JOIN delivery d ON d.target = a.target AND d.target_id = a.target_id AND d.key = a.key"""
 
@@ -118,6 +118,14 @@ WITH RECURSIVE lanes AS (
 )
 UPDATE delivery d SET waits = false FROM lanes WHERE lanes.waits AND d.id = lanes.id"""
 
+# They answer again: what failed for want of an answer is due now, the soonest first, a portion at a time.
+LINE_IS_BACK = """
+UPDATE delivery d SET next_at = now() FROM (
+    SELECT id FROM delivery WHERE target = $1 AND target_id = $2 AND settled_at IS NULL AND NOT waits
+        AND next_at > now() + interval '1 second' AND next_at < 'infinity' ORDER BY next_at LIMIT 500) soon
+WHERE d.id = soon.id AND NOT d.claimed AND d.state IN ('failed', 'unknown', 'pending')
+    AND (d.answer_status IS NULL OR d.answer_status IN (502, 503, 504)) AND d.attempts > 0"""
+
 ATTEMPT = """
 INSERT INTO delivery_attempt (delivery_id, n, what, state, status, took_ms, answer)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -188,10 +196,27 @@ async def by_key(
     return {(r["target"], r["target_id"], r["key"]): (r["id"], r["event"], r["digest"]) for r in rows}
 
 
+async def bills_of_keys(
+    conn: Connection, keys: Sequence[tuple[str, int, str]]
+) -> dict[tuple[str, int, str], int | None]:
+    """The bill of what is on record under keys."""
+    if not keys:
+        return {}
+    rows = await conn.fetch(BY_KEY, [k[0] for k in keys], [k[1] for k in keys], [k[2] for k in keys])
+    return {(r["target"], r["target_id"], r["key"]): r["bill_id"] for r in rows}
+
+
 async def claim(
-    conn: Connection, paces: Mapping[str, Pace], per_address: int, most: int
+    conn: Connection,
+    paces: Mapping[str, Pace],
+    per_address: int,
+    most: int,
+    busy: Mapping[tuple[str, int], int],
 ) -> tuple[list[Delivery], bool]:
-    """What is sent or asked about now, as many of each address as its pace allows, and whether a pace held any up."""
+    """What is sent or asked about now, as many of each address as its pace allows, and whether a pace held any up.
+
+    `busy`: attempts that this process has under way at each address.
+    """
     from yaosu.notify.outbox import Delivery
 
     few: list[tuple[str, int, int]] = []
@@ -199,13 +224,16 @@ async def claim(
     for row in await conn.fetch(ADDRESSES, list(paces)):
         target, target_id = row["target"], row["target_id"]
         pace = paces[target]
+        room = per_address - busy.get((target, target_id), 0)
+        if room <= 0:
+            continue
         if not pace.calls_per_s:
-            few.append((target, target_id, per_address))
+            few.append((target, target_id, room))
             continue
         allowed = await _allowed(conn, target, target_id, pace)
-        held_up |= allowed < per_address
+        held_up |= allowed < room
         if allowed:
-            few.append((target, target_id, min(per_address, allowed)))
+            few.append((target, target_id, min(room, allowed)))
     if not few:
         return [], held_up
     names = list(paces)
@@ -271,6 +299,11 @@ async def record_attempt(
 async def close_gate(conn: Connection, target: str, target_id: int, seconds: float) -> None:
     """Leave an address alone for a while."""
     await conn.execute(SHUT_GATE, target, target_id, seconds)
+
+
+async def line_is_back(conn: Connection, target: str, target_id: int) -> None:
+    """Bring forward what failed at an address for want of an answer."""
+    await conn.execute(LINE_IS_BACK, target, target_id)
 
 
 async def prune(conn: Connection, target: str | None, days: int, others: Sequence[str]) -> int:

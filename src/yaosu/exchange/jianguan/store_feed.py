@@ -75,6 +75,11 @@ AFTER = """
 SELECT seq, event_id, digest, body FROM jianguan_event WHERE feed = $1 AND seq > $2 ORDER BY seq LIMIT $3"""
 SOME = "SELECT seq, event_id, digest, body FROM jianguan_event WHERE feed = $1 AND seq = ANY($2::bigint[]) ORDER BY seq"
 
+# Where the last event of a bill stands; `sent_at` is the time of the last receipt.
+STANDS = """
+SELECT e.seq, e.event_id, f.acked, f.fails, f.said, f.sent_at FROM jianguan_event e
+JOIN jianguan_feed f ON f.connection = e.feed WHERE e.feed = $1 AND e.bill_id = $2 ORDER BY e.seq DESC LIMIT 1"""
+
 # One process pushes a feed at a time; the lock ends with the session that holds it, so also with a crash.
 PUSH_LOCK = "SELECT pg_try_advisory_lock(726245, $1)"
 PUSH_FREE = "SELECT pg_advisory_unlock(726245, $1)"

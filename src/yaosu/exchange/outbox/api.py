@@ -182,6 +182,18 @@ async def replay(
     return {"count": count, "next": onward}
 
 
+@router.post(
+    "/connections/{connection_id}/retry",
+    summary="Try everything again that waits for a person",
+    responses=_ok({"count": 31}, "not_found", "invalid_request"),
+)
+async def retry_all(
+    connection_id: Number, body: schemas.RetryIn, subject: CurrentSubject, conn: Conn
+) -> dict[str, Any]:
+    """After an outage: what came to rest since nothing got through; with `refused` also what they refused for good."""
+    return {"count": await deliveries.retry_all(conn, subject, connection_id, body.refused)}
+
+
 @router.get(
     "/deliveries",
     summary="Deliveries",

@@ -191,6 +191,21 @@ def retry(org: OrgOption, delivery: DeliveryArgument, data: DataOption = None) -
     out.print(f"#{delivery} pending")
 
 
+@app.command("retry-all")
+def retry_all(
+    org: OrgOption,
+    connection: LinkArgument,
+    refused: Annotated[bool, typer.Option("--refused", help="Also what they refused 含被拒绝的.")] = False,
+    data: DataOption = None,
+) -> None:
+    """Try everything of a connection again that waits for a person 全部重试."""
+
+    async def work(conn: Connection, registry: Registry, subject: Subject) -> int:
+        return await deliveries.retry_all(conn, subject, connection, refused)
+
+    out.print(f"{run_as(data, org, work)} 条将重试 deliveries to be tried again")
+
+
 @app.command("give-up")
 def give_up(
     org: OrgOption, delivery: DeliveryArgument, reason: ReasonOption, data: DataOption = None

@@ -198,6 +198,26 @@ async def retry(conn: Connection, subject: Subject, delivery_id: int) -> None:
     await audit.record(conn, subject, "delivery.retry", ("delivery", delivery_id), {})
 
 
+async def retry_all(conn: Connection, subject: Subject, connection_id: int, refused: bool = False) -> int:
+    """Try everything of a connection again that waits for a person since nothing got through; how many.
+
+    With `refused` also what they refused for good, after its cause was mended (wrong credentials, a missing product):
+    at most `REPLAY_MAX`, and nothing of a lane of which something later has reached them.
+    """
+    subject.require(MANAGE)
+    link = await connections.get(conn, subject, connection_id)
+    if link.state == "ended":
+        raise connections.missing(subject)
+    where = (link.channel, connection_id, subject.account_id)
+    tags: list[str] = [await conn.execute(store_bills.RETRY_RESTING, *where)]
+    if refused:
+        tags.append(await conn.execute(store_bills.RETRY_REFUSED, *where, REPLAY_MAX))
+    count = sum(int(tag.rsplit(" ", 1)[1]) for tag in tags)
+    details = {"count": count, "refused": refused}
+    await audit.record(conn, subject, "connection.retry", ("connection", connection_id), details)
+    return count
+
+
 async def _restart(conn: Connection, subject: Subject, row: Record, state: str) -> None:
     if row["pruned"]:
         raise YaosuError("delivery_pruned", {"delivery": row["id"]})

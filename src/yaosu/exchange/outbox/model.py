@@ -10,7 +10,7 @@ from typing import Any
 from yaosu.db.engine import Connection
 from yaosu.notify.outbox import Delivery, Outcome
 
-__all__ = ["Channel", "Delivery", "Link", "Outcome", "Parcel", "RoutedBill", "RoutedLine"]
+__all__ = ["Channel", "Delivery", "Link", "Outcome", "Parcel", "RoutedBill", "RoutedLine", "Standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,19 @@ Send = Callable[[Delivery, Link], Awaitable[Outcome]]
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How a bill stands in a channel's own stream. `state`: `none` (it is not in it), `pending`, `failed`, `done`."""
+
+    state: str
+    remote: str = ""
+    answer: str = ""
+    at: datetime | None = None
+
+
+Stands = Callable[[Connection, int, int], Awaitable[Standing]]
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
     """A kind of counterpart. `build` says what of a bill goes there; an empty answer means nothing is owed, and the
     reasons stand in the routing. `ask` looks up what became of something sent (levels 2 to 4 of an answer, or after
@@ -125,3 +138,5 @@ class Channel:
     pull_every_s: int = 300
     fields: Sequence[tuple[str, str, str, bool]] = field(default_factory=tuple)
     whole: bool = False
+    stands: Stands | None = None
+    """For channels that carry bills in a stream of their own, without deliveries: (conn, connection, bill)."""

@@ -335,6 +335,15 @@ async def change(
     return see_other(f"/exchange/{connection_id}?done=change")
 
 
+@router.post("/{connection_id:int}/retry")
+async def retry_all(
+    conn: Conn, subject: CurrentSubject, connection_id: Number, refused: Annotated[bool, Form()] = False
+) -> Response:
+    """Everything that waits for a person."""
+    count = await deliveries.retry_all(conn, subject, connection_id, refused)
+    return see_other(f"/exchange/{connection_id}?done=retry&count={count}")
+
+
 @router.post("/{connection_id:int}/backfill")
 async def backfill(
     conn: Conn, subject: CurrentSubject, connection_id: Number, since: Annotated[str, Form(max_length=10)]

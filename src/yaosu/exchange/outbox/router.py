@@ -22,8 +22,8 @@ from yaosu.exchange.outbox import loading
 from yaosu.exchange.outbox import store_route as store
 from yaosu.exchange.outbox.connections import unseal
 from yaosu.exchange.outbox.model import Channel, Link, RoutedBill
-from yaosu.exchange.outbox.routing import Decision, decide
-from yaosu.notify.outbox import Entry, Outbox, clashes, enqueue_many, event_of
+from yaosu.exchange.outbox.routing import Decision, Told, decide
+from yaosu.notify.outbox import Entry, Outbox, clashes, enqueue_many, event_of, made_before
 from yaosu.people.keeper import Keeper
 from yaosu.registry.groups import home
 from yaosu.registry.resolver import Registry
@@ -48,6 +48,7 @@ class _Work:
     done: list[Pair] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     owners: list[tuple[int, int, int]] = field(default_factory=list)
+    told: dict[Pair, Told] = field(default_factory=dict)
 
 
 class Router:
@@ -101,7 +102,8 @@ class Router:
         rows = await conn.fetch(store.CONNECTIONS, sorted(orgs), [r["connection_id"] for r in single])
         links = {row["id"]: row for row in rows}
         behind: dict[tuple[int, int, str], set[int]] = defaultdict(set)
-        for row in await conn.fetch(store.BEHIND, sorted({b.owner for b in bills.values()})):
+        named = sorted({(b.owner, b.bill_no) for b in bills.values()})
+        for row in await conn.fetch(store.BEHIND, [n[0] for n in named], [n[1] for n in named]):
             behind[(row["connection_id"], row["owner"], row["bill_no"])].add(row["bill_id"])
         todo: dict[Pair, int] = {(r["connection_id"], r["bill_id"]): r["tries"] for r in single}
         alone = set(todo)
@@ -110,6 +112,13 @@ class Router:
             for link_id, link in links.items():
                 if told is not None and self._concerns(link, told):
                     todo.setdefault((link_id, told.id), 0)
+        replaced = sorted({b.replaces for b in bills.values() if b.replaces})
+        decided_before = {
+            (r["connection_id"], r["bill_id"]): Told(
+                r["owed"], frozenset(c for v in (r["left_out"] or {}).values() for c in v)
+            )
+            for r in await conn.fetch(store.TOLD, replaced)
+        }
         work = _Work()
         opened: dict[int, Link | str] = {}
         for (link_id, bill_id), tries in sorted(todo.items(), key=lambda t: (t[0][1], t[0][0])):
@@ -123,7 +132,10 @@ class Router:
                 continue
             if link_id not in opened:
                 opened[link_id] = self._open(connection)
-            built = await self._one(conn, work, bill, opened[link_id], link_id, tries)
+            before = decided_before.get((link_id, bill.replaces or 0)) or work.told.get(
+                (link_id, bill.replaces or 0)
+            )
+            built = await self._one(conn, work, bill, opened[link_id], link_id, tries, before)
             if built:
                 earlier.discard(bill_id)
             else:
@@ -151,7 +163,14 @@ class Router:
         )  # fmt: skip
 
     async def _one(
-        self, conn: Connection, work: _Work, bill: RoutedBill, link: Link | str, link_id: int, tries: int
+        self,
+        conn: Connection,
+        work: _Work,
+        bill: RoutedBill,
+        link: Link | str,
+        link_id: int,
+        tries: int,
+        told: Told | None,
     ) -> bool:
         """Decide and build for one connection; False when it has to be tried again."""
         if isinstance(link, str):
@@ -161,7 +180,7 @@ class Router:
         if channel is None:
             work.later[(link_id, bill.id)] = (bill.owner, tries + 1, "channel_missing")
             return False
-        chosen = decide(bill, link, loading.facts_of(self._registry, bill), self._registry.lists)
+        chosen = decide(bill, link, loading.facts_of(self._registry, bill), self._registry.lists, told)
         parcels = []
         if chosen.bill is not None:
             try:
@@ -175,7 +194,10 @@ class Router:
                 return False
         work.done.append((link_id, bill.id))
         work.owners.append((link_id, bill.id, bill.owner))
-        work.decided.append(_decision(bill, link_id, chosen, len(parcels)))
+        decided = _decision(bill, link_id, chosen, len(parcels), channel.stands is not None)
+        work.decided.append(decided)
+        out = frozenset(c for codes in chosen.left_out.values() for c in codes)
+        work.told[(link_id, bill.id)] = Told(bool(parcels), out)
         work.entries += [
             Entry(link.org, link.channel, link.id, p.kind, p.body, p.key, p.lane, bill.id,
                   event_of(link.channel, link.id, p.key))
@@ -184,7 +206,9 @@ class Router:
         return True
 
     async def _drop_clashes(self, conn: Connection, work: _Work) -> None:
-        """A key that already stands for something else is a channel's defect: its bill waits, the others go."""
+        """A key that already stands for another bill is a channel's defect: its bill waits, the others go."""
+        again = {id(e) for e in await made_before(conn, work.entries)}
+        work.entries = [e for e in work.entries if id(e) not in again]
         clashing = {(e.target_id, e.bill_id or 0) for e in await clashes(conn, work.entries)}
         if not clashing:
             return
@@ -219,11 +243,11 @@ class Router:
 
 
 def _decision(
-    bill: RoutedBill, link_id: int, chosen: Decision, parcels: int
+    bill: RoutedBill, link_id: int, chosen: Decision, parcels: int, streamed: bool
 ) -> tuple[int, int, bool, int, str, str, object]:
     reason = chosen.reason
     if chosen.bill is not None and not parcels:
-        reason = "route_nothing_built"
+        reason = "route_in_stream" if streamed else "route_nothing_built"
     # codes stand in the bill; a reason that holds for all of it needs no list
     left_out = dict(chosen.left_out) if chosen.left_out and chosen.bill is not None else None
     return (bill.id, link_id, parcels > 0, min(parcels, 32000), chosen.rule, reason, left_out)

@@ -13,7 +13,7 @@ from yaosu.registry.lists import CodeLists
 
 REASONS = (
     "route_no_rule", "route_rule_excludes", "route_other_home", "route_exempt", "route_before_since", "route_region",
-    "route_not_owned", "route_nothing_built",
+    "route_not_owned", "route_nothing_built", "route_in_stream", "route_no_movement",
 )  # fmt: skip
 """Why something is not owed; each is a message code."""
 
@@ -40,6 +40,15 @@ class Decision:
     rule: str = ""
     reason: str = ""
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of the revision that a bill replaces: whether it went out through the connection, and the codes that
+    were left out of it. What went out has to be followed by its correction or void, whatever the rules say by now."""
+
+    owed: bool
+    left_out: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +109,15 @@ def _fits_home(rule: Rule, home: int, link: Link, facts: Facts) -> bool:
     return name == rule.home
 
 
-def decide(bill: RoutedBill, link: Link, facts: Facts, lists: CodeLists) -> Decision:
-    """What of `bill` is owed through `link`. Every code of it is either in the answer's bill or in `left_out`."""
-    if link.region and not facts.region.startswith(link.region):
+def decide(
+    bill: RoutedBill, link: Link, facts: Facts, lists: CodeLists, told: Told | None = None
+) -> Decision:
+    """What of `bill` is owed through `link`. Every code of it is either in the answer's bill or in `left_out`.
+
+    `told`: the decision on the revision before, where there was one.
+    """
+    follows = told is not None and told.owed
+    if link.region and not facts.region.startswith(link.region) and not follows:
         return Decision(None, reason="route_region")
     foreign = link.org not in (bill.owner, facts.owner_home) and not link.everyone
     if foreign and link.org not in (bill.from_org, bill.to_org):
@@ -111,7 +126,7 @@ def decide(bill: RoutedBill, link: Link, facts: Facts, lists: CodeLists) -> Deci
     rules = [
         r for r in rules_of(lists, link.channel, day, facts.region) if _fits_bill(r, bill, facts, foreign)
     ]
-    if not rules:
+    if not rules and not follows:
         return Decision(None, reason="route_no_rule")
     exempt = {
         scope: frozenset(
@@ -137,11 +152,14 @@ def decide(bill: RoutedBill, link: Link, facts: Facts, lists: CodeLists) -> Deci
             return rule.code, "" if rule.owed else "route_rule_excludes"
         return "", reason
 
-    return _sorted_out(bill, rules, why_not)
+    return _sorted_out(bill, rules, why_not, told)
 
 
 def _sorted_out(
-    bill: RoutedBill, rules: Sequence[Rule], why_not: Callable[[RoutedLine], tuple[str, str]]
+    bill: RoutedBill,
+    rules: Sequence[Rule],
+    why_not: Callable[[RoutedLine], tuple[str, str]],
+    told: Told | None,
 ) -> Decision:
     used: dict[str, int] = defaultdict(int)
     out: dict[str, dict[str, None]] = defaultdict(dict)
@@ -157,14 +175,19 @@ def _sorted_out(
                 kept.append(line)
         return tuple(kept)
 
-    lines, before = owed(bill.lines), owed(bill.before)
+    lines = owed(bill.lines)
+    if told is None:
+        before = owed(bill.before)
+    else:
+        # what they were told is what has to be taken back
+        before = tuple(x for x in bill.before if told.owed and x.code not in told.left_out)
     with_quantities = next((r for r in rules if r.quantities and r.owed), None)
     quantities = bill.quantities if with_quantities is not None else ()
     if quantities and with_quantities is not None:
         used[with_quantities.code] += 1
     left_out = {reason: list(codes) for reason, codes in out.items()}
-    if lines or before or quantities:
-        rule = max(used, key=lambda r: used[r])
+    if lines or before or quantities or (told is not None and told.owed):
+        rule = max(used, key=lambda r: used[r]) if used else ""
         made = replace(bill, lines=lines, before=before, quantities=quantities)
         return Decision(made, rule, "", left_out)
     reason = max(out, key=lambda r: len(out[r])) if out else "route_no_rule"

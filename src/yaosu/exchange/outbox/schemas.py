@@ -127,6 +127,13 @@ class SinceIn(BaseModel):
     since: AwareDatetime
 
 
+class RetryIn(BaseModel):
+    """What is tried again."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"refused": True}]})
+    refused: bool = Field(False, description="Also what they refused for good, once its cause is mended.")
+
+
 class ReplayIn(BaseModel):
     """Where to begin again; everything when neither is given."""
 

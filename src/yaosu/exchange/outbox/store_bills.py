@@ -67,6 +67,30 @@ BACK_IN_LINE = """
 UPDATE delivery SET waits = true WHERE target = $1 AND target_id = $2 AND lane = $3 AND id > $4
     AND settled_at IS NULL AND NOT claimed"""
 
+# Everything of a connection that waits for a person since the line was dead. The first of each lane: the others wait.
+RETRY_RESTING = """
+UPDATE delivery SET state = CASE WHEN state IN ('unknown', 'sent', 'accepted') THEN 'unknown' ELSE 'pending' END,
+    next_at = now(), tries = 0, note = '', done_by = $3
+WHERE target = $1 AND target_id = $2 AND settled_at IS NULL AND next_at = 'infinity' AND state <> 'held'
+    AND NOT claimed"""
+# And what they refused, each lane in its order, where nothing later of the lane has reached them.
+RETRY_REFUSED = """
+WITH again AS (
+    SELECT d.id, d.lane, row_number() OVER (PARTITION BY d.lane ORDER BY d.id) AS n FROM delivery d
+    WHERE d.target = $1 AND d.target_id = $2 AND d.state = 'failed' AND d.settled_at IS NOT NULL AND NOT d.pruned
+        AND NOT EXISTS (SELECT 1 FROM delivery e WHERE d.lane <> '' AND e.target = d.target
+            AND e.target_id = d.target_id AND e.lane = d.lane AND e.id > d.id
+            AND e.state IN ('sent', 'accepted', 'processed', 'partly', 'unknown'))
+    ORDER BY d.id LIMIT $4
+), back AS (
+    UPDATE delivery d SET waits = true FROM (SELECT lane, min(id) AS first FROM again WHERE lane <> '' GROUP BY lane) l
+    WHERE d.target = $1 AND d.target_id = $2 AND d.lane = l.lane AND d.id > l.first AND d.settled_at IS NULL
+        AND NOT d.claimed
+)
+UPDATE delivery d SET state = 'pending', settled_at = NULL, next_at = now(), tries = 0, note = '', done_by = $3,
+    waits = d.lane <> '' AND a.n > 1
+FROM again a WHERE d.id = a.id"""
+
 HOLD = """
 UPDATE delivery SET state = 'held', next_at = CASE WHEN claimed THEN next_at ELSE timestamptz 'infinity' END,
     note = $2, done_by = $3 WHERE id = $1"""
@@ -91,22 +115,30 @@ BILL = """
 SELECT id, owner, bill_no, type, revision, flags, status, happened_at, recorded_at, from_org, to_org, lines, refused
 FROM bill WHERE id = $1 AND ($2 IN (0, owner, submitter, from_org, to_org))"""
 
-# The own bills along the life of a code and of the packages around it; the latest first.
-# ungated: only bills of the organisation that asks leave it (owner or submitter $3)
+# The own bills along the life of a code, of the packages around it, and of those it was taken out of as long as it was
+# inside; the latest first. $3: the organisation and its places; NULL: the operator, who sees all.
+# ungated: only bills of the organisation that asks leave it (owner or submitter in $3)
 MOVED_BY = """
 WITH RECURSIVE chain AS (
-    SELECT u.drug_id, u.code, u.last_bill AS bill_id FROM unit u WHERE u.drug_id = $1 AND u.code = ANY ($2::text[])
+    SELECT u.drug_id, u.code, u.last_bill AS bill_id, 9223372036854775807 AS until
+    FROM unit u WHERE u.drug_id = $1 AND u.code = ANY ($2::text[])
     UNION
-    SELECT l.drug_id, l.code, l.prev_bill FROM chain c
-    JOIN bill_line l ON l.drug_id = c.drug_id AND l.code = c.code AND l.bill_id = c.bill_id WHERE l.prev_bill > 0
+    SELECT n.* FROM chain c
+    JOIN bill_line l ON l.drug_id = c.drug_id AND l.code = c.code AND l.bill_id = c.bill_id, LATERAL (
+        SELECT c.drug_id, c.code, l.prev_bill, c.until WHERE l.prev_bill > 0
+        UNION ALL
+        SELECT u.drug_id, u.code, u.last_bill, least(c.until, l.bill_id) FROM unit u
+        WHERE l.left_parent <> '' AND u.drug_id = c.drug_id AND u.code = l.left_parent) n
 )
 SELECT b.id, b.bill_no, b.type, b.revision, b.flags, b.status, b.happened_at, b.recorded_at, b.owner, c.code
 FROM chain c JOIN bill b ON b.id = c.bill_id
-WHERE $3 IN (b.owner, b.submitter) AND b.flags & 8 = 0 ORDER BY b.id DESC LIMIT 20"""
-# ungated: bound to the organisation's own bills ($2), the latest that refused something
+WHERE c.bill_id < c.until AND ($3::int[] IS NULL OR b.owner = ANY ($3) OR b.submitter = ANY ($3)) AND b.flags & 8 = 0
+ORDER BY b.id DESC LIMIT 20"""
+# ungated: bound to the organisation's own bills ($2, NULL: the operator), the latest that refused something
 REFUSED_BY = """
 SELECT b.id, b.bill_no, b.happened_at, n.verdict, n.params
-FROM (SELECT id, bill_no, happened_at FROM bill WHERE owner = $2 AND refused > 0 ORDER BY id DESC LIMIT 5000) b
+FROM (SELECT id, bill_no, happened_at FROM bill WHERE ($2::int[] IS NULL OR owner = ANY ($2)) AND refused > 0
+    ORDER BY id DESC LIMIT 5000) b
 JOIN bill_note n ON n.bill_id = b.id AND n.code = $1 AND n.severity = 'R' ORDER BY b.id DESC LIMIT 1"""
 
 # ungated: codes of packages around one in hand, to look for own bills; they leave through MOVED_BY only

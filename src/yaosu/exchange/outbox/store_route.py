@@ -33,8 +33,9 @@ ON CONFLICT (connection_id, bill_id) DO UPDATE SET next_at = excluded.next_at, t
 # Earlier revisions of the same bill that a connection could not build yet: the later one waits for them.
 # ungated: the router's own work, answers nobody
 BEHIND = """
-SELECT r.connection_id, b.owner, b.bill_no, r.bill_id FROM route_due r JOIN bill b ON b.id = r.bill_id
-WHERE r.owner = ANY ($1::int[]) AND b.owner = r.owner"""
+SELECT DISTINCT r.connection_id, b.owner, b.bill_no, r.bill_id
+FROM (SELECT DISTINCT o, n FROM unnest($1::int[], $2::text[]) AS v(o, n)) a
+JOIN bill b ON b.owner = a.o AND b.bill_no = a.n JOIN route_due r ON r.owner = b.owner AND r.bill_id = b.id"""
 
 # Connections whose owner's or partner's bills these are, and those for everybody.
 CONNECTIONS = """
@@ -75,6 +76,9 @@ JOIN batch b ON b.drug_id = e.drug_id AND b.id = e.batch_id
 WHERE e.from_status IN ('U', 'W') OR e.to_status IN ('U', 'W')
 GROUP BY e.bill_id, e.drug_id, b.batch_no ORDER BY e.bill_id, e.drug_id, b.batch_no"""
 
+# What was decided for the revisions that these bills replace.
+TOLD = "SELECT bill_id, connection_id, owed, left_out FROM route_decision WHERE bill_id = ANY ($1::bigint[])"
+
 DECIDED = """
 INSERT INTO route_decision (bill_id, connection_id, owed, parcels, rule, reason, left_out)
 SELECT * FROM unnest($1::bigint[], $2::int[], $3::bool[], $4::int[], $5::text[], $6::text[], $7::jsonb[])
@@ -90,12 +94,19 @@ WHERE b.revision > 0 AND b.recorded_at >= $3 AND ($4 OR b.owner = $2)
 ON CONFLICT (connection_id, bill_id) DO UPDATE SET next_at = now()"""
 SINCE = "UPDATE connection SET since = least(since, $2) WHERE id = $1"
 
-# Sent once more under the same keys, each lane in its order (own systems only: they know what they had).
+# Sent once more under the same keys, each lane in its order (own systems only: they know what they had); what is still
+# owed of a lane waits behind it.
 REPLAY = """
 WITH again AS (
     SELECT id, row_number() OVER (PARTITION BY lane ORDER BY id) AS n FROM delivery
     WHERE target = $1 AND target_id = $2 AND id >= $3 AND created_at >= $4 AND settled_at IS NOT NULL AND NOT pruned
     ORDER BY id LIMIT $5
+), lanes AS (
+    SELECT d.lane, min(d.id) AS first FROM again a JOIN delivery d ON d.id = a.id WHERE d.lane <> '' GROUP BY d.lane
+), back AS (
+    UPDATE delivery d SET waits = true FROM lanes l
+    WHERE d.target = $1 AND d.target_id = $2 AND d.lane = l.lane AND d.id > l.first AND d.settled_at IS NULL
+        AND NOT d.claimed
 )
 UPDATE delivery d SET state = 'pending', settled_at = NULL, next_at = now(), tries = 0, remote = '',
     waits = d.lane <> '' AND a.n > 1

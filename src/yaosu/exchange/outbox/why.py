@@ -14,9 +14,10 @@ from yaosu.codes import NotACode, parse
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, message
 from yaosu.exchange.outbox import deliveries, store_bills
-from yaosu.exchange.outbox.connections import READ, Known, listed, owner_of
-from yaosu.exchange.outbox.model import Channel
+from yaosu.exchange.outbox.connections import PLATFORM, READ, Known, listed, owner_of
+from yaosu.exchange.outbox.model import Channel, Standing
 from yaosu.registry.resolver import Registry
+from yaosu.rules.bill_types import bill_types
 from yaosu.subject import Subject
 
 CHINA = ZoneInfo("Asia/Shanghai")
@@ -89,29 +90,48 @@ async def why(
     def said(answer: Answer, each: list[Answer] | None = None) -> Why:
         return Why(read.text, name, home, answer, each or [])
 
+    whose = _with_places(registry, subject)
     around = [read.text]
     bills: list[Record] = []
     if found.drug_id is not None:
         around = [r["code"] for r in await conn.fetch(store_bills.AROUND, found.drug_id, read.text)] or around
-        bills = await conn.fetch(store_bills.MOVED_BY, found.drug_id, around, owner_of(subject))
+        bills = await conn.fetch(store_bills.MOVED_BY, found.drug_id, around, whose)
     if not bills:
-        refused = await conn.fetchrow(store_bills.REFUSED_BY, read.text, owner_of(subject))
+        refused = await conn.fetchrow(store_bills.REFUSED_BY, read.text, whose)
         if refused is None:
             return said(_a("why_not_scanned", {"code": read.text}))
         verdict = message(refused["verdict"]).text(subject.lang, refused["params"])
         params = {"bill_no": refused["bill_no"], "verdict": verdict}
         return said(_a("why_refused", params, bill=refused["id"]))
+    # activation and packing say nothing of a bill that was made void after them
+    moved = [b for b in bills if bill_types()[b["type"]].kind != "internal"]
+    bills = moved or bills
     in_force = next((b for b in bills if b["status"] == "A"), None)
     last = in_force or bills[0]
-    mine = [c for c in await listed(conn, subject) if c.state != "ended"]
-    each = [await _through(conn, subject, link, last, set(around), channels) for link in mine]
+    links = await listed(conn, subject)
+    mine = [c for c in links if c.state != "ended"]
+    # the code, and the packages by which it moved
+    codes = {*around, *(b["code"] for b in bills)}
+    each = [await _through(conn, subject, link, last, codes, channels) for link in mine]
+    if not any(a.finding.code == "why_done" for a in each):
+        # what went out while a connection was in force is uploaded, whatever became of the connection
+        past = [await _through(conn, subject, c, last, codes, channels) for c in links if c.state == "ended"]
+        each += [a for a in past if a.finding.code == "why_done"]
     if in_force is None and not any(a.delivery for a in each):
         return said(_a("why_void", {"bill_no": last["bill_no"]}, bill=last["id"]))
-    if not mine:
+    if not each:
         return said(_a("why_no_connection", {"bill_no": last["bill_no"]}, bill=last["id"]))
     # what stands first in the order of checks explains; where something was owed, that counts before what was not
     asked = [a for a in each if a.finding.code not in ("why_not_owed", "why_not_asked", "why_exempt")] or each
     return said(min(asked, key=lambda a: ORDER.index(a.finding.code)), each)
+
+
+def _with_places(registry: Registry, subject: Subject) -> list[int] | None:
+    """Whose bills count as its own: the organisation's and its places'; None: the operator sees all."""
+    own = owner_of(subject)
+    if own == PLATFORM:
+        return None
+    return [own, *(c.id for c in registry.orgs() if c.place and c.parent_id == own)]
 
 
 def _china(at: datetime) -> str:
@@ -138,6 +158,13 @@ async def _through(
         store_bills.LISTED, owner_of(subject), link.id, None, bill["id"], None, False, None, 50
     )
     if not rows:
+        channel = channels.get(link.channel)
+        if channel is not None and channel.stands is not None:
+            stood = await channel.stands(conn, link.id, bill["id"])
+            if link.state == "held" and stood.state in ("pending", "failed"):
+                return _a("why_link_held", base, **at)
+            if stood.state != "none":
+                return _stood(stood, base, at)
         return await _unsent(conn, subject, link, bill, codes, base, at)
     decided = next(
         (
@@ -149,7 +176,7 @@ async def _through(
     )
     left = _left_out(decided, codes)
     if left:
-        return _not_owed(left, base, at)
+        return _not_owed(left, base, at, subject.lang)
     row = min(rows, key=lambda r: ORDER.index(_state_answer(r, codes)))
     params = {
         **base, "answer": row["answer"][:300] or "—", "remote": row["remote"] or "—", "note": row["note"] or "—",
@@ -165,10 +192,20 @@ def _left_out(decided: Record | None, codes: set[str]) -> str:
     return ""
 
 
-def _not_owed(reason: str, base: Mapping[str, Any], at: Mapping[str, Any]) -> Answer:
+def _not_owed(reason: str, base: Mapping[str, Any], at: Mapping[str, Any], lang: str) -> Answer:
     if reason == "route_exempt":
         return _a("why_exempt", base, **at)
-    return _a("why_not_owed", {**base, "reason": message(reason).text("zh", base)}, **at)
+    return _a("why_not_owed", {**base, "reason": message(reason).text(lang, base)}, **at)
+
+
+def _stood(found: Standing, base: Mapping[str, Any], at: Mapping[str, Any]) -> Answer:
+    """What holds in a channel's own stream."""
+    params = {
+        **base, "answer": found.answer or "—", "remote": found.remote or "—", "attempts": "—",
+        "at": _china(found.at) if found.at else "—",
+    }  # fmt: skip
+    code = {"pending": "why_pending", "failed": "why_failed", "done": "why_done"}[found.state]
+    return _a(code, params, **at)
 
 
 async def _unsent(
@@ -189,7 +226,10 @@ async def _unsent(
             return _a("why_unbuilt", {**base, "error": row["error"] or "—"}, **at)
     for row in await conn.fetch(store_bills.DECISIONS, bill["id"], owner_of(subject)):
         if row["connection_id"] == link.id:
-            return _not_owed(_left_out(row, codes) or row["reason"] or "route_nothing_built", base, at)
+            reason = _left_out(row, codes) or row["reason"] or "route_nothing_built"
+            return _not_owed(reason, base, at, subject.lang)
+    if bill_types()[bill["type"]].kind == "internal":
+        return _not_owed("route_no_movement", base, at, subject.lang)
     return _a("why_not_asked", {**base, "since": _china(link.since)}, **at)
 
 
