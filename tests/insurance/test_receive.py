@@ -314,3 +314,40 @@ async def test_an_ended_institution_is_not_received(scene: Scene, client: httpx.
     assert (await one.send("3503", {"purcinfo": bought("W1", [])}))["infcode"] == "0"
     await institutions.end(scene.conn, scene.market.registry, scene.officer(), issued.institution.id)
     assert "unknown_institution" in (await one.send("3503", {"purcinfo": bought("W2", [])}))["err_msg"]
+
+
+async def test_a_profile_with_sign_in_demands_the_number_of_the_day(
+    scene: Scene, client: httpx.AsyncClient, shop: Sender
+) -> None:
+    issued = await register(scene, None, "H37010200033", profile="signin")
+    one = Sender(issued, client)
+    report = {"purcinfo": bought("I1", [])}
+    assert "insurance_in_not_signed_in" in (await one.send("3503", report))["err_msg"]
+    assert (
+        "insurance_in_not_signed_in" in (await one.send("3513", {"data": {"psn_cert_type": "01"}}))["err_msg"]
+    )
+    missing = await one.send("9001", {"signIn": {"mac": "00-16-3E-00-00-01", "ip": "10.0.0.8"}})
+    assert "input.signIn.opter_no" in missing["err_msg"]
+    assert "yibao_node_missing" in (await one.send("9001", {}))["err_msg"]
+    entry = {"opter_no": "1001", "mac": "00-16-3E-00-00-01", "ip": "10.0.0.8"}
+    message = one.message("9001", {"signIn": entry})
+    made = (await one.post(message, "9001"))["output"]["signinoutb"]
+    assert 0 < len(made["sign_no"]) <= 30
+    # a repeat gets the same number
+    assert (await one.post(message, "9001"))["output"]["signinoutb"] == made
+    assert (await one.send("3503", report, sign_no=made["sign_no"]))["infcode"] == "0"
+    # another institution's number is none
+    others = (await shop.send("9001", {"signIn": entry}))["output"]["signinoutb"]["sign_no"]
+    wrong = await one.send("3503", {"purcinfo": bought("I2", [])}, sign_no=others)
+    assert "insurance_in_not_signed_in" in wrong["err_msg"]
+    await scene.conn.execute("UPDATE insurance_sign SET day = day - 1 WHERE sign_no = $1", made["sign_no"])
+    old = await one.send("3503", {"purcinfo": bought("I3", [])}, sign_no=made["sign_no"])
+    assert "insurance_in_not_signed_in" in old["err_msg"]
+    fresh = (await one.send("9001", {"signIn": entry}))["output"]["signinoutb"]["sign_no"]
+    gone = await one.send("9002", {"signOut": {"sign_no": fresh, "opter_no": "1001"}})
+    assert (gone["infcode"], "sign_time" in gone["output"]["signoutoutb"]) == ("0", True)
+    assert (await one.send("9002", {"signOut": {"sign_no": fresh}}))["infcode"] == "-1"
+    ended = await one.send("3503", {"purcinfo": bought("I4", [])}, sign_no=fresh)
+    assert "insurance_in_not_signed_in" in ended["err_msg"]
+    # where nobody demands it, nothing changes
+    assert (await shop.send("3503", {"purcinfo": bought("I5", [])}))["infcode"] == "0"

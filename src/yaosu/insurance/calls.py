@@ -92,7 +92,8 @@ def remarks(outcome: Outcome) -> dict[int, list[str]]:
         if verdict.severity == "ok":
             continue
         lead = f"{verdict.code}：" if verdict.code else ""
-        found[verdict.row].append(lead + "；".join(told(verdict)))
+        number = f"（核查单 {verdict.case_no}）" if verdict.case_no else ""
+        found[verdict.row].append(lead + "；".join(told(verdict)) + number)
     return found
 
 

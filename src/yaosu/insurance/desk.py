@@ -21,7 +21,7 @@ import structlog
 
 from yaosu.db.engine import Connection, Pool
 from yaosu.errors import Finding, YaosuError
-from yaosu.insurance import check, envelope, institutions, store, store_message, transactions
+from yaosu.insurance import check, envelope, institutions, signing, store, store_message, transactions
 from yaosu.insurance.calls import MSG_MAX, SHOWN_MAX, Call, Taken, words
 from yaosu.insurance.model import Institution
 from yaosu.insurance.reports import Rows
@@ -224,6 +224,7 @@ async def _reported(conn: Connection, calls: Sequence[Pending]) -> list[Said | E
         try:
             if before.versions.get(owner) != one.version:
                 raise StaleError
+            await signing.demand(conn, one.call)
             await _once(conn, one)
             stored = before.messages.get((owner, one.msgid))
             if stored is not None:
@@ -298,6 +299,7 @@ async def _alone(conn: Connection, one: Pending) -> Said:
     await store.lock_numbers(conn, one.numbers)
     if not await conn.fetchval(store_message.CURRENT, owner, one.version):
         raise StaleError
+    await signing.demand(conn, call)
     await _once(conn, one)
     stored = await conn.fetchrow(store_message.MESSAGE, owner, one.msgid)
     if stored is not None:

@@ -30,6 +30,7 @@ class Profile:
     uncoded_memo: str = "无码库"
     exempt_memo: str = "免采集"
     opter_type: str = "1"
+    signin: bool = False
     already: tuple[str, ...] = ("已上传", "已存在", "重复上传", "重复上报", "主键冲突")
     again: tuple[str, ...] = ("签名", "解密", "报文不是有效", "繁忙", "稍后", "超时")
     more: tuple[str, ...] = ()

@@ -27,6 +27,12 @@ UNION ALL SELECT 5, 0, '', '', NULL, NULL, NULL, nextval('insurance_report_id_se
 UNION ALL SELECT 6, 0, '', '', NULL, NULL, NULL, nextval('insurance_settlement_id') FROM generate_series(1, $9)"""
 # Whether an institution's keys are still those a call was verified with.
 CURRENT = "SELECT true FROM insurance_institution WHERE id = $1 AND changed_at = $2 AND active"
+SIGN_IN = "INSERT INTO insurance_sign (sign_no, institution, opter, day) VALUES ($1, $2, $3, $4)"
+SIGN_OUT = """
+UPDATE insurance_sign SET ended_at = now() WHERE sign_no = $1 AND institution = $2 AND ended_at IS NULL
+RETURNING true"""
+SIGNED = """
+SELECT true FROM insurance_sign WHERE sign_no = $1 AND institution = $2 AND day = $3 AND ended_at IS NULL"""
 # A message that was taken in, by the sender's number for it.
 MESSAGE = "SELECT content, answer FROM insurance_message WHERE institution = $1 AND msgid = $2 AND kept"
 KEEP = """

@@ -1,4 +1,5 @@
-"""What each 医保 transaction does once it is verified: 3501–3507 with their `A` forms, 3513, 2204, 2207, 2208 (R-C7).
+"""What each 医保 transaction does once it is verified: 3501–3507 with their `A` forms, 3513, 2204, 2207, 2208,
+9001, 9002 (R-C7).
 
 3501 to 3505 only report and are taken in by `desk`, many at once; the others change what stands and go one by one.
 """
@@ -12,7 +13,7 @@ from typing import Any
 
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding
-from yaosu.insurance import fields, looking, settling, store, store_message
+from yaosu.insurance import fields, looking, settling, signing, store, store_message
 from yaosu.insurance.calls import Call, Taken
 from yaosu.insurance.reports import Rows
 from yaosu.insurance.weights import limit
@@ -21,8 +22,13 @@ REPORTS = frozenset({"3501", "3502", "3503", "3504", "3505"})
 """Transactions whose rows are only kept and, for sales, judged."""
 SETTLING = frozenset({"3505", "3506", "2207"})
 """Transactions that write the settlement ledger by code."""
-OUTSIDE_TABLES = ("2204", "2208")
-"""Transactions without trace codes that settle what others mean: fee lines, and taking a settlement back."""
+OUTSIDE_TABLES = {
+    "2204": settling.fees,
+    "2208": settling.cancel,
+    signing.SIGN_IN: signing.sign_in,
+    signing.SIGN_OUT: signing.sign_out,
+}
+"""Transactions without trace codes that the others need: fee lines, taking a settlement back, signing in and out."""
 
 
 def served(infno: str) -> bool:
@@ -74,7 +80,7 @@ def numbers(call: Call, rows: Rows | Taken | None) -> list[int]:
 async def take(conn: Connection, call: Call, rows: Rows | None, message_id: int) -> Taken:
     """Do what a call says that is no mere report. Every refusal of what was sent is in the answer, not raised."""
     if rows is None:
-        return await (settling.fees(conn, call) if call.infno == "2204" else settling.cancel(conn, call))
+        return await OUTSIDE_TABLES[call.infno](conn, call)
     if rows.one.query:
         return await settling.sales(conn, call, rows.rows[0])
     if rows.one.many:

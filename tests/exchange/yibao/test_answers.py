@@ -10,7 +10,8 @@ import pytest
 
 from exchange.yibao.desk import ACCOUNT, BUREAU_KEY, OWN_PUBLIC, SECRET, SECRETS
 from yaosu.exchange.outbox.model import Link
-from yaosu.exchange.yibao.channel import gateway_headers, judged, opened, records
+from yaosu.exchange.yibao.answers import doubts, judged, records
+from yaosu.exchange.yibao.channel import gateway_headers, opened
 from yaosu.exchange.yibao.settings import ready
 from yaosu.insurance import envelope
 from yaosu.insurance.envelope import Answer, Keys
@@ -174,3 +175,27 @@ def test_records_of_a_query_are_found_wherever_they_stand() -> None:
     ):
         assert records(output)[0]["fixmedins_bchno"] == "Y1-1"
     assert records({"data": []}) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "refused", "rows"),
+    [
+        (said(ok=True, message="成功"), [], {}),
+        (said(warn_msg="81：疑似回流药"), [], {"Y1-1": "81：疑似回流药"}),
+        (said(warn_msg="第2行 疑似串换；已过期"), [], {"Y1-2": "疑似串换；已过期"}),
+        (
+            said(warn_msg="第1行 a；第2行 b；第2行 c；另有3处"),
+            [],
+            {"Y1-1": "a", "Y1-2": "b；c"},
+        ),
+        # told which row was refused, that is no doubt about one that was taken
+        (said(warn_msg="第1行 缺少必填项；第2行 疑似回流药"), ["Y1-1"], {"Y1-2": "疑似回流药"}),
+        (said(warn_msg="Y1-2 存疑"), [], {"Y1-2": "Y1-2 存疑"}),
+        (said(warn_msg="请核对"), [], {"Y1-1": "请核对", "Y1-2": "请核对"}),
+        (said(infcode="-1", err_msg="x", warn_msg="y"), [], {}),
+    ],
+)
+def test_what_was_taken_with_a_doubt_is_said_of_its_row(
+    answer: Answer, refused: list[str], rows: dict[str, str]
+) -> None:
+    assert doubts(ENTRIES, answer, refused) == rows

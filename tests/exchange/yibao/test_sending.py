@@ -219,3 +219,72 @@ async def test_a_sale_voided_after_silence_goes_and_is_deleted(scene: Scene) -> 
     assert (await scene.channel.send(replace(again, attempts=2), scene.desk.link)).state == "processed"
     assert [(await scene.send(p)).state for p in gone] == ["processed", "processed"]
     assert [m["infno"] for m in scene.platform.got] == ["3505A", "3505A", "3507", "3507"]
+
+
+def doubting(*codes: str) -> Say:
+    """Taken, with a word about codes."""
+    words = "；".join(
+        f"第1行 {code}：疑似回流药：该追溯码已于别处结算（核查单 YB20260901000001）" for code in codes
+    )
+    return lambda message: {**yes(message), "warn_msg": words}
+
+
+async def test_what_is_taken_with_a_warning_is_not_shown_as_plainly_done(scene: Scene) -> None:
+    goods = await activate(scene.desk.market)
+    await scene.desk.market.pass_on(scene.desk.market.maker, scene.desk.link.org, goods.boxes[:1])
+    _, (parcel,) = await scene.desk.move(321, goods.boxes[:1])
+    scene.platform.answers = [doubting(goods.boxes[0])]
+    made = await scene.send(parcel)
+    assert made.state == "processed"
+    assert made.details is not None
+    assert "疑似回流药" in made.details["codes"][goods.boxes[0]]["text"]
+    row = await scene.desk.conn.fetchrow("SELECT state, warned FROM yibao_row")
+    assert row is not None
+    assert row["state"] == "done"
+    assert "YB20260901000001" in row["warned"]
+
+
+def signed(number: str) -> Say:
+    return lambda message: {
+        **yes(message), "output": {"signinoutb": {"sign_time": "2026-09-01 08:00:00", "sign_no": number}}
+    }  # fmt: skip
+
+
+def not_signed(message: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "infcode": "-1",
+        "err_msg": "未签到或签到编号已失效",
+        "inf_refmsgid": message["msgid"],
+        "output": {},
+    }
+
+
+async def test_a_connection_signs_in_once_a_day_and_again_when_its_number_is_lost(scene: Scene) -> None:
+    link = scene.desk.link
+    scene.desk.link = replace(link, account={**link.account, "sign_in": "1"})
+    platform = scene.platform
+    # the sign-in fails: nothing was sent, and it is tried again
+    first = await two_rows(scene)
+    platform.answers = [not_signed]
+    blocked = await scene.send(first)
+    assert (blocked.state, blocked.final) == ("pending", False)
+    assert "签到（9001）未成功" in blocked.answer
+    platform.answers = [signed("S1"), yes]
+    assert (await scene.send(first)).state == "processed"
+    assert [m["infno"] for m in platform.got] == ["9001", "9001", "3505A"]
+    assert platform.got[1]["input"]["signIn"]["opter_no"] == "001"
+    assert platform.got[2]["sign_no"] == "S1"
+    # the same day again: no second sign-in; a lost number is replaced by the next try
+    second = await two_rows(scene)
+    platform.answers = [not_signed]
+    lost = await scene.send(second)
+    assert (lost.state, lost.final) == ("pending", False)
+    platform.answers = [signed("S2"), yes]
+    assert (await scene.send(second)).state == "processed"
+    assert [m["infno"] for m in platform.got][3:] == ["3505A", "9001", "3505A"]
+    assert platform.got[-1]["sign_no"] == "S2"
+    # signed out, nothing is remembered
+    platform.answers = [yes]
+    assert await scene.channel.sign_out(scene.desk.link) is True
+    assert (platform.got[-1]["infno"], platform.got[-1]["input"]["signOut"]["sign_no"]) == ("9002", "S2")
+    assert await scene.channel.sign_out(scene.desk.link) is False

@@ -13,10 +13,16 @@ from yaosu.access.openapi import problems
 from yaosu.access.types import CleanText
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.problem import language
+from yaosu.edge.state import state
 from yaosu.exchange.yibao import service
+from yaosu.exchange.yibao.channel import Yibao
 from yaosu.papers import xlsx
 from yaosu.papers.model import Paper, Table
+from yaosu.people.parts import keeper_of
 from yaosu.registry.parts import registry_of
+
+AFTER = r"^([0-9]{1,18}(:[A-Za-z0-9-]{1,30})?)?$"
+"""Where a list goes on: `next` of the part before."""
 
 router = APIRouter(prefix="/yibao", tags=["yibao"])
 
@@ -85,7 +91,7 @@ class MappingIn(BaseModel):
     responses=answered(
         {
             "bill_id": 1024, "bill_no": "S-1", "profile": "national", "connected": True, "rows": [ROW], "skipped": [],
-            "sent": [{"bchno": "Y1024-1", "infno": "3505", "state": "done", "said": "成功"}],
+            "sent": [{"bchno": "Y1024-1", "infno": "3505", "state": "done", "said": "成功", "warned": ""}],
         },
         "not_found",
     ),
@@ -107,7 +113,7 @@ def view(made: service.Preview, lang: str) -> dict[str, Any]:
         "rows": [row.as_json(lang) for row in made.rows],
         "skipped": [{"code": f.code, "message": f.text(lang)} for f in made.skipped],
         "sent": [
-            {k: r[k] for k in ("bchno", "infno", "state", "said", "batch_no", "split")}
+            {k: r[k] for k in ("bchno", "infno", "state", "said", "warned", "batch_no", "split")}
             | {"count": float(r["count"]), "codes": r["codes"], "taken_back": bool(r["gone_key"])}
             for r in made.sent
         ],
@@ -176,12 +182,21 @@ async def sheet(name: str, columns: list[str], lines: list[list[str]]) -> Respon
     "/reported",
     summary="Rows that went out",
     description="The organisation's rows by state: `owed` not yet answered, `done`, `refused`, `gone` (withdrawn), "
-    "latest first; `said` is the platform's answer word for word.",
+    "latest first; `said` is the platform's answer word for word, `warned` what it doubts of a row that it took "
+    "(`state=warned` lists these).",
     responses=answered(
         {
             "counts": {"done": 120, "refused": 1},
+            "warned": 1,
             "items": [
-                {"bchno": "Y1024-1", "bill_id": 1024, "infno": "3505", "state": "done", "said": "成功"}
+                {
+                    "bchno": "Y1024-1",
+                    "bill_id": 1024,
+                    "infno": "3505",
+                    "state": "done",
+                    "said": "成功",
+                    "warned": "83857930000123456789：疑似回流药",
+                }
             ],
             "next": None,
         }
@@ -190,17 +205,18 @@ async def sheet(name: str, columns: list[str], lines: list[list[str]]) -> Respon
 async def reported(
     conn: Conn,
     subject: CurrentSubject,
-    state: Annotated[Literal["", "owed", "done", "refused", "gone"], Query()] = "",
-    after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
+    only: Annotated[Literal["", "owed", "done", "refused", "gone", "warned"], Query(alias="state")] = "",
+    after: Annotated[str, Query(pattern=AFTER)] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """What went out and what was answered."""
     counts = await service.overview(conn, subject)
-    items = await service.recent(conn, subject, state, after, limit)
-    last = items[-1]["bill_id"] if len(items) == limit else None
+    items, last = await service.recent(conn, subject, only, after, limit)
     for one in items:
         one["made_at"] = one["made_at"].isoformat()
-    return as_json({"counts": counts["states"], "items": items, "next": last})
+    return as_json(
+        {"counts": counts["states"], "warned": counts["warned"], "items": items, "next": last or None}
+    )
 
 
 @router.get(
@@ -250,3 +266,18 @@ async def put_mapping(request: Request, conn: Conn, subject: CurrentSubject, bod
 async def stock(request: Request, conn: Conn, subject: CurrentSubject) -> Response:
     """Report the stock."""
     return as_json({"rows": await service.report_stock(conn, registry_of(request), subject)})
+
+
+@router.post(
+    "/sign-out",
+    summary="Sign out at the platform (9002)",
+    description="Ends the number of today's sign-in (9001), which connections that ask for it make by themselves "
+    "before the first call of a day. `signed_out` false: nobody signed in today. The next call signs in anew.",
+    responses=answered(
+        {"signed_out": True}, "yibao_no_connection", "yibao_sign_out_refused", "connection_secret_unreadable"
+    ),
+)
+async def sign_out(request: Request, conn: Conn, subject: CurrentSubject) -> Response:
+    """Sign out."""
+    link = await service.open_own(conn, registry_of(request), keeper_of(request), subject)
+    return as_json({"signed_out": await Yibao(state(request)).sign_out(link)})

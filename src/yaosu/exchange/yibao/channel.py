@@ -9,10 +9,11 @@ the same numbers.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from secrets import token_hex
 from typing import Any
 
 import httpx
@@ -24,11 +25,12 @@ from yaosu.edge.state import AppState
 from yaosu.errors import Finding, YaosuError
 from yaosu.exchange.outbox.model import Channel, Delivery, Link, Outcome, Parcel, RoutedBill
 from yaosu.exchange.yibao import build as building
-from yaosu.exchange.yibao import fill, store
+from yaosu.exchange.yibao import fill, sign, store
+from yaosu.exchange.yibao.answers import doubted_details, doubts, judged, number_of, records
 from yaosu.exchange.yibao.model import CHANNEL
 from yaosu.exchange.yibao.settings import FIELDS, Ready, ready, text
 from yaosu.insurance import envelope
-from yaosu.insurance.fields import codes_of, is_batch, normal, transaction
+from yaosu.insurance.fields import codes_of, is_batch, transaction
 from yaosu.insurance.profiles import Profile, profile
 from yaosu.notify import http
 from yaosu.people.keeper import Keeper
@@ -39,6 +41,7 @@ ANSWER_MAX = 2 << 20
 ASKED_ROWS = 20
 """Rows of one call looked up by 3513 after silence; each is a request."""
 BUSY_S = 60.0
+SIGN_AGAIN_S = 2.0
 SALES = ("3505", "3506")
 
 
@@ -92,8 +95,10 @@ class Yibao:
             left = entries
             if infno != "3507":
                 first = delivery.attempts <= 1 and not delivery.interrupted
-                left = [r for r in entries if _still_owed(known.get(_bchno(r), ("owed", "")), first=first)]
-                dropped = [_bchno(r) for r in entries if r not in left and known[_bchno(r)][0] != "done"]
+                left = [r for r in entries if _still_owed(known.get(number_of(r), ("owed", "")), first=first)]
+                dropped = [
+                    number_of(r) for r in entries if r not in left and known[number_of(r)][0] != "done"
+                ]
                 await conn.execute(store.STATE, link.id, dropped, "gone", "")
             if not left:
                 return Outcome("processed", answer="各行均已上报成功或已撤销，未重复上报。")
@@ -114,8 +119,11 @@ class Yibao:
             return outcome
         resent = delivery.tries > 0 or delivery.interrupted or delivery.attempts > 1
         made, states = judged(infno, left, outcome, like, resent=resent)
+        doubted = doubts(left, outcome, [b for b, (state, _) in states.items() if state != "done"])
+        if doubted:
+            made = replace(made, details=doubted_details(left, doubted, made.details))
         async with self._app.pool.acquire() as conn, conn.transaction():
-            await _remember(conn, link.id, infno, states)
+            await _remember(conn, link.id, infno, states, doubted)
         return made
 
     async def ask(self, delivery: Delivery, link: Link) -> Outcome:
@@ -134,11 +142,11 @@ class Yibao:
             return Outcome("pending", answer="未收到应答，且各行没有追溯码可供查询；将以相同编号重新上报。")
         found: dict[str, str] = {}
         for n, (row, codes) in enumerate(asked):
-            seen = await self._look_up(link, usable, like, delivery, n, codes[0], _bchno(row))
+            seen = await self._look_up(link, usable, like, delivery, n, codes[0], number_of(row))
             if isinstance(seen, Outcome):
                 return seen
             if seen:
-                found[_bchno(row)] = codes[0]
+                found[number_of(row)] = codes[0]
         async with self._app.pool.acquire() as conn, conn.transaction():
             await conn.execute(store.STATE, link.id, list(found), "done", "3513 查询到")
         if len(found) == len(asked):
@@ -168,6 +176,70 @@ class Yibao:
         return any(r.get("fixmedins_bchno") == bchno for r in records(answer.output))
 
     async def _call(
+        self, link: Link, usable: Ready, like: Profile, infno: str, message: Mapping[str, Any]
+    ) -> envelope.Answer | Outcome:
+        """One call, signed in first where that is asked for."""
+        if not sign.wanted(link, like):
+            return await self._post(link, usable, like, infno, message)
+        now = datetime.now(CHINA)
+        async with self._app.pool.acquire() as conn:
+            number = await sign.known(conn, link, now)
+        if not number:
+            got = await self._sign_in(link, usable, like, now)
+            if isinstance(got, Outcome):
+                return got
+            number = got
+        answer = await self._post(link, usable, like, infno, {**message, "sign_no": number})
+        if isinstance(answer, envelope.Answer) and sign.lost(answer):
+            async with self._app.pool.acquire() as conn:
+                await sign.forget(conn, link, now)
+            # they took nothing in: the next try signs in anew
+            return Outcome("pending", 200, f"{answer.infcode} {answer.err_msg}", wait_s=SIGN_AGAIN_S)
+        return answer
+
+    async def _sign_in(self, link: Link, usable: Ready, like: Profile, now: datetime) -> str | Outcome:
+        """9001; the number for today. Whatever fails here, the call itself was not sent."""
+        code = usable.head.fixmedins_code
+        number = envelope.msgid(code, now, secrets.randbelow(10_000))
+        message = envelope.request(usable.head, "9001", number, now, sign.body(link))
+        answer = await self._post(link, usable, like, "9001", message)
+        if isinstance(answer, Outcome):
+            return replace(
+                answer,
+                state="failed" if answer.final else "pending",
+                answer=f"签到（9001）未成功：{answer.answer}",
+            )
+        given = sign.number_of(answer)
+        if not answer.passed or not given:
+            told = f"签到（9001）未成功，未上报：{answer.infcode} {answer.err_msg}"
+            return Outcome("pending", 200, told, wait_s=BUSY_S)
+        async with self._app.pool.acquire() as conn, conn.transaction():
+            await sign.keep(conn, link, now, given)
+        return given
+
+    async def sign_out(self, link: Link) -> bool:
+        """9002 of today's number; False when nobody signed in today. Raises `yibao_sign_out_refused`."""
+        like = self._profile(link)
+        usable, wrong = ready(link, like)
+        if usable is None:
+            raise YaosuError("invalid_request", {"count": len(wrong)}, wrong)
+        now = datetime.now(CHINA)
+        async with self._app.pool.acquire() as conn:
+            number = await sign.known(conn, link, now)
+        if not number:
+            return False
+        body = {"signOut": {"sign_no": number, "opter_no": text(link, "opter")[:30]}}
+        msgid = envelope.msgid(usable.head.fixmedins_code, now, secrets.randbelow(10_000))
+        message = {**envelope.request(usable.head, "9002", msgid, now, body), "sign_no": number}
+        answer = await self._post(link, usable, like, "9002", message)
+        if isinstance(answer, Outcome) or not (answer.passed or sign.lost(answer)):
+            said = answer.answer if isinstance(answer, Outcome) else f"{answer.infcode} {answer.err_msg}"
+            raise YaosuError("yibao_sign_out_refused", {"said": said[:300]})
+        async with self._app.pool.acquire() as conn:
+            await sign.forget(conn, link, now)
+        return True
+
+    async def _post(
         self, link: Link, usable: Ready, like: Profile, infno: str, message: Mapping[str, Any]
     ) -> envelope.Answer | Outcome:
         sealed = envelope.seal(message, usable.keys, like.signtype, like.enc_type)
@@ -222,7 +294,7 @@ def _unsigned_refusal(got: http.Answer) -> str:
 def gateway_headers(account: str, token: str, now: float | None = None, nonce: str = "") -> dict[str, str]:
     """Headers of CSB gateways: x-tif-signature = SHA256(timestamp + token + nonce + timestamp)."""
     stamp = str(int(time.time() if now is None else now))
-    nonce = nonce or token_hex(8)
+    nonce = nonce or secrets.token_hex(8)
     signature = hashlib.sha256(f"{stamp}{token}{nonce}{stamp}".encode()).hexdigest()
     return {
         "x-tif-paasid": account,
@@ -251,15 +323,11 @@ def _completed(
     return rows, findings
 
 
-def _bchno(entry: Mapping[str, Any]) -> str:
-    return str(entry["fields"]["fixmedins_bchno"])
-
-
 async def _states(
     conn: Connection, link_id: int, entries: Sequence[Mapping[str, Any]]
 ) -> dict[str, tuple[str, str]]:
     """By row number: its state, and the delivery that takes it back."""
-    found = await conn.fetch(store.STATES, link_id, [_bchno(e) for e in entries])
+    found = await conn.fetch(store.STATES, link_id, [number_of(e) for e in entries])
     return {r["bchno"]: (r["state"], r["gone_key"]) for r in found}
 
 
@@ -279,7 +347,7 @@ async def _nothing_to_delete(
 ) -> Outcome | None:
     """A deletion of what never arrived is done without a word."""
     for entry in entries:
-        state = known.get(_bchno(entry), ("owed", ""))[0]
+        state = known.get(number_of(entry), ("owed", ""))[0]
         if state == "gone":
             continue
         if state == "done":
@@ -287,7 +355,7 @@ async def _nothing_to_delete(
         first = await conn.fetchrow(store.DELIVERY, link_id, str(entry.get("of", "")))
         if first is None or (first["state"] not in ("given_up", "failed") and first["attempts"]):
             return None
-    await conn.execute(store.STATE, link_id, [_bchno(e) for e in entries], "gone", "")
+    await conn.execute(store.STATE, link_id, [number_of(e) for e in entries], "gone", "")
     return Outcome("processed", answer="原记录未曾上报成功，无需删除。")
 
 
@@ -300,102 +368,19 @@ def _stopped(findings: Sequence[Finding]) -> Outcome:
     return Outcome("failed", answer="未上报：" + " ".join(said[:20]), final=True, details=details)
 
 
-def judged(
-    infno: str,
-    entries: Sequence[Mapping[str, Any]],
-    answer: envelope.Answer,
-    like: Profile,
-    *,
-    resent: bool = False,
-) -> tuple[Outcome, dict[str, tuple[str, str]]]:
-    """What an answer means for the call, and the state of each row (bchno → done or refused, and what was said)."""
-    all_rows = [_bchno(e) for e in entries]
-    said = " ".join(p for p in (answer.infcode, answer.err_msg, answer.message, answer.warn_msg) if p)
-    if not answer.passed:
-        if answer.infcode == envelope.TIMEOUT:
-            return Outcome("pending", 200, said, remote=answer.refmsgid, wait_s=5.0), {}
-        if any(word in said for word in like.again):
-            return Outcome("failed", 200, said), {}
-        return Outcome("failed", 200, said, final=True, remote=answer.refmsgid), dict.fromkeys(
-            all_rows, ("refused", said)
-        )
-    refused = {
-        str(r.get("fixmedins_bchno") or ""): str(r.get("msgRslt") or "")
-        for r in map(normal, answer.rows)
-        if str(r.get("retRslt", "0")) != "1"
-    }
-    if refused:
-        if "" in refused and len(all_rows) == 1:
-            refused = {all_rows[0]: refused[""]}
-        states = {b: ("refused", refused[b]) if b in refused else ("done", "") for b in all_rows}
-        arrived = [
-            b for b, (state, told) in states.items() if state == "refused" and resent and _there(told, like)
-        ]
-        states |= {b: ("done", refused[b]) for b in arrived}
-        bad = {b: told for b, (state, told) in states.items() if state == "refused"}
-        details = _details(entries, bad)
-        told = "；".join(f"{b}：{why}" for b, why in bad.items())[:3000]
-        if not bad:
-            return Outcome("processed", 200, said, remote=answer.refmsgid), states
-        if len(bad) == len(all_rows):
-            return Outcome("failed", 200, f"{said} {told}", True, answer.refmsgid, details), states
-        return Outcome("partly", 200, f"{said} {told}", False, answer.refmsgid, details), states
-    if answer.ok is False:
-        if resent and _there(answer.message, like):
-            return Outcome("processed", 200, said, remote=answer.refmsgid), dict.fromkeys(
-                all_rows, ("done", said)
-            )
-        details = _details(entries, dict.fromkeys(all_rows, answer.message))
-        return Outcome("failed", 200, said, True, answer.refmsgid, details), dict.fromkeys(
-            all_rows, ("refused", answer.message)
-        )
-    return Outcome("processed", 200, said, remote=answer.refmsgid), dict.fromkeys(
-        all_rows, ("done", answer.message)
-    )
-
-
-def _there(told: str, like: Profile) -> bool:
-    """Whether a refusal of something sent again says that it is there already."""
-    return any(word in told for word in like.already)
-
-
-def _details(entries: Sequence[Mapping[str, Any]], bad: Mapping[str, str]) -> dict[str, Any]:
-    codes = {
-        code: {"code": "refused", "text": bad[_bchno(e)], "row": _bchno(e)}
-        for e in entries
-        if _bchno(e) in bad
-        for code in codes_of(e["fields"])
-    }
-    return {"codes": codes, "rows": {b: {"text": told} for b, told in bad.items()}}
-
-
-def records(output: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Records of an answer to a query, wherever the platform puts the list, under snake_case names."""
-    listed: list[Any] = []
-    for name in ("data", "list", "result", "output", "drugTracInfo", "seltracinfo"):
-        value = output.get(name)
-        if isinstance(value, list):
-            listed = value
-        elif isinstance(value, Mapping):
-            inner = value.get("data", value.get("list", value.get("records")))
-            listed = inner if isinstance(inner, list) else [value]
-        if listed:
-            break
-    if not listed and ("fixmedinsBchno" in output or "fixmedins_bchno" in output):
-        listed = [output]
-    return [{_snake(k): v for k, v in r.items()} for r in listed if isinstance(r, Mapping)]
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-
-
 async def _remember(
-    conn: Connection, link_id: int, infno: str, states: Mapping[str, tuple[str, str]]
+    conn: Connection,
+    link_id: int,
+    infno: str,
+    states: Mapping[str, tuple[str, str]],
+    doubted: Mapping[str, str],
 ) -> None:
     if infno == "3507":
         gone = [b for b, (state, _) in states.items() if state == "done"]
         await conn.execute(store.STATE, link_id, gone, "gone", "")
         return
-    for bchno, (state, told) in states.items():
-        await conn.execute(store.STATE, link_id, [bchno], state, told[:2000])
+    numbers = list(states)
+    await conn.execute(
+        store.ANSWERED, link_id, numbers, [states[b][0] for b in numbers], [states[b][1][:2000] for b in numbers],
+        [doubted.get(b, "") for b in numbers],
+    )  # fmt: skip

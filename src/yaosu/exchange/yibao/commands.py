@@ -57,7 +57,8 @@ def preview(bill: BillArgument, org: OrgOption, data: DataOption = None, json: J
     for finding in made.skipped:
         out.print(finding.text("zh"))
     for sent in made.sent:
-        out.print(f"{sent['bchno']} {sent['infno']} {sent['state']} {sent['said']}")
+        doubt = f" 有疑点：{sent['warned']}" if sent["warned"] else ""
+        out.print(f"{sent['bchno']} {sent['infno']} {sent['state']} {sent['said']}{doubt}")
 
 
 @app.command("rows")

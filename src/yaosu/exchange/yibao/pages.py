@@ -12,7 +12,7 @@ from yaosu.edge.pages import china, render, see_other
 from yaosu.edge.problem import language
 from yaosu.errors import YaosuError
 from yaosu.exchange.yibao import service
-from yaosu.exchange.yibao.api import sheet
+from yaosu.exchange.yibao.api import AFTER, sheet
 from yaosu.insurance.fields import codes_of, tables, transaction
 from yaosu.registry.forms import Form
 from yaosu.registry.parts import registry_of
@@ -34,13 +34,13 @@ async def index(
     request: Request,
     conn: Conn,
     subject: CurrentSubject,
-    state: Annotated[Literal["", "owed", "done", "refused", "gone"], Query()] = "",
-    after: Annotated[int, Query(ge=0, le=2**63 - 1)] = 0,
+    state: Annotated[Literal["", "owed", "done", "refused", "gone", "warned"], Query()] = "",
+    after: Annotated[str, Query(pattern=AFTER)] = "",
 ) -> Response:
     """Rows that went out, by state, with the platform's words."""
     lang, registry = language(request), registry_of(request)
     counts = await service.overview(conn, subject)
-    rows = await service.recent(conn, subject, state, after, PAGE)
+    rows, more = await service.recent(conn, subject, state, after, PAGE)
     link = await service.own_link(conn, registry, subject)
     for row in rows:
         product = registry.product(row["drug_id"])
@@ -53,7 +53,8 @@ async def index(
         "state": state,
         "link": link,
         "total": sum(counts["states"].values()),
-        "next": f"/yibao?state={state}&after={rows[-1]['bill_id']}" if len(rows) == PAGE else "",
+        "next": f"/yibao?state={state}&after={more}" if more else "",
+        "warned": counts["warned"],
         "may_manage": subject.can(service.MANAGE),
         "may_map": subject.can("exchange.read"),
     }

@@ -16,6 +16,7 @@ from yaosu.access.visibility import visible
 from yaosu.db.engine import Connection
 from yaosu.edge.pages import CHINA
 from yaosu.errors import Finding, YaosuError
+from yaosu.exchange.outbox import connections
 from yaosu.exchange.outbox.loading import load
 from yaosu.exchange.outbox.model import Link, RoutedBill
 from yaosu.exchange.yibao import build, fill, store
@@ -25,6 +26,7 @@ from yaosu.insurance.envelope import msgid
 from yaosu.insurance.fields import as_number, codes_of, tables
 from yaosu.insurance.profiles import Profile
 from yaosu.notify.outbox import Entry, enqueue_many
+from yaosu.people.keeper import Keeper
 from yaosu.registry.groups import home
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
@@ -73,6 +75,15 @@ async def own_link(conn: Connection, registry: Registry, subject: Subject) -> Li
     if row is None:
         return None
     return Link(row["id"], row["org"], CHANNEL, row["profile"], row["title"], row["url"], row["account"], {})
+
+
+async def open_own(conn: Connection, registry: Registry, keeper: Keeper, subject: Subject) -> Link:
+    """The institution's connection with its secret. Requires `exchange.manage`. Refused: `yibao_no_connection`."""
+    subject.require(MANAGE)
+    found = await own_link(conn, registry, subject)
+    if found is None:
+        raise YaosuError("yibao_no_connection")
+    return await connections.open_link(conn, keeper, found.id)
 
 
 async def _bill(conn: Connection, registry: Registry, subject: Subject, bill_id: int) -> RoutedBill:
@@ -305,7 +316,8 @@ async def report_stock(
 
 
 async def overview(conn: Connection, subject: Subject) -> dict[str, Any]:
-    """How many rows of the organisation are reported, owed, refused, by transaction. Requires `bill.read`."""
+    """How many rows of the organisation are reported, owed, refused, by transaction; `warned` of those that were taken
+    with a doubt. Requires `bill.read`."""
     subject.require(READ)
     rows = await conn.fetch(store.COUNTS, subject.org)
     states: dict[str, int] = {}
@@ -313,13 +325,19 @@ async def overview(conn: Connection, subject: Subject) -> dict[str, Any]:
         states[row["state"]] = states.get(row["state"], 0) + row["n"]
     return {
         "states": states,
+        "warned": sum(r["warned"] for r in rows),
         "by_transaction": [{"infno": r["infno"], "state": r["state"], "rows": r["n"]} for r in rows],
     }
 
 
 async def recent(
-    conn: Connection, subject: Subject, state: str, after: int, limit: int
-) -> list[dict[str, Any]]:
-    """The organisation's rows, latest bills first. Requires `bill.read`."""
+    conn: Connection, subject: Subject, state: str, after: str, limit: int
+) -> tuple[list[dict[str, Any]], str]:
+    """The organisation's rows, latest bills first, and what asks for the following ones ("" at the end). `state`
+    `warned`: taken with a doubt. Requires `bill.read`."""
     subject.require(READ)
-    return [dict(r) for r in await conn.fetch(store.RECENT, subject.org, state, after, limit)]
+    bill, _, bchno = after.partition(":")
+    rows = await conn.fetch(store.RECENT, subject.org, state, int(bill or 0), bchno, limit + 1)
+    found = [dict(r) for r in rows[:limit]]
+    more = f"{found[-1]['bill_id']}:{found[-1]['bchno']}" if len(rows) > limit else ""
+    return found, more

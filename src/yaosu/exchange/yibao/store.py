@@ -39,6 +39,12 @@ GONE = "UPDATE yibao_row SET gone_key = $3 WHERE connection_id = $1 AND bchno = 
 
 STATE = "UPDATE yibao_row SET state = $3, said = $4 WHERE connection_id = $1 AND bchno = ANY($2)"
 
+# What a call's rows were answered, each with its own words.
+ANSWERED = """
+UPDATE yibao_row r SET state = a.state, said = a.said, warned = a.warned
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS a(bchno, state, said, warned)
+WHERE r.connection_id = $1 AND r.bchno = a.bchno"""
+
 # ungated: the channel's own rows of one connection
 STATES = "SELECT bchno, state, gone_key FROM yibao_row WHERE connection_id = $1 AND bchno = ANY($2)"
 
@@ -85,8 +91,8 @@ FROM balance b JOIN batch a ON a.drug_id = b.drug_id AND a.id = b.batch_id
 WHERE b.org = ANY($1) AND b.status = ANY('{I,D,U}') AND b.qty > 0 ORDER BY b.drug_id, a.expires_on, a.batch_no"""
 
 OF_BILL = """
-SELECT y.bchno, y.infno, y.connection_id, y.drug_id, y.batch_no, y.count, y.split, y.codes, y.state, y.said, y.key,
-       y.gone_key, y.revision
+SELECT y.bchno, y.infno, y.connection_id, y.drug_id, y.batch_no, y.count, y.split, y.codes, y.state, y.said,
+       y.warned, y.key, y.gone_key, y.revision
 FROM yibao_row y JOIN bill b ON b.owner = y.owner AND b.id = y.bill_id AND /*visible:bill b*/
 WHERE y.bill_no = $1 AND y.owner = $2 ORDER BY y.made_at, length(y.bchno), y.bchno"""
 
@@ -103,6 +109,9 @@ SELECT d.drug_id, c.theirs, c.more FROM (
 LEFT JOIN counterpart c ON c.connection_id = $1 AND c.kind = 'product' AND c.ours = d.drug_id
 LIMIT 5000"""
 
+# The number of the day's sign-in (9001); `ours` is the day as yyyymmdd.
+FORGET_SIGN = "DELETE FROM counterpart WHERE connection_id = $1 AND kind = 'sign_no' AND ours = $2"
+
 PUT_MAPPING = """
 INSERT INTO counterpart (connection_id, kind, ours, theirs, more) VALUES ($1, 'product', $2, $3, $4)
 ON CONFLICT (connection_id, kind, ours) DO UPDATE SET theirs = excluded.theirs,
@@ -110,14 +119,16 @@ ON CONFLICT (connection_id, kind, ours) DO UPDATE SET theirs = excluded.theirs,
 
 # ungated: the organisation's own rows ($1)
 COUNTS = """
-SELECT infno, state, count(*)::int AS n FROM yibao_row WHERE owner = $1 GROUP BY infno, state ORDER BY infno, state"""
+SELECT infno, state, count(*)::int AS n, (count(*) FILTER (WHERE warned <> '' AND state = 'done'))::int AS warned
+FROM yibao_row WHERE owner = $1 GROUP BY infno, state ORDER BY infno, state"""
 
 # ungated: the organisation's own rows ($1)
 RECENT = """
 SELECT bchno, bill_id, bill_no, infno, drug_id, batch_no, count::float8 AS count, split, cardinality(codes) AS codes,
-    state, said, made_at FROM yibao_row
-WHERE owner = $1 AND ($2 = '' OR state = $2) AND ($3::bigint = 0 OR bill_id < $3)
-ORDER BY bill_id DESC, length(bchno), bchno LIMIT $4"""
+    state, said, warned, made_at FROM yibao_row
+WHERE owner = $1 AND ($2 = '' OR state = $2 OR ($2 = 'warned' AND warned <> '' AND state = 'done'))
+    AND ($3::bigint = 0 OR bill_id < $3 OR (bill_id = $3 AND (length(bchno), bchno) > (length($4), $4)))
+ORDER BY bill_id DESC, length(bchno), bchno LIMIT $5"""
 
 
 def _standing(row: Record) -> Standing:
