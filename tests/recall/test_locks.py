@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from recall.helpers import Market, activate, make_market, office, who
+from registry.helpers import make_org
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.recall import locks
+from yaosu.registry.model import OrgType
+from yaosu.registry.resolver import load_registry
 from yaosu.subject import Subject
 
 
@@ -114,3 +117,34 @@ async def test_reasons_are_those_of_the_list(db: Connection) -> None:
         with pytest.raises(YaosuError) as refused:
             await _place(market, shop, kind="suspension", batch_nos=[goods.batch_no], reason=reason)
         assert refused.value.code == "lock_reason_unknown"
+
+
+async def test_single_codes_that_are_locked_are_told_to_their_holder_and_so_is_the_release(
+    db: Connection,
+) -> None:
+    market = await make_market(db)
+    goods = await activate(market)
+    await market.pass_on(market.maker, market.pharmacy, goods.cases[:1])
+    maker = who(market, market.maker)
+    made = await _place(market, maker, codes=[goods.boxes_of(0)[3]], reason="counterfeit")
+    await locks.release(db, market.registry, maker, made, "查清")
+    rows = await db.fetch("SELECT kind FROM message WHERE org = $1 ORDER BY id", market.pharmacy)
+    assert [r["kind"] for r in rows] == ["notice_lock", "notice_lock_released"]
+
+
+async def test_a_lock_names_a_firm_that_exists_and_a_parent_stops_only_stores_of_its_chain(
+    db: Connection,
+) -> None:
+    market = await make_market(db)
+    goods = await activate(market)
+    await make_org(db, OrgType.WHOLESALER, parent_id=market.wholesaler)
+    market.registry = await load_registry(db)
+    daughter = next(o.id for o in market.registry.orgs() if o.parent_id == market.wholesaler)
+    with pytest.raises(YaosuError) as unknown:
+        await _place(market, who(market, market.maker), batch_nos=[goods.batch_no], org=2_000_000_000)
+    assert unknown.value.code == "field_invalid"
+    more = {"kind": "suspension", "batch_nos": [goods.batch_no]}
+    with pytest.raises(YaosuError) as own:
+        await _place(market, who(market, market.wholesaler), org=daughter, **more)
+    assert own.value.code == "recall_not_yours"
+    assert await _place(market, who(market, market.pharmacy), org=market.store, **more)

@@ -129,6 +129,7 @@ async def test_holders_are_reminded_halfway_and_the_office_is_told_when_the_time
     async def hours_ago(hours: float) -> None:
         then = datetime.now(UTC) - timedelta(hours=hours)
         await db.execute("UPDATE recall_order SET published_at = $2 WHERE id = $1", order.id, then)
+        await db.execute("UPDATE recall_task SET told_at = $2 WHERE order_id = $1", order.id, then)
         await clock.tick(db, SETTINGS)
         await clock.tick(db, SETTINGS)
 

@@ -22,6 +22,7 @@ from yaosu.codes import NotACode, Scheme, parse
 from yaosu.db.engine import Connection, Reads
 from yaosu.errors import Finding, YaosuError
 from yaosu.notify.service import tell
+from yaosu.people import free_text
 from yaosu.registry.acting import acted_for, acts_for
 from yaosu.registry.lists import CodeLists
 from yaosu.registry.resolver import Registry
@@ -144,6 +145,7 @@ async def offer(
 ) -> int:
     """Propose a delegation, as its principal or as its agent; the other side is told. Its number."""
     subject.require(SCOPE)
+    free_text.refuse(note=scope.note)
     sides = [(principal, agent), (agent, principal)]
     ours = [side for side in sides if acts_for(registry, subject.org, side[0])]
     if not ours:

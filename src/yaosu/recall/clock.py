@@ -10,9 +10,11 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from yaosu.access.visibility import region_prefix
 from yaosu.db.engine import Connection
 from yaosu.notify.service import tell_many
-from yaosu.recall import store, store_task
+from yaosu.recall import store, store_locate, store_task
+from yaosu.recall.model import ON_HAND
 from yaosu.recall.reports import NAMES, due_dates
 from yaosu.recall.service import CHINA
 from yaosu.settings import Settings
@@ -24,6 +26,7 @@ WARN_BEFORE = timedelta(hours=12)
 async def tick(conn: Connection, settings: Settings) -> None:
     """Remind and escalate what is due now; nothing happens twice."""
     now = datetime.now(UTC)
+    await _newcomers(conn, now)
     await _holders(conn, now)
     await _reports(conn, now)
 
@@ -32,18 +35,63 @@ def _shown(moment: datetime) -> str:
     return f"{moment.astimezone(CHINA):%Y-%m-%d %H:%M}"
 
 
+async def _newcomers(conn: Connection, now: datetime) -> None:
+    """A task for whoever came to hold recalled goods, or expects them, since the publication: by a return up the chain,
+    a consumer's return to another shop, a voided sale. Those of other regions than a regional recall's are not asked.
+    """
+    for row in await conn.fetch(store_task.OPEN_ORDERS):
+        found = await _in_hand(conn, row)
+        known = {*row["told"], row["return_to"]}
+        fresh = sorted(org for org in found if org not in known)
+        if not fresh:
+            continue
+        columns = [[found[org][side] for org in fresh] for side in (0, 1)]
+        prefixes = [region_prefix(r) for r in row["regions"]]
+        made = await conn.fetch(store_task.LATE, row["id"], row["drug_id"], fresh, *columns, prefixes)
+        orgs = [r["org"] for r in made]
+        if not orgs:
+            continue
+        due = now + timedelta(hours=row["clock"].get("notice_hours", 24))
+        params = {"number": row["number"], "title": row["title"], "level": row["level"], "due": _shown(due)}
+        kind = "notice_recall_drill" if row["simulated"] else "notice_recall"
+        await tell_many(conn, orgs, kind, params, f"/recalls/{row['id']}/task", f"recall:{row['id']}")
+        await conn.execute(store_task.TOLD, row["id"])
+        if not row["simulated"]:
+            runners = [row["issuer"], row["owner"]]
+            await conn.execute(store_task.DISCLOSED_LATE, f"recall {row['number']}", orgs, runners)
+
+
+async def _in_hand(conn: Connection, row: Any) -> dict[int, list[int]]:
+    """What each organisation holds of an order's goods now, and what is on the way to it."""
+    found: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    rows = store_locate.rows
+    if row["batch_ids"]:
+        for held in await rows(conn, store_locate.NOW, row["drug_id"], row["batch_ids"], None):
+            if held["status"] in ON_HAND:
+                found[held["org"]][0] += held["qty"]
+        for coming in await rows(conn, store_locate.COMING, row["drug_id"], row["batch_ids"], None):
+            found[coming["to_org"]][1] += coming["qty"]
+    if row["single"]:
+        for unit in await rows(conn, store_locate.SINGLE_NOW, row["drug_id"], row["id"]):
+            if unit["status"] in ON_HAND:
+                found[unit["holder"]][0] += unit["qty"]
+            elif unit["status"] == "O" and unit["dest"]:
+                found[unit["dest"]][1] += unit["qty"]
+    return found
+
+
 async def _holders(conn: Connection, now: datetime) -> None:
     remind: dict[int, list[Any]] = defaultdict(list)
     late: dict[int, list[Any]] = defaultdict(list)
     for row in await conn.fetch(store_task.UNREAD):
-        due = row["published_at"] + timedelta(hours=row["clock"]["notice_hours"])
+        due = row["told_at"] + timedelta(hours=row["clock"]["notice_hours"])
         if due <= now:
             late[row["order_id"]].append(row)
         elif row["reminded_at"] is None:
             remind[row["order_id"]].append(row)
     for order_id, rows in remind.items():
         head = rows[0]
-        due = head["published_at"] + timedelta(hours=head["clock"]["notice_hours"])
+        due = head["told_at"] + timedelta(hours=head["clock"]["notice_hours"])
         params = {"number": head["number"], "title": head["title"], "due": _shown(due)}
         orgs = [r["org"] for r in rows]
         ref = f"recall:{order_id}:reminder"

@@ -16,6 +16,7 @@ from yaosu.people import free_text
 from yaosu.recall import service, store_lock
 from yaosu.recall.model import BATCHES_MAX, CODES_MAX, Lock
 from yaosu.recall.remit import in_charge, is_office, over_product, product_of
+from yaosu.registry.acting import acts_for
 from yaosu.registry.model import Product
 from yaosu.registry.resolver import Registry
 from yaosu.stops import service as stops
@@ -127,7 +128,7 @@ async def place(
             "product": f"{product.generic_name} {product.strength}",
             "reason": label,
         }
-        holders = [bound] if bound is not None else await _holders(conn, drug_id, batch_ids)
+        holders = [bound] if bound is not None else await _holders(conn, drug_id, batch_ids, texts)
         told = {*holders, product.mah_id} - {issuer}
         await tell_many(conn, told, "notice_lock", params, f"/locks/{lock_id}", f"lock:{lock_id}")
     return lock_id
@@ -148,11 +149,12 @@ async def _bound(
         own = subject.org
         if org is None or org == own:
             return own
-        card = registry.org(org)
-        if card is None or card.parent_id != own:
+        if not acts_for(registry, own, org):
             raise YaosuError("recall_not_yours")
         return org
     if over_product(subject, registry, product):
+        if org is not None and registry.org(org) is None:
+            raise YaosuError("field_invalid", {"field": "org", "reason": str(org)})
         return org
     if not is_office(subject):
         raise YaosuError("recall_not_yours")
@@ -167,10 +169,14 @@ async def _bound(
     raise YaosuError("lock_beyond_remit")
 
 
-async def _holders(conn: Connection, drug_id: int, batch_ids: Sequence[int]) -> list[int]:
-    if not batch_ids:
-        return []
-    return [r["org"] for r in await conn.fetch(store_lock.HOLDERS, drug_id, list(batch_ids))]
+async def _holders(
+    conn: Connection, drug_id: int, batch_ids: Sequence[int], codes: Sequence[str]
+) -> list[int]:
+    """Who has locked goods, and for single codes who they are on the way to."""
+    rows = await conn.fetch(store_lock.HOLDERS, drug_id, list(batch_ids)) if batch_ids else []
+    if codes:
+        rows += await conn.fetch(store_lock.HOLDERS_OF_CODES, drug_id, list(codes))
+    return sorted({r["org"] for r in rows})
 
 
 async def release(conn: Connection, registry: Registry, subject: Subject, lock_id: int, reason: str) -> Lock:
@@ -190,6 +196,7 @@ async def release(conn: Connection, registry: Registry, subject: Subject, lock_i
         raise YaosuError("lock_not_yours")
     if not reason.strip():
         raise YaosuError("field_invalid", {"field": "reason", "reason": "—"})
+    free_text.refuse(reason=reason)
     if (
         await conn.fetchval(store_lock.RELEASE, lock_id, subject.account_id, subject.org_id, reason.strip())
         is None
@@ -200,10 +207,13 @@ async def release(conn: Connection, registry: Registry, subject: Subject, lock_i
     await audit.record(conn, subject, "lock.release", ("lock", lock_id), {"number": lock.number})
     if lock.kind == "lock":
         goods = await conn.fetch(store_lock.BATCH_IDS_OF, lock_id)
+        codes = await conn.fetch(store_lock.CODES_OF_LOCK, lock_id)
         holders = (
             [lock.org]
             if lock.org is not None
-            else await _holders(conn, lock.drug_id, [r["batch_id"] for r in goods])
+            else await _holders(
+                conn, lock.drug_id, [r["batch_id"] for r in goods], [r["code"] for r in codes]
+            )
         )
         params = {"number": lock.number, "reason": reason.strip()}
         product = product_of(registry, lock.drug_id)

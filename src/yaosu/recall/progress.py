@@ -29,6 +29,8 @@ async def figures(conn: Connection, order: Order, goods: Goods, org: int | None 
             _line(found, row["org"]).due += row["qty"]
         elif row["status"] == "O":
             found.recalled += row["qty"]
+    if order.regions:
+        concerned |= {row["org"] for row in await store_locate.rows(conn, store_task.ORGS, order.id)}
     # of a regional recall only what concerns its holders counts; nationwide everybody the goods come to
     limit = concerned if order.regions else None
     batch_ids = [b for b, _ in goods.batches]

@@ -11,6 +11,7 @@ from yaosu.access import audit
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.notify.service import tell_many
+from yaosu.people import free_text
 from yaosu.recall import progress, service, store, store_task
 from yaosu.recall.model import Figures, Order
 from yaosu.registry.resolver import Registry
@@ -67,6 +68,7 @@ async def file(
     Refused: `recall_not_running`, `recall_report_early`, `recall_not_yours`.
     """
     subject.require(service.MANAGE)
+    free_text.refuse(findings=findings)
     order = await service.shown(conn, subject, order_id)
     if not service.manages(subject, registry, order) and subject.org_id not in order.parties:
         raise YaosuError("recall_not_yours")

@@ -105,7 +105,9 @@ async def _checked(
         raise YaosuError("recall_not_yours")
     if is_office(subject) and draft.kind != "ordered":
         raise YaosuError("field_invalid", {"field": "kind", "reason": "ordered"})
-    findings = free_text.findings({"title": draft.title, "reason": draft.reason, "contact": draft.contact})
+    findings = free_text.findings(
+        {"title": draft.title, "reason": draft.reason, "hazard": draft.hazard, "contact": draft.contact}
+    )
     for region in draft.regions:
         if not is_region(region):
             findings.append(Finding("recall_region_unknown", {"region": region}, "regions"))
@@ -155,6 +157,8 @@ async def named_goods(
 async def next_number(conn: Connection, last: str, prefix: str) -> str:
     """The day's next number, e.g. ZH20260930-001; `last` is the query for the highest so far."""
     stem = f"{prefix}{datetime.now(CHINA):%Y%m%d}-"
+    # one at a time: the whole country counts in one series, and the longest number is the highest
+    await conn.execute(store.NUMBERING, stem)
     highest = await conn.fetchval(last, stem + "%")
     return f"{stem}{int(highest[len(stem) :]) + 1 if highest else 1:03d}"
 
@@ -379,6 +383,7 @@ async def finish(
     The stop stays: recalled goods do not come back into trade by the end of the recall.
     """
     order = await _for_change(conn, registry, subject, order_id, ("published",), ("结束", "finish"))
+    free_text.refuse(reason=reason)
     if not manages(subject, registry, order) and subject.org_id not in order.parties:
         raise YaosuError("recall_not_yours")
     figures = await progress.figures(conn, order, (await store.goods(conn, [order_id]))[order_id])
@@ -405,6 +410,7 @@ async def cancel(conn: Connection, registry: Registry, subject: Subject, order_i
         raise YaosuError("recall_not_yours")
     if not reason.strip():
         raise YaosuError("field_invalid", {"field": "reason", "reason": "—"})
+    free_text.refuse(reason=reason)
     if order.stop_id is not None:
         await stops.lift(conn, order.stop_id, reason.strip())
     await conn.execute(store.END, order_id, "cancelled", subject.account_id, reason.strip())

@@ -56,11 +56,13 @@ PUBLIC_ONE = f"""
 SELECT {_ORDER} FROM recall_order o
 WHERE o.number = $1 AND o.is_public AND NOT o.simulated AND o.published_at IS NOT NULL"""  # noqa: S608
 
-# The day's next number; the table's unique number decides between two at once.
-# Who made an API key: its drafts are his.
+# Who answers for an API key: its drafts are his.
 KEY_MAKER = "SELECT created_by FROM api_key WHERE prefix = $1"
 
-LAST_NUMBER = "SELECT max(number) FROM recall_order WHERE number LIKE $1"
+# The day's last number; past 999 it is longer.
+NUMBERING = "SELECT pg_advisory_xact_lock(hashtext($1))"
+LAST_NUMBER = """
+SELECT number FROM recall_order WHERE number LIKE $1 ORDER BY length(number) DESC, number DESC LIMIT 1"""
 
 INSERT = """
 INSERT INTO recall_order (drug_id, issuer, owner, maker, return_to, level, kind, simulated, is_public, measure, number,

@@ -37,7 +37,8 @@ SELECT count(*) FROM goods_lock l WHERE l.released_at IS NULL AND {_SEEN} AND ($
         SELECT 1 FROM up WHERE up.parent IS NULL AND up.holder = $1 AND up.status IN ('A', 'I', 'Q', 'D')))))"""  # noqa: S608 -- only constants are put in
 LOCKED = f"SELECT {_LOCK} FROM goods_lock l WHERE l.id = $1 FOR UPDATE"  # noqa: S608 -- only constants are put in
 
-LAST_NUMBER = "SELECT max(number) FROM goods_lock WHERE number LIKE $1"
+LAST_NUMBER = """
+SELECT number FROM goods_lock WHERE number LIKE $1 ORDER BY length(number) DESC, number DESC LIMIT 1"""
 INSERT = """
 INSERT INTO goods_lock (kind, drug_id, issuer, org, number, reason, reason_text, placed_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id"""
@@ -79,6 +80,15 @@ SELECT count(*) FROM up WHERE up.parent IS NULL AND /*visible:org up.holder*/"""
 HOLDERS = """
 SELECT DISTINCT b.org FROM balance b WHERE b.drug_id = $1 AND b.batch_id = ANY($2::int[]) AND b.qty > 0
     AND b.status IN ('A', 'I', 'Q', 'D', 'O')"""
+# ungated: numbers of organisations that a message goes to; leaves the store in no answer
+HOLDERS_OF_CODES = """
+WITH RECURSIVE up AS (
+    SELECT u.parent, u.holder, u.dest, u.status FROM unit u WHERE u.drug_id = $1 AND u.code = ANY($2::text[])
+    UNION SELECT u.parent, u.holder, u.dest, u.status FROM up JOIN unit u ON u.drug_id = $1 AND u.code = up.parent
+)
+SELECT DISTINCT x AS org FROM up, unnest(ARRAY[up.holder, up.dest]) AS x
+WHERE up.parent IS NULL AND x IS NOT NULL AND up.status IN ('A', 'I', 'Q', 'D', 'O')"""
+CODES_OF_LOCK = "SELECT code FROM goods_lock_code WHERE lock_id = $1"
 
 
 # Products an organisation has goods of.

@@ -41,6 +41,23 @@ DISCLOSED = """
 INSERT INTO read_record (subject_kind, subject_id, org_id, what, owner_org)
 SELECT $2, $3, r, $4, t.org FROM recall_task t, (SELECT DISTINCT unnest($5::int[]) AS r) x
 WHERE t.order_id = $1 AND t.org <> x.r"""
+# Running orders with what they stop, for those who come to hold some of it later: a return goes up the chain.
+OPEN_ORDERS = """
+SELECT o.id, o.drug_id, o.number, o.title, o.level, o.simulated, o.issuer, o.owner, o.return_to, o.regions, o.clock,
+    o.published_by, ARRAY(SELECT r.batch_id FROM recall_batch r WHERE r.order_id = o.id) AS batch_ids,
+    EXISTS (SELECT 1 FROM recall_code c WHERE c.order_id = o.id) AS single,
+    ARRAY(SELECT t.org FROM recall_task t WHERE t.order_id = o.id) AS told
+FROM recall_order o WHERE o.state = 'published' ORDER BY o.id LIMIT 1000"""
+LATE = """
+INSERT INTO recall_task (order_id, drug_id, org, on_hand, coming, sent, sold)
+SELECT $1, $2, v.org, v.on_hand, v.coming, 0, 0
+FROM unnest($3::int[], $4::bigint[], $5::bigint[]) AS v(org, on_hand, coming) JOIN org o ON o.id = v.org
+WHERE cardinality($6::text[]) = 0 OR EXISTS (SELECT 1 FROM unnest($6::text[]) p WHERE starts_with(o.region::text, p))
+ORDER BY v.org ON CONFLICT (order_id, org) DO NOTHING RETURNING org"""
+DISCLOSED_LATE = """
+INSERT INTO read_record (subject_kind, subject_id, org_id, what, owner_org)
+SELECT 'system', '', r, $1, t FROM unnest($2::int[]) AS t, (SELECT DISTINCT unnest($3::int[]) AS r) x WHERE t <> x.r"""
+ORGS = "SELECT org FROM recall_task WHERE order_id = $1"
 TOLD = "UPDATE recall_task SET told_at = clock_timestamp() WHERE order_id = $1 AND told_at IS NULL"
 READ = """
 UPDATE recall_task SET read_by = $2, read_at = clock_timestamp() WHERE id = $1 AND read_at IS NULL RETURNING read_at"""
@@ -80,12 +97,14 @@ SELECT id, n, kind, made_at, made_by, figures, findings FROM recall_report WHERE
 
 # ---- by the clock ----
 
+# The time of each runs from the moment it was told.
 UNREAD = """
-SELECT t.id, t.org, t.reminded_at, t.overdue_at, o.id AS order_id, o.number, o.title, o.issuer, o.owner, o.published_at,
-    o.clock, r.region
+SELECT t.id, t.org, t.reminded_at, t.overdue_at, o.id AS order_id, o.number, o.title, o.issuer, o.owner,
+    coalesce(t.told_at, o.published_at) AS told_at, o.clock, r.region
 FROM recall_task t JOIN recall_order o ON o.id = t.order_id JOIN org r ON r.id = t.org
 WHERE o.state = 'published' AND t.read_at IS NULL AND t.overdue_at IS NULL
-    AND clock_timestamp() >= o.published_at + make_interval(secs => ((o.clock->>'notice_hours')::int * 3600) / 2)
+    AND clock_timestamp() >= coalesce(t.told_at, o.published_at)
+        + make_interval(secs => ((o.clock->>'notice_hours')::int * 3600) / 2)
 ORDER BY t.id LIMIT 5000"""
 REMINDED = "UPDATE recall_task SET reminded_at = clock_timestamp() WHERE id = ANY($1::bigint[])"
 OVERDUE = "UPDATE recall_task SET overdue_at = clock_timestamp() WHERE id = ANY($1::bigint[])"

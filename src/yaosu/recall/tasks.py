@@ -10,6 +10,7 @@ from yaosu.access import audit
 from yaosu.access.visibility import visible
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
+from yaosu.people import free_text
 from yaosu.recall import progress, service, store_locate, store_task
 from yaosu.recall.model import ON_HAND, UNITS_MAX, Goods, Ledger, Order, Task
 from yaosu.registry.resolver import Registry
@@ -91,6 +92,7 @@ async def count(
     The ledger's count of the same moment is kept beside it, so that the difference can be seen later.
     """
     order, task = await _for_change(conn, subject, order_id, org)
+    free_text.refuse(note=note)
     goods = await service.goods_of(conn, order)
     scanned, codes = await store_task.put_scans(conn, task, ())
     if found is None:
