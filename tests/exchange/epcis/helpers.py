@@ -20,6 +20,10 @@ from yaosu.registry.resolver import load_registry
 CONTEXT = "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"
 YAOSU = "https://yaosu.org/ns/epcis#"
 _numbers = itertools.count(1)
+_MADE = (datetime.now(UTC) - timedelta(days=200)).date().replace(day=1)
+MADE = _MADE.isoformat()
+"""When goods of the tests were made, and when their 24 months are over: counted from today, so that no test rots."""
+EXPIRES = (_MADE.replace(year=_MADE.year + 2) - timedelta(days=1)).isoformat()
 
 
 def gtin(reference: str, indicator: str = "0") -> str:
@@ -69,8 +73,8 @@ def commissioning(epcs: list[str], lot: str = "L1", minutes: float = 60, **more:
     """Packages of one lot come to be."""
     ilmd = {
         "cbvmda:lotNumber": lot,
-        "cbvmda:itemExpirationDate": "2028-01-31",
-        "yaosu:productionDate": "2026-02-01",
+        "cbvmda:itemExpirationDate": EXPIRES,
+        "yaosu:productionDate": MADE,
     }
     return event(
         minutes=minutes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from exchange.epcis.helpers import World, code, commissioning, document, event, packing, shipping
+from exchange.epcis.helpers import World, ago, code, commissioning, document, event, packing, shipping
 
 
 async def test_commissioned_and_packed_goods_stand_in_the_makers_stock(world: World) -> None:
@@ -34,7 +34,7 @@ async def test_a_shipment_by_epcis_is_received_by_scanning(world: World) -> None
         json={
             "type": 102,
             "bill_no": "RK-EP-1",
-            "happened_at": "2026-11-22T01:00:00+00:00",
+            "happened_at": ago(1),
             "notice": "ASN-77",
             "codes": [code(cases[0])],
         },

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from exchange.epcis.helpers import World, code, commissioning, document, gtin, link, packing, shipping, sscc
+from exchange.epcis.helpers import (
+    World,
+    ago,
+    code,
+    commissioning,
+    document,
+    gtin,
+    link,
+    packing,
+    shipping,
+    sscc,
+)
 
 MDA = "urn:yaosu:mda:"
 CBV = "urn:epcglobal:cbv:mda#"
@@ -79,7 +90,7 @@ async def test_master_data_commissioning_and_shipping_in_one_stream(world: World
         json={
             "type": 102,
             "bill_no": "RK-FM-1",
-            "happened_at": "2026-11-22T01:00:00+00:00",
+            "happened_at": ago(1),
             "from_org": world.uscc[world.maker],
             "codes": [f"(00){sscc(7001)}"],
         },

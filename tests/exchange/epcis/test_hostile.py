@@ -82,7 +82,7 @@ async def test_spoiled_documents_never_break_the_server(world: World) -> None:
             bizTransactionList=[{"type": "po", "bizTransaction": "urn:x:po:1"}],
             persistentDisposition={"set": ["active"]},
             sensorElementList=[
-                {"sensorReport": [{"type": "Temperature", "value": 1, "time": "2026-01-01T00:00:00Z"}]}
+                {"sensorReport": [{"type": "Temperature", "value": 1, "time": "2024-01-01T00:00:00Z"}]}
             ],
             **{
                 "yaosu:header": [{"yaosu:name": "a", "yaosu:value": "b"}],

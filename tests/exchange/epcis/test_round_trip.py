@@ -10,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from exchange.epcis.helpers import World, code, document, event
+from exchange.epcis.helpers import EXPIRES, MADE, World, code, document, event
 from yaosu.db.engine import Connection, open_pool
 
 UNITS = """
@@ -134,8 +134,8 @@ async def test_events_of_native_bills_lead_to_the_same_state_in_a_second_databas
     cases = [code(c) for c in world.cases(3)]
     boxes = [code(b) for b in world.boxes(6)]
     for n, case in enumerate(cases):
-        rows.append(f"{case},2,,0,RT1,2026-02-01,2028-01-31")
-        rows += [f"{b},1,{case},,RT1,2026-02-01,2028-01-31" for b in boxes[2 * n : 2 * n + 2]]
+        rows.append(f"{case},2,,0,RT1,{MADE},{EXPIRES}")
+        rows += [f"{b},1,{case},,RT1,{MADE},{EXPIRES}" for b in boxes[2 * n : 2 * n + 2]]
     answer = await world.client.post(
         "/api/v1/relations",
         params={"stock_in": "true", "happened_at": START.isoformat()},

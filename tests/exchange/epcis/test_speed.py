@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from exchange.epcis.helpers import World, code, commissioning, document, link, shipping
+from exchange.epcis.helpers import EXPIRES, MADE, World, code, commissioning, document, link, shipping
 
 RUNS, CODES = 5, 1_000
 FACTOR = 2.0
@@ -46,7 +46,7 @@ async def test_a_thousand_codes_take_at_most_twice_as_long_as_natively(world: Wo
 
     async def activate_native(n: int) -> None:
         rows = ["code,level,parent,flag,batch_no,made_on,expires_on"]
-        rows += [f"{code(c)},1,,,SN{n},2026-02-01,2028-01-31" for c in sets["N"][n]]
+        rows += [f"{code(c)},1,,,SN{n},{MADE},{EXPIRES}" for c in sets["N"][n]]
         got = await world.client.post(
             "/api/v1/relations?stock_in=true",
             content="\n".join(rows).encode(),
