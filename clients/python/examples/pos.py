@@ -16,24 +16,36 @@ from pathlib import Path
 from yaosu_client import SALE, Movement, NotReachedError, RefusedError, Yaosu
 
 QUEUE = Path(os.environ.get("QUEUE", "queue.jsonl"))
+ANSWERED = QUEUE.with_suffix(".answered")
+
+
+def keep(file: Path, line: str) -> None:
+    """Add a line and see it safely on the disk. Both files only grow, so a crash or a sale meanwhile loses nothing."""
+    with file.open("a", encoding="utf-8") as opened:
+        opened.write(line + "\n")
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+def lines(file: Path) -> list[str]:
+    """The whole lines of a file; what a crash left of a last one is none."""
+    text = file.read_text("utf-8") if file.exists() else ""
+    return text[: text.rfind("\n") + 1].splitlines()
 
 
 def sell(codes: list[str]) -> None:
     """One receipt, written down before anything is sent."""
     sale = {"bill_no": f"POS-{time.time_ns()}", "at": datetime.now(UTC).isoformat(), "codes": codes}
-    with QUEUE.open("a") as file:
-        file.write(json.dumps(sale) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    keep(QUEUE, json.dumps(sale))
     print("kept", sale["bill_no"])
 
 
 def send() -> int:
     """Everything that waits, oldest first; what could not be sent waits on."""
-    waiting = [json.loads(line) for line in QUEUE.read_text().splitlines()] if QUEUE.exists() else []
+    answered = set(lines(ANSWERED))
+    waiting = [s for line in lines(QUEUE) if (s := json.loads(line))["bill_no"] not in answered]
     with Yaosu(os.environ["YAOSU_URL"], os.environ["YAOSU_KEY"], lang="en") as yaosu:
-        while waiting:
-            sale = waiting[0]
+        for n, sale in enumerate(waiting):
             movement = Movement(
                 SALE, sale["bill_no"], sale["codes"], happened_at=datetime.fromisoformat(sale["at"])
             )
@@ -43,13 +55,12 @@ def send() -> int:
                 for one in answer.refused:
                     print("  ", one.raw, one.message, "→", one.next)
             except NotReachedError:
-                print("no network;", len(waiting), "wait")
+                print("no network;", len(waiting) - n, "wait")
                 return 1
             except RefusedError as refused:
                 # a person has to look at it; the next customers' sales must not wait for that
                 print(sale["bill_no"], "refused:", refused.message)
-            waiting.pop(0)
-            QUEUE.write_text("".join(json.dumps(one) + "\n" for one in waiting))
+            keep(ANSWERED, sale["bill_no"])
     return 0
 
 

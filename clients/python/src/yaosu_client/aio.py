@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ import httpx
 
 from yaosu_client import calls
 from yaosu_client.calls import Call, Tries, arguments, options
+from yaosu_client.errors import NotReachedError
 from yaosu_client.model import Bill, Movement, Org, Result
 
 T = TypeVar("T")
@@ -52,14 +52,44 @@ class AsyncYaosu:
                 answer = await self._http.request(call.method, call.path, **arguments(call))
                 pause = tries.after_answer(answer)
                 if pause is None:
-                    return call.read(answer)
+                    return calls.read(call, answer)
             except httpx.HTTPError as error:
                 pause = tries.after_error(error)
-            await asyncio.sleep(pause)
+            await calls.rest(pause)
 
     async def submit(self, movement: Movement) -> Result:
         """Judge and record a bill; safe to repeat. Raises `RefusedError` when it is refused as a whole."""
         return await self._do(calls.submit(movement))
+
+    async def submit_large(self, movement: Movement) -> str:
+        """A bill of more than 10,000 and up to 1,000,000 codes: the number of its job, for `job` and `wait`."""
+        return await self._do(calls.submit_large(movement))
+
+    async def job(self, job_id: str) -> dict[str, Any]:
+        """How far a job is: `state`, `done` of `total`, and at its end `result`."""
+        return await self._do(calls.job(job_id))
+
+    async def wait(self, job_id: str, every_s: float = 1.0, longest_s: float = 600.0) -> dict[str, Any]:
+        """A job at its end. Raises `NotReachedError` when it takes longer than `longest_s`; it goes on all the same."""
+        waited = 0.0
+        while True:
+            found = await self.job(job_id)
+            if found["state"] not in calls.GOING_ON:
+                return found
+            if waited >= longest_s:
+                raise NotReachedError(f"job {job_id} goes on: {found['done']} of {found['total']}")
+            await calls.rest(every_s)
+            waited += every_s
+
+    async def send_file(self, data: bytes, name: str, send: bool = True) -> dict[str, Any]:
+        """A file of bills (XML, TXT, CSV, XLSX …); `send` off answers the preview only. The same bytes again are the
+        same file.
+        """
+        return await self._do(calls.send_file(data, name, send))
+
+    async def file(self, file_id: int) -> dict[str, Any]:
+        """What became of a file."""
+        return await self._do(calls.file(file_id))
 
     async def check(self, movement: Movement) -> dict[str, Any]:
         """What submitting would say of each code now, without moving anything."""

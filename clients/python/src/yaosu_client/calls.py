@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,10 @@ TRIES = 5
 PAUSES_S = (0.3, 1.0, 3.0, 8.0)
 """Waiting before the second, third … try; a server that names a time (Retry-After) is believed instead."""
 LATER = frozenset({429, 502, 503, 504})
+NOT_BEGUN = frozenset({429, 503})
+"""Answers that say that nothing was begun: also what must not be done twice may be sent again."""
+PAUSE_MAX_S = 60.0
+"""A server that asks for a longer wait than this is given up on; the caller knows better what to do meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,20 @@ class Call(Generic[T]):
     repeatable: bool = True
 
 
+def read(call: Call[T], answer: httpx.Response) -> T:
+    """What an answer says. Raises `NotReachedError` when it is none of a Yaosu server: a network's sign-in page."""
+    try:
+        return call.read(answer)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"what answered {call.method} {call.path} is no Yaosu server: {answer.text[:80]!r}"
+        raise NotReachedError(reason) from error
+
+
 def body_of(answer: httpx.Response) -> dict[str, Any]:
     """The JSON of an answer."""
-    found: dict[str, Any] = answer.json()
+    found = answer.json()
+    if not isinstance(found, dict):
+        raise TypeError("no object")
     return found
 
 
@@ -59,6 +75,28 @@ def bills_of(answer: httpx.Response) -> list[Bill]:
 def submit(movement: Movement) -> Call[Result]:
     """Judge and record a bill."""
     return Call("POST", "/movements", result_of, json=movement.as_json())
+
+
+def submit_large(movement: Movement) -> Call[str]:
+    """A bill of more than 10,000 codes as a job; its number. Sent twice it is the same bill all the same."""
+    return Call("POST", "/movements/jobs", lambda a: str(a.json()["job"]), json=movement.as_json())
+
+
+def job(job_id: str) -> Call[dict[str, Any]]:
+    """How far a job is."""
+    return Call("GET", f"/jobs/{quote(job_id, safe='')}", body_of)
+
+
+def send_file(data: bytes, name: str, send: bool) -> Call[dict[str, Any]]:
+    """A file of bills. The same bytes again are the same file."""
+    params = {"name": name, "send": "true" if send else "false"}
+    headers = {"content-type": "application/octet-stream"}
+    return Call("POST", "/files", body_of, content=data, params=params, headers=headers)
+
+
+def file(file_id: int) -> Call[dict[str, Any]]:
+    """A file that was sent."""
+    return Call("GET", f"/files/{file_id}", body_of)
 
 
 def check(movement: Movement) -> Call[dict[str, Any]]:
@@ -169,9 +207,11 @@ class Tries:
         """Seconds to wait before the next try; None when the answer is final. Raises `RefusedError`."""
         if answer.is_success:
             return None
-        if answer.status_code in LATER:
+        if answer.status_code in (LATER if self._call.repeatable else NOT_BEGUN):
             given = answer.headers.get("retry-after", "")
             return self._pause(None, float(given) if given.isdigit() else None)
+        if answer.status_code in LATER:
+            raise NotReachedError(f"no answer to {self._call.method} {self._call.path}: {answer.status_code}")
         try:
             body = answer.json()
         except ValueError:
@@ -180,10 +220,13 @@ class Tries:
 
     def _pause(self, error: Exception | None, named: float | None) -> float:
         self._done += 1
-        if self._done >= TRIES:
+        if self._done >= TRIES or (named or 0) > PAUSE_MAX_S:
             raise NotReachedError(f"no answer to {self._call.method} {self._call.path}") from error
         return named if named is not None else PAUSES_S[self._done - 1]
 
 
+GOING_ON = frozenset({"queued", "running"})
+"""States of a job that is not at its end."""
 sleep = time.sleep
-"""Waiting of the synchronous client; tests make it short."""
+rest = asyncio.sleep
+"""Waiting of the synchronous and the asynchronous client."""
