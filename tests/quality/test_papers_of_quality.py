@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import docx as python_docx
 import pypdf
@@ -108,6 +109,51 @@ async def test_every_line_has_evidence_in_words_and_a_link(db: Connection, who: 
     if who == "wholesaler":
         (receipts,) = [o for r in rows for o in r.evidence if o["code"] == "quality_ev_receipts"]
         assert (receipts["params"]["bills"], receipts["params"]["noticed"]) == (1, 1)
+
+
+async def test_what_the_regulator_received_of_a_firms_bills_stands_beside_the_answer(db: Connection) -> None:
+    """R-E5, items 9 and 8 of the notice: on time, late and owed, by the feed of the place and its signed receipts."""
+    market = await make_market(db)
+    goods = await activate(market)
+    await market.pass_on(market.maker, market.wholesaler, goods.cases[:1])
+    await market.pass_on(market.wholesaler, market.pharmacy, goods.boxes_of(0)[:1])
+    subject = await staff(db, market, market.wholesaler)
+
+    async def told() -> dict[str, Any]:
+        number = await selfcheck.begin(db, market.registry, subject)
+        _, rows = await selfcheck.get(db, subject, number)
+        (found,) = [one for row in rows if row.item.code == "t8" for one in row.evidence]
+        return found
+
+    assert (await told())["code"] == "quality_ev_deliveries"
+    bills = [
+        r["id"] for r in await db.fetch("SELECT id FROM bill WHERE owner = $1 ORDER BY id", market.wholesaler)
+    ]
+    assert len(bills) == 2
+    feeds = [
+        await db.fetchval(
+            "INSERT INTO connection (org, everyone, channel, title, url, region, since) "
+            "VALUES ($1, true, 'jianguan', $2, '', $3, '2020-01-01') RETURNING id",
+            *(market.maker, title, region),
+        )
+        for title, region in (("山东监管", "37"), ("新疆监管", "65"))
+    ]
+    await db.execute("INSERT INTO jianguan_feed (connection, seq, acked) VALUES ($1, 3, 2)", feeds[0])
+    # the first bill stands in two events, both received; the second was numbered and not received
+    for seq, bill in enumerate((bills[0], bills[0], bills[1]), 1):
+        await db.execute(
+            "INSERT INTO jianguan_event (feed, seq, event_id, kind, org, day, qty, codes, bill_id, part, digest, body) "
+            "VALUES ($1, $2::int, gen_random_uuid(), 'bill', 'x', now(), 1, 1, $3, $2::int, '', '')",
+            *(feeds[0], seq, bill),
+        )
+    found = await told()
+    assert found["code"] == "quality_ev_feeds" and found["known"]
+    figures = {k: found["params"][k] for k in ("titles", "owed", "held", "waiting", "late")}
+    assert figures == {"titles": "山东监管", "owed": 2, "held": 1, "waiting": 1, "late": 0}
+    await db.execute(
+        "UPDATE bill SET recorded_at = recorded_at - interval '25 hours' WHERE id = $1", bills[1]
+    )
+    assert (await told())["params"]["late"] == 1
 
 
 async def test_a_table_is_signed_only_when_complete_and_then_never_changes(db: Connection) -> None:

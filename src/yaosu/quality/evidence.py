@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from yaosu.db.engine import Connection
+from yaosu.edge.pages import CHINA
 from yaosu.errors import Finding
 from yaosu.quality import store_evidence as store
 from yaosu.rules.bill_types import bill_types
@@ -54,7 +55,7 @@ class Asked:
     @property
     def day(self) -> date:
         """The day it is asked on."""
-        return self.now.date()
+        return self.now.astimezone(CHINA).date()
 
     async def figures(self, query: str, *more: object) -> Values:
         """A query's one row, times left out."""
@@ -107,7 +108,10 @@ async def _downstream(a: Asked) -> Evidence:
 
 
 async def _deliveries(a: Asked) -> Evidence:
-    return Evidence("quality_ev_deliveries", {}, "/quality", False)
+    found = await a.figures(store.FEEDS, a.now)
+    if not found["feeds"]:
+        return Evidence("quality_ev_deliveries", {}, "/quality", False)
+    return Evidence("quality_ev_feeds", found, "/bills", bool(found["owed"]))
 
 
 async def _public(a: Asked) -> Evidence:

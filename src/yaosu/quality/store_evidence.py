@@ -112,6 +112,29 @@ JOIN LATERAL (SELECT * FROM quality_document_version v WHERE v.document_id = d.i
     AND v.effective_on <= $2::date ORDER BY v.version DESC LIMIT 1) v ON true
 WHERE d.org = $1 AND d.kind = $3 ORDER BY d.id"""
 
+# What the regulators' feeds of the place owe of the organisation's bills: numbered and received, waiting, waiting for
+# more than a day. A feed takes every bill of its region (exchange/jianguan).
+# ungated: the organisation's own bills ($1); of a feed only its title and when it last agreed
+FEEDS = """
+WITH feed AS (
+    SELECT c.id, c.title, c.since, coalesce(f.acked, 0) AS acked FROM connection c
+    JOIN org o ON o.id = $1 AND o.region LIKE c.region || '%'
+    LEFT JOIN jianguan_feed f ON f.connection = c.id
+    WHERE c.channel = 'jianguan' AND c.everyone AND c.state <> 'ended'
+        AND NOT EXISTS (SELECT 1 FROM sandbox_org x WHERE x.org = $1)
+), owed AS (
+    SELECT b.recorded_at, coalesce((
+        SELECT max(e.seq) <= f.acked FROM jianguan_event e WHERE e.feed = f.id AND e.bill_id = b.id), false) AS held
+    FROM feed f JOIN bill b ON b.owner = $1 AND b.revision > 0 AND b.recorded_at >= greatest($2, f.since)
+)
+SELECT (SELECT count(*)::int FROM feed) AS feeds, (SELECT coalesce(string_agg(title, '、' ORDER BY id), '') FROM feed)
+        AS titles,
+    count(*)::int AS owed, count(*) FILTER (WHERE held)::int AS held, count(*) FILTER (WHERE NOT held)::int AS waiting,
+    count(*) FILTER (WHERE NOT held AND recorded_at < $3::timestamptz - interval '1 day')::int AS late,
+    coalesce((SELECT to_char(max(k.at) AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD') FROM jianguan_check k
+        WHERE k.feed IN (SELECT id FROM feed) AND k.equal), '—') AS agreed
+FROM owed"""
+
 
 async def one(conn: Connection, query: str, *args: object) -> Record:
     """The figures of one query."""
