@@ -126,7 +126,9 @@ async def propose(
     made_by = person(subject)
     at = happened_at or datetime.now(UTC)
     hospital = hospital_of(desk.registry, place.id)
-    count = rules.confirmations(desk.registry.lists, kind, products, at.astimezone(CHINA).date(), place.region)
+    count = rules.confirmations(
+        desk.registry.lists, kind, products, at.astimezone(CHINA).date(), place.region
+    )
     async with desk.pool.acquire() as conn, conn.transaction():
         values = (place.id, hospital.id, kind, count, made_by, at, dict(payload), request_no)
         number: int | None = await conn.fetchval(store.NEW_ACT, *values)

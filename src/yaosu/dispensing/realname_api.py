@@ -271,7 +271,8 @@ def facts_of(registry: Registry, body: RegisterIn, own: int | None, lang: str) -
     """The head of the printed register: whose, from when to when, what of it."""
     zh = lang == "zh"
     card = registry.org(body.org or own or 0)
-    span = f"{body.since or '…'} — {body.until or datetime.now(CHINA).date()}"
+    until = body.until or datetime.now(CHINA).date()
+    span = f"{body.since} — {until}" if body.since else f"截至 {until}" if zh else f"until {until}"
     found = [
         ("单位" if zh else "Organisation", card.name if card else "—"),
         ("期间" if zh else "Period", span),

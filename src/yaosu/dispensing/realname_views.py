@@ -103,7 +103,7 @@ _COLUMNS = {
         "Bill",
     ),
 }
-_WIDTHS = (7, 9, 7, 9, 6, 4, 14, 6, 6, 12, 7, 9, 10)
+_WIDTHS = (6.5, 8, 6, 8, 6, 4, 16, 5.5, 5.5, 13.5, 6, 7, 8)
 
 
 def paper(
@@ -115,6 +115,8 @@ def paper(
 ) -> Paper:
     """The register as a document to hand to an inspector."""
     zh = lang == "zh"
+    # the head names the unit; rows name another only
+    unit = facts[0][1] if facts else ""
     rows = []
     for entry in entries:
         v = entry_view(registry, entry, lang)
@@ -137,7 +139,7 @@ def paper(
                 v["kind_name"],
                 v["number"],
                 script,
-                " ".join(filter(None, (v["org"], v["seller"]))),
+                " ".join(filter(None, ("" if v["org"] == unit else v["org"], v["seller"]))),
                 v["bill_no"] + void,
             )
         )

@@ -32,6 +32,10 @@ _STATES = {
 }
 
 
+_WIDTHS = (11.5, 19, 6.5, 8.5, 16, 6, 4.5, 4.5, 4.5, 11.5, 7.5)
+"""Of the ledger on paper: a trace code of 20 digits stands on one line."""
+
+
 def _time(value: datetime | None) -> str:
     return value.astimezone(CHINA).strftime("%Y-%m-%d %H:%M") if value is not None else ""
 
@@ -84,7 +88,7 @@ def ledger(boxes: Sequence[Mapping[str, Any]], org: str, lang: str) -> Paper:
             ("盒数" if zh else "boxes", str(len(rows))),
         ),
         blocks=(
-            Table(columns, rows),
+            Table(columns, rows, _WIDTHS),
             Signatures(("拆零人", "复核人") if zh else ("split by", "checked by")),
         ),
         lang=lang,
