@@ -70,6 +70,22 @@ def test_a_page_of_ours_is_a_fine_target() -> None:
     assert local_path("/bills?type=201&cursor=3") == "/bills?type=201&cursor=3"
 
 
+async def test_the_page_that_was_asked_for_keeps_its_question(client: httpx.AsyncClient, pool: Pool) -> None:
+    answer = await client.get("/trace?code=(01)06999900002013&x=1", headers=HTML)
+    assert answer.headers["location"] == "/login?next=/trace%3Fcode%3D%2801%2906999900002013%26x%3D1"
+    form = await client.get(answer.headers["location"], headers=HTML)
+    assert 'name="next" value="/trace?code=(01)06999900002013&amp;x=1"' in form.text
+
+
+async def test_a_link_that_names_who_is_to_sign_in_asks_whoever_is_signed_in(
+    browser: httpx.AsyncClient,
+) -> None:
+    assert (await browser.get("/login?next=/users", headers=HTML)).headers["location"] == "/users"
+    form = await browser.get("/login?next=/users&login=somebody", headers=HTML)
+    assert form.status_code == 200
+    assert 'value="somebody"' in form.text
+
+
 async def test_a_wrong_password_shows_the_form_again_with_the_reason(client: httpx.AsyncClient) -> None:
     hostile = '"><script>alert(1)</script>'
     answer = await client.post("/login", data={"login": hostile, "password": "x"}, headers=HTML)

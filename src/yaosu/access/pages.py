@@ -51,12 +51,15 @@ def local_path(wanted: str) -> str:
 
 @router.get("/login")
 async def login_form(
-    request: Request, subject: MaybeSubject, next: Annotated[str, Query(max_length=500)] = "/"
+    request: Request,
+    subject: MaybeSubject,
+    next: Annotated[str, Query(max_length=500)] = "/",
+    login: Annotated[str, Query(max_length=64)] = "",
 ) -> Response:
-    """The sign-in page; straight on for somebody signed in."""
-    if subject.kind == "account":
+    """The sign-in page; straight on for somebody signed in, unless the link names who is to sign in."""
+    if subject.kind == "account" and not login:
         return see_other(local_path(next))
-    return render(request, "access/login.html", {"next": local_path(next), "login": "", "error": None})
+    return render(request, "access/login.html", {"next": local_path(next), "login": login, "error": None})
 
 
 @router.post("/login")

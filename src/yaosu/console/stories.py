@@ -79,10 +79,11 @@ async def stories(request: Request) -> Response:
     return render(request, "console/stories.html", context)
 
 
-def _sign_in_there(link: str) -> str:
-    """The other system's sign-in page, which leads on to `link`: a form of ours may not be sent to another server."""
+def _sign_in_there(link: str, login: str) -> str:
+    """The other system's sign-in page for `login`, which leads on to `link`: a form of ours may not be sent there."""
     parts = urlsplit(link)
-    return f"{parts.scheme}://{parts.netloc}/login?next={quote(urlunsplit(('', '', *parts[2:])), safe='/')}"
+    onward = quote(urlunsplit(("", "", *parts[2:])), safe="/")
+    return f"{parts.scheme}://{parts.netloc}/login?login={quote(login)}&next={onward}"
 
 
 def _story(story: dict[str, Any], lang: str, people: dict[str, str]) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def _story(story: dict[str, Any], lang: str, people: dict[str, str]) -> dict[str
             "who": people.get(s["login"], ""),
             "link": s["link"],
             "mine": s["link"].startswith("/"),
-            "there": _sign_in_there(s["link"]) if s.get("there") else "",
+            "there": _sign_in_there(s["link"], s["login"]) if s.get("there") else "",
         }
         for s in story["steps"]
     ]

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from babel.support import NullTranslations, Translations
@@ -24,6 +25,8 @@ from yaosu.subject import ANONYMOUS
 
 WEB = Path(__file__).parent.parent / "web"
 CHINA = ZoneInfo("Asia/Shanghai")
+NEXT_MAX = 500
+"""Characters of the page that signing in leads on to; a longer question is left out, then the page too."""
 
 
 @cache
@@ -147,6 +150,8 @@ def see_other(path: str) -> Response:
 def error_page(request: Request, error: YaosuError, headers: Mapping[str, str] | None = None) -> Response:
     """A page that says what is wrong and what to do; sign-in when that is what is missing."""
     if error.http == 401 and request.method == "GET":
-        return RedirectResponse(f"/login?next={request.url.path}", status_code=303)
+        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        onward = next((x for x in (asked, request.url.path) if len(x) <= NEXT_MAX), "/")
+        return RedirectResponse(f"/login?next={quote(onward, safe='/')}", status_code=303)
     lang = language(request)
     return render(request, "error.html", {"error": error, "body": error.as_json(lang)}, error.http, headers)
