@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -246,6 +247,28 @@ async def _sign_in(world: World, org: int | None, role: str) -> httpx.AsyncClien
     )
     assert answer.status_code == 303, answer.text[:300]
     return http
+
+
+async def test_a_renewed_key_ends_the_old_one_and_an_ended_source_is_heard_no_more(
+    world: World, sender: Sender
+) -> None:
+    assert (await sender.send(sender.event(1)))["success"]
+    operator = await _sign_in(world, None, "operator")
+    path = f"/jianguan/sources/{sender.source.id}"
+    page = await operator.get(path, headers={"accept": "text/html"})
+    token = page.text.split('name="_csrf" value="')[1].split('"')[0]
+    page = await operator.post(f"{path}/key", data={"_csrf": token}, headers={"accept": "text/html"})
+    key = re.search(r"[0-9a-f]{64}", page.text)
+    assert key is not None, "shown once"
+    assert (await sender.send(sender.event(2)))["code"] == "jianguan_sign"
+    sender.key = key.group()
+    assert (await sender.send(sender.event(2)))["contiguous"] == 2
+    gone = await operator.post(f"{path}/end", data={"_csrf": token}, headers={"accept": "text/html"})
+    assert gone.status_code == 303
+    assert (await sender.send(sender.event(3)))["code"] == "jianguan_source"
+    page = await operator.get(path, headers={"accept": "text/html"})
+    assert page.status_code == 200, "what it sent stays"
+    await operator.aclose()
 
 
 async def test_the_operator_sees_both_pages_and_an_authority_the_sources(

@@ -43,6 +43,7 @@ RESULT_EXAMPLE = {
     "days": [],
     "resent": 0,
     "questions": 1,
+    "events": [],
 }
 SOURCE_EXAMPLE = {
     "id": 1,
@@ -213,3 +214,25 @@ async def source(number: Number, conn: Conn, subject: CurrentSubject) -> dict[st
         "gaps": found["gaps"],
         "checks": held.plain(found["checks"]),
     }
+
+
+@router.post(
+    "/sources/{number}/key",
+    summary="A new key for a source",
+    description="Shown this once; the old one ends at once.",
+    responses=_example({"key": "key-as-shown-once-here"}, "not_found"),
+)
+async def renew_key(request: Request, number: Number, conn: Conn, subject: CurrentSubject) -> dict[str, str]:
+    """A new shared key."""
+    return {"key": await held.renew_key(conn, subject, state(request).parts["keeper"], number)}
+
+
+@router.post(
+    "/sources/{number}/end",
+    summary="End a source",
+    description="Nothing more is taken of it; what it sent stays on record.",
+    responses=_example({**SOURCE_EXAMPLE, "state": "ended"}, "not_found"),
+)
+async def end_source(number: Number, conn: Conn, subject: CurrentSubject) -> dict[str, Any]:
+    """It feeds us no longer."""
+    return (await held.end(conn, subject, number)).as_json()

@@ -143,6 +143,9 @@ def reconcile(
             out.print(
                 f"  不同事件 differing {found.differing[:50]}  已重发 resent {found.resent}", markup=False
             )
+        for one in found.events:
+            words = (one.get("eventType", ""), one.get("billNo", ""), one.get("owner", ""), one["eventID"])
+            out.print(f"  #{one['seq']} {one['there']} {' '.join(w for w in words if w)}", markup=False)
     raise typer.Exit(0 if found.equal else 1)
 
 

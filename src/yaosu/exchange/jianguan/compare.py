@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from yaosu import gm
 from yaosu.db.engine import Connection
@@ -30,6 +32,7 @@ SMALL = 64
 """A differing range of at most so many numbers is listed."""
 LISTED_MAX = 256
 KEPT_MAX = 1_000
+NAMED_MAX = 100
 RESEND_AT_ONCE = 100
 PAGE = 2_000
 
@@ -81,8 +84,30 @@ async def days_of(
     return {(r["day"].isoformat(), r["org"]): [r["count"], r["qty"]] for r in rows}
 
 
-async def answer(conn: Connection, found: held.Source, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The regulator's answer to one question of a reconciliation; a `result` is kept for its page."""
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Whose events are summed: those received of a source, or those numbered of a feed."""
+
+    run: str
+    sums: str
+    days: str
+    who: int
+    source: int | None = None
+    feed: int | None = None
+
+
+def received(source: int) -> Side:
+    """What a regulator holds of a source."""
+    return Side(theirs.RUN, theirs.SUMS, theirs.DAYS, source, source=source)
+
+
+def numbered(feed: int) -> Side:
+    """What a trace system has for a regulator that pulls."""
+    return Side(mine.RUN, mine.SUMS, mine.DAYS, feed, feed=feed)
+
+
+async def answer(conn: Connection, side: Side, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to one question of a reconciliation; a `result` is kept for the page."""
     told: dict[str, Any] = {}
     ranges = body.get("ranges", [])
     if not isinstance(ranges, list) or len(ranges) > RANGES_MAX:
@@ -95,20 +120,20 @@ async def answer(conn: Connection, found: held.Source, body: Mapping[str, Any]) 
                 raise form.wrong(
                     "body.ranges", f"列出时每段至多 {LISTED_MAX} 个", f"at most {LISTED_MAX} when listed"
                 )
-            async for seq, event, digest in pairs(conn, theirs.RUN, found.id, first, last):
+            async for seq, event, digest in pairs(conn, side.run, side.who, first, last):
                 listed.append([seq, str(event), digest.hex()])
         told["events"] = listed
     else:
         told["sums"] = [
-            (await sum_of(conn, theirs.RUN, theirs.SUMS, found.id, first, last)).as_json()
+            (await sum_of(conn, side.run, side.sums, side.who, first, last)).as_json()
             for first, last in checked
         ]
     if body.get("days") is True and checked:
-        days = await days_of(conn, theirs.DAYS, found.id, *checked[0])
+        days = await days_of(conn, side.days, side.who, *checked[0])
         told["days"] = [[day, org, *values] for (day, org), values in days.items()]
     result = body.get("result")
     if isinstance(result, Mapping):
-        await _keep_result(conn, found, result)
+        await _keep_result(conn, side, result)
     return told
 
 
@@ -123,18 +148,19 @@ def _range(number: int, given: Any) -> tuple[int, int]:
     return given[0], given[1]
 
 
-async def _keep_result(conn: Connection, found: held.Source, result: Mapping[str, Any]) -> None:
-    """What the source says it found, beside what we hold ourselves: equality is ours to say."""
+async def _keep_result(conn: Connection, side: Side, result: Mapping[str, Any]) -> None:
+    """What the other side says it found, beside what we hold ourselves: equality is ours to say."""
     first, last = _range(0, result.get("range"))
-    ours = await sum_of(conn, theirs.RUN, theirs.SUMS, found.id, first, last)
+    ours = await sum_of(conn, side.run, side.sums, side.who, first, last)
     said = result.get("sum")
     given = dict(said) if isinstance(said, Mapping) else {}
     differing = result.get("differing", [])
     listed = [v for v in differing if isinstance(v, int)][:KEPT_MAX] if isinstance(differing, list) else []
     resent = result.get("resent", 0)
     await conn.execute(
-        theirs.ADD_CHECK,
-        found.id,
+        theirs.ADD_RESULT,
+        side.source,
+        side.feed,
         first,
         last,
         given == ours.as_json(),
@@ -162,6 +188,8 @@ class Result:
     days: list[list[Any]] = field(default_factory=list)
     resent: int = 0
     questions: int = 0
+    events: list[dict[str, Any]] = field(default_factory=list)
+    """The single events that differed, by name; `there`: missing, other (content) or extra."""
 
     def as_json(self) -> dict[str, Any]:
         """The form of API answers and the command line."""
@@ -173,10 +201,64 @@ class Result:
             "theirs": self.theirs.as_json(),
             "differing": self.differing[:KEPT_MAX],
             "extra": self.extra[:KEPT_MAX],
+            "events": self.events,
             "days": self.days,
             "resent": self.resent,
             "questions": self.questions,
         }
+
+
+async def named(conn: Connection, feed: int, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """Events of a feed as people look for them: number, GUID, kind, bill number or key, whose."""
+    found = []
+    for row in await conn.fetch(mine.SOME, feed, list(numbers)):
+        event = orjson.loads(zlib.decompress(row["body"]))
+        found.append(
+            {
+                "seq": row["seq"],
+                "eventID": str(row["event_id"]),
+                "eventType": event.get("eventType", ""),
+                "billNo": event.get("billNo") or event.get("key") or "",
+                "owner": (event.get("owner") or {}).get("name") or (event.get("owner") or {}).get("id") or "",
+            }
+        )
+    return found
+
+
+def _malformed() -> YaosuError:
+    return YaosuError("jianguan_no_answer", {"said": "malformed"})
+
+
+def _sums(body: Mapping[str, Any], count: int) -> list[Sum]:
+    """The sums of an answer; `jianguan_no_answer` when it says something else."""
+    given = body.get("sums")
+    if not isinstance(given, list) or len(given) != count:
+        raise _malformed()
+    found = []
+    for one in given:
+        if not isinstance(one, Mapping):
+            raise _malformed()
+        count_, qty, digest = one.get("count"), one.get("qty"), one.get("digest")
+        if not isinstance(count_, int) or not isinstance(qty, int) or not isinstance(digest, str):
+            raise _malformed()
+        found.append(Sum(count_, qty, digest))
+    return found
+
+
+def _listed(body: Mapping[str, Any]) -> dict[int, tuple[str, str]]:
+    given = body.get("events")
+    if not isinstance(given, list) or not all(
+        isinstance(e, list) and len(e) == 3 and isinstance(e[0], int) for e in given
+    ):
+        raise _malformed()
+    return {seq: (str(event), str(digest)) for seq, event, digest in given}
+
+
+def _days(body: Mapping[str, Any]) -> dict[tuple[str, str], list[int]]:
+    given = body.get("days", [])
+    if not isinstance(given, list) or not all(isinstance(d, list) and len(d) == 4 for d in given):
+        raise _malformed()
+    return {(str(day), str(org)): [count, qty] for day, org, count, qty in given}
 
 
 class Reconciler:
@@ -186,6 +268,8 @@ class Reconciler:
         self._app = app
         self._link = link
         self.questions = 0
+        self._said: dict[int, str] = {}
+        """eventID that the regulator has under a number that differs."""
 
     async def run(self, full: bool = True) -> Result | None:
         """Compare, send again what differs, compare once more; None when there is nothing to compare yet.
@@ -201,6 +285,7 @@ class Reconciler:
         result = await self._compare(first, row["acked"])
         if not result.equal:
             result.differing, result.extra = await self._descend(first, row["acked"])
+            result.events = await self._named(result.differing, result.extra)
             result.resent = await self._resend(result.differing)
             again = await self._compare(first, row["acked"])
             result.equal, result.theirs = again.equal, again.theirs
@@ -229,10 +314,10 @@ class Reconciler:
     async def _compare(self, first: int, last: int) -> Result:
         ours = await self._ours(first, last)
         body = await self._ask({"ranges": [[first, last]], "days": True})
-        said = Sum(**body["sums"][0])
+        (said,) = _sums(body, 1)
         async with self._app.pool.acquire() as conn:
             own = await days_of(conn, mine.DAYS, self._link.id, first, last)
-        told = {(str(d), str(o)): [c, q] for d, o, c, q in body.get("days", [])}
+        told = _days(body)
         days = [
             [*key, *own.get(key, [0, 0]), *told.get(key, [0, 0])]
             for key in sorted(own.keys() | told.keys())
@@ -258,9 +343,9 @@ class Reconciler:
             open_ = []
             for at in range(0, len(parts), RANGES_MAX):
                 some = parts[at : at + RANGES_MAX]
-                sums = (await self._ask({"ranges": [list(p) for p in some]}))["sums"]
+                sums = _sums(await self._ask({"ranges": [list(p) for p in some]}), len(some))
                 for part, said in zip(some, sums, strict=True):
-                    if await self._ours(*part) != Sum(**said):
+                    if await self._ours(*part) != said:
                         open_.append(part)
         return sorted(differing), sorted(extra)
 
@@ -271,9 +356,19 @@ class Reconciler:
                 async for seq, event, digest in pairs(conn, mine.RUN, self._link.id, first, last)
             }
         told = await self._ask({"ranges": [[first, last]], "list": True})
-        said = {seq: (event, digest) for seq, event, digest in told["events"]}
+        said = _listed(told)
         differing = [seq for seq, value in own.items() if said.get(seq) != value]
-        return differing, [seq for seq in said if seq not in own]
+        extra = [seq for seq in said if seq not in own]
+        self._said |= {seq: said[seq][0] for seq in (*differing, *extra) if seq in said}
+        return differing, extra
+
+    async def _named(self, differing: list[int], extra: list[int]) -> list[dict[str, Any]]:
+        async with self._app.pool.acquire() as conn:
+            found = await named(conn, self._link.id, differing[:NAMED_MAX])
+        for one in found:
+            one["there"] = "other" if one["seq"] in self._said else "missing"
+        rest = extra[: max(0, NAMED_MAX - len(found))]
+        return [*found, *({"seq": n, "eventID": self._said.get(n, ""), "there": "extra"} for n in rest)]
 
     async def _resend(self, numbers: list[int]) -> int:
         """Send differing events again; what the regulator had instead stays on its record."""

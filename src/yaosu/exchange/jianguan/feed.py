@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from yaosu.db.engine import Connection
 from yaosu.edge.state import AppState
 from yaosu.exchange.jianguan import sequencer, wire
 from yaosu.exchange.jianguan import store_feed as store
@@ -42,29 +43,29 @@ def shown(row: Any) -> dict[str, Any]:
 async def number(app: AppState, link: Link, since: datetime, seen: dict[int, int]) -> int:
     """Give numbers to what has none; how many bills and pieces of base data."""
     registry: Registry = app.parts["registry"]
+    region = region_of(registry, link)
     done = 0
     async with app.pool.acquire() as conn:
         await conn.execute(store.ENSURE, link.id)
         if seen.get(link.id) != registry.generation:
             generation = registry.generation
             async with conn.transaction():
-                done += await sequencer.number_base(conn, registry, link.id, source_id(link), link.region)
+                done += await sequencer.number_base(conn, registry, link.id, source_id(link), region)
             seen[link.id] = generation
         async with conn.transaction():
-            done += await sequencer.number_bills(conn, registry, link.id, source_id(link), link.region, since)
+            done += await sequencer.number_bills(conn, registry, link.id, source_id(link), region, since)
     return done
 
 
-async def batch(app: AppState, link_id: int, after: int, limit: int = EVENTS_MAX) -> list[dict[str, Any]]:
+async def batch(conn: Connection, link_id: int, after: int, limit: int = EVENTS_MAX) -> list[dict[str, Any]]:
     """Events after a number, as many as fit one message; at least one."""
     found: list[dict[str, Any]] = []
     size = 0
-    async with app.pool.acquire() as conn:
-        for row in await conn.fetch(store.AFTER, link_id, after, min(limit, EVENTS_MAX)):
-            size += len(row["body"]) * 6
-            if found and size > BYTES_MAX:
-                break
-            found.append(shown(row))
+    for row in await conn.fetch(store.AFTER, link_id, after, min(limit, EVENTS_MAX)):
+        size += len(row["body"]) * 6
+        if found and size > BYTES_MAX:
+            break
+        found.append(shown(row))
     return found
 
 
@@ -83,7 +84,10 @@ async def push(app: AppState, link: Link) -> int:
 
 
 async def _send(app: AppState, link: Link, claim: Any) -> int:
-    events = await batch(app, link.id, claim["acked"])
+    # after each failure half as many: what comes before an event they refuse arrives, and that event stands alone
+    limit = max(1, EVENTS_MAX >> min(claim["fails"], 20))
+    async with app.pool.acquire() as conn:
+        events = await batch(conn, link.id, claim["acked"], limit)
     body = {"events": events, "last": claim["seq"]}
     said = await wire.call(
         url_of(link.url, "events"),
@@ -93,11 +97,30 @@ async def _send(app: AppState, link: Link, claim: Any) -> int:
         app.settings.webhook_hosts,
     )
     held = said.body.get("contiguous") if said.genuine else None
+    held = (
+        held if isinstance(held, int) and not isinstance(held, bool) and 0 <= held <= claim["seq"] else None
+    )
     async with app.pool.acquire() as conn:
-        if isinstance(held, int) and not isinstance(held, bool) and 0 <= held <= claim["seq"] and said.ok:
-            # their word counts, also when they hold less than we thought: after a restore they get it again
+        # their word counts, also when they hold less than we thought (after a restore they get it again), and when they
+        # took the beginning of a batch and refused the rest
+        if held is not None and held != claim["acked"] and (said.ok or held > claim["acked"]):
             await conn.execute(store.ACKED, link.id, held, said.text)
             return max(0, held - int(claim["acked"]))
         pause = float(PAUSES_S[min(claim["fails"], len(PAUSES_S) - 1)])
-        await conn.execute(store.FAILED, link.id, said.text, pause)
+        text = f"{_name(events[0])}: {said.text}" if said.genuine and len(events) == 1 else said.text
+        await conn.execute(store.FAILED, link.id, text[:500], pause)
     return 0
+
+
+def _name(shown_: dict[str, Any]) -> str:
+    """An event as people look for it."""
+    event = shown_["event"]
+    what = event.get("billNo") or event.get("key") or ""
+    return f"#{shown_['seq']} {event.get('eventType', '')} {what} {event.get('eventID', '')}"
+
+
+def region_of(registry: Registry, link: Link) -> str:
+    """Whose bills a feed carries: its own region, and never more than its profile's (list `jianguan_profile`)."""
+    item = registry.lists.item("jianguan_profile", link.profile or "national")
+    widest = str(item.attrs.get("for_region") or "") if item is not None else ""
+    return link.region if link.region.startswith(widest) else widest

@@ -113,6 +113,25 @@ async def register(
     return found, key
 
 
+async def renew_key(conn: Connection, subject: Subject, keeper: Keeper, number: int) -> str:
+    """A new key for a source, shown this once; the old one ends at once. Operator only."""
+    subject.require("registry.admin")
+    found = await source(conn, subject, number)
+    key = form.new_key()
+    await conn.execute(store.SET_KEY, found.id, seal(keeper, found.source_id, key))
+    await audit.record(conn, subject, "jianguan.key", ("jianguan_source", found.id), {})
+    return key
+
+
+async def end(conn: Connection, subject: Subject, number: int) -> Source:
+    """Nothing more is taken of a source; what it sent stays. Operator only."""
+    subject.require("registry.admin")
+    found = await source(conn, subject, number)
+    await conn.execute(store.END, found.id)
+    await audit.record(conn, subject, "jianguan.end", ("jianguan_source", found.id), {"name": found.name})
+    return await source(conn, subject, number)
+
+
 async def sources(conn: Connection, subject: Subject) -> list[Source]:
     """Everybody who feeds us. Authorities and the operator."""
     require_regulator(subject)

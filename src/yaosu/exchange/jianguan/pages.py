@@ -153,4 +153,21 @@ async def add_source(
 @router.get("/jianguan/sources/{number}")
 async def source(request: Request, conn: Conn, subject: CurrentSubject, number: Number) -> Response:
     """Completeness of one source."""
-    return render(request, "exchange/jianguan_source.html", await held.completeness(conn, subject, number))
+    found = await held.completeness(conn, subject, number)
+    return render(request, "exchange/jianguan_source.html", {**found, "operator": subject.org_id is None})
+
+
+@router.post("/jianguan/sources/{number}/key")
+async def renew_key(request: Request, conn: Conn, subject: CurrentSubject, number: Number) -> Response:
+    """A new key for a source; it is on this one page."""
+    found = await held.source(conn, subject, number)
+    key = await held.renew_key(conn, subject, state(request).parts["keeper"], number)
+    once = {"name": found.name, "source_id": found.source_id, "key": key}
+    return await _page(request, conn, subject, once=once)
+
+
+@router.post("/jianguan/sources/{number}/end")
+async def end_source(conn: Conn, subject: CurrentSubject, number: Number) -> Response:
+    """Take nothing more of a source."""
+    await held.end(conn, subject, number)
+    return see_other(f"/jianguan/sources/{number}")

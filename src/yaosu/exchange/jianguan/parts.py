@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
+from asyncpg import Record
 
 from yaosu.edge.state import AppState
 from yaosu.errors import YaosuError
@@ -55,16 +56,24 @@ async def once(app: AppState, seen: dict[int, int]) -> int:
         rows = await conn.fetch(store.LINKS)
     done = 0
     for row in rows:
-        async with app.pool.acquire() as conn:
-            try:
-                link = await connections.open_link(conn, app.parts["keeper"], row["id"])
-            except YaosuError as error:
-                log.warning("jianguan_feed_unreadable", feed=row["id"], code=error.code)
-                continue
-        # a feed that is held goes on numbering: nothing is lost, it only does not leave
-        done += await feed.number(app, link, row["since"], seen)
-        if row["state"] != "active":
-            continue
+        try:
+            done += await _one(app, row, seen)
+        except Exception as error:
+            # one regulator's trouble is not the others'
+            log.warning("jianguan_feed_failed", feed=row["id"], error=type(error).__name__)
+    return done
+
+
+async def _one(app: AppState, row: Record, seen: dict[int, int]) -> int:
+    async with app.pool.acquire() as conn:
+        try:
+            link = await connections.open_link(conn, app.parts["keeper"], row["id"])
+        except YaosuError as error:
+            log.warning("jianguan_feed_unreadable", feed=row["id"], code=error.code)
+            return 0
+    # a feed that is held goes on numbering: nothing is lost, it only does not leave
+    done = await feed.number(app, link, row["since"], seen)
+    if row["state"] == "active":
         done += await feed.push(app, link)
         await _reconcile(app, link.id)
     return done

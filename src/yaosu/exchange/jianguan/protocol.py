@@ -6,7 +6,7 @@ refusals carry the status of their code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -86,7 +86,7 @@ async def _serve(request: Request, what: str) -> Response:
 async def _do(conn: Connection, what: str, found: held.Source, body: Mapping[str, Any]) -> dict[str, Any]:
     if what == "events":
         return await held.take(conn, found, body)
-    return await compare.answer(conn, found, body)
+    return await compare.answer(conn, compare.received(found.id), body)
 
 
 @router.post("/jianguan/v1/events")
@@ -97,13 +97,55 @@ async def events(request: Request) -> Response:
 
 @router.post("/jianguan/v1/reconcile")
 async def reconcile(request: Request) -> Response:
-    """One question of a reconciliation, or its result."""
+    """One question of a reconciliation, or its result: of a source to its regulator, or of a regulator that pulls."""
+    roles = state(request).settings.roles
+    if "trace" in roles and ("regulator" not in roles or await _pulls(request)):
+        return await _to_regulator(request, _compared)
     return await _serve(request, "reconcile")
+
+
+async def _pulls(request: Request) -> bool:
+    """Whether the sourceID is one under which a regulator pulls from here, where an installation has both roles."""
+    try:
+        head = form.read_head(await _message(request))
+    except YaosuError:
+        return False
+    async with state(request).pool.acquire() as conn:
+        return await conn.fetchval(feeds.LINK_BY_SOURCE, head.source_id) is not None
 
 
 @router.post("/jianguan/v1/feed")
 async def pull(request: Request) -> Response:
     """For a regulator that pulls: events after `after`, at most `limit`; asking for what follows is the receipt."""
+    return await _to_regulator(request, _fed)
+
+
+async def _compared(conn: Connection, number: int, body: Mapping[str, Any]) -> dict[str, Any]:
+    async with conn.transaction():
+        return await compare.answer(conn, compare.numbered(number), body)
+
+
+async def _fed(conn: Connection, number: int, body: Mapping[str, Any]) -> dict[str, Any]:
+    after, limit = body.get("after", 0), body.get("limit", feed.EVENTS_MAX)
+    for name, value in (("after", after), ("limit", limit)):
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < held.NUMBER_MAX:
+            raise form.wrong(f"body.{name}", "应为非负整数", "a whole number from 0")
+    row = await conn.fetchrow(feeds.FEED, number)
+    last = row["seq"] if row is not None else 0
+    if row is not None and after > last:
+        raise form.wrong("body.after", f"大于最后序号 {last}", f"beyond the last number {last}")
+    if row is not None:
+        await conn.execute(feeds.ACKED, number, after, "pull")
+    return {
+        "last": last,
+        "events": await feed.batch(conn, number, after, max(1, min(limit, feed.EVENTS_MAX))),
+    }
+
+
+async def _to_regulator(
+    request: Request, told: Callable[[Connection, int, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+) -> Response:
+    """Answer a regulator that asks here, under the sourceID and key of its feed."""
     app = state(request)
     source_id = request_id = key = ""
     try:
@@ -122,18 +164,13 @@ async def pull(request: Request) -> Response:
                 raise YaosuError("jianguan_sign")
             key, source_id, request_id = mine, head.source_id, head.request_id
             held.check_time(head)
-            after, limit = message["body"].get("after", 0), message["body"].get("limit", feed.EVENTS_MAX)
-            for name, value in (("after", after), ("limit", limit)):
-                if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < held.NUMBER_MAX:
-                    raise form.wrong(f"body.{name}", "应为非负整数", "a whole number from 0")
-            row = await conn.fetchrow(feeds.FEED, number)
-            last = row["seq"] if row is not None else 0
-            if row is not None and after > last:
-                raise form.wrong("body.after", f"大于最后序号 {last}", f"beyond the last number {last}")
-            if row is not None:
-                await conn.execute(feeds.ACKED, number, after, "pull")
-        found = await feed.batch(app, number, after, max(1, min(limit, feed.EVENTS_MAX)))
-        told = {"success": True, "code": "jianguan_ok", "message": "", "last": last, "events": found}
-        return _answer(source_id, request_id, key, told)
+            found = await told(conn, number, message["body"])
+        body = {"success": True, "code": "jianguan_ok", "message": "", **found}
+        return _answer(source_id, request_id, key, body)
     except YaosuError as error:
         return _answer(source_id, request_id, key, _refused(error), error.http)
+    except Exception as error:
+        # whatever broke is ours: the regulator asks again
+        log.exception("jianguan_broke", error=type(error).__name__)
+        busy = YaosuError("jianguan_busy")
+        return _answer(source_id, request_id, key, _refused(busy), busy.http)

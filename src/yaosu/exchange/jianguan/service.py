@@ -12,13 +12,16 @@ from yaosu.edge.state import AppState
 from yaosu.errors import YaosuError
 from yaosu.exchange.jianguan import form
 from yaosu.exchange.jianguan import store_feed as store
-from yaosu.exchange.jianguan.compare import Reconciler, Result
+from yaosu.exchange.jianguan.compare import Reconciler, Result, named
 from yaosu.exchange.jianguan.feed import NAME
 from yaosu.exchange.outbox import connections
 from yaosu.exchange.outbox.store import ONE
 from yaosu.people.keeper import Keeper
+from yaosu.registry.service_lists import current
 from yaosu.subject import Subject
 
+SHOWN = 10
+"""Differing events of a reconciliation that are shown by name."""
 EVER = datetime(2008, 1, 1, tzinfo=UTC)
 
 
@@ -82,6 +85,13 @@ async def add(
     """Feed a regulator from now on, with all before where `history` says so; the feed's number. Operator only."""
     subject.require("registry.admin")
     await connections.check_org(conn, draft.org)
+    profile = (await current(conn)).item("jianguan_profile", draft.profile)
+    if profile is None:
+        raise YaosuError("field_invalid", {"field": "profile", "reason": draft.profile or "—"})
+    widest = str(profile.attrs.get("for_region") or "")
+    region = draft.region or widest
+    if not region.startswith(widest):
+        raise YaosuError("field_invalid", {"field": "region", "reason": f"{draft.region} ≠ {widest}"})
     acting = Subject(
         subject.kind,
         subject.account_id,
@@ -100,7 +110,7 @@ async def add(
         {"source_id": draft.source_id},
         {"key": draft.key},
         draft.profile,
-        draft.region,
+        region,
         True,
         since=EVER if draft.history else None,
         allowed=allowed,
@@ -137,7 +147,10 @@ async def checks(conn: Connection, subject: Subject, number: int) -> list[dict[s
     subject.require("registry.admin")
     if await conn.fetchrow(store.FEED, number) is None:
         raise _missing(subject)
-    return [dict(r) for r in await conn.fetch(store.CHECKS, number, 50)]
+    found = [dict(r) for r in await conn.fetch(store.CHECKS, number, 50)]
+    numbers = sorted({n for c in found for n in c["differing"][:SHOWN]})
+    names = {e["seq"]: e for e in await named(conn, number, numbers)}
+    return [{**c, "events": [names[n] for n in c["differing"][:SHOWN] if n in names]} for c in found]
 
 
 async def reconcile(app: AppState, subject: Subject, number: int, full: bool = True) -> Result | None:

@@ -43,9 +43,9 @@ SELECT seq, event_id, body FROM jianguan_received WHERE source = $1 AND seq > $2
 DAYS = """
 SELECT day, org, count(*) AS count, sum(qty)::bigint AS qty FROM jianguan_received
 WHERE source = $1 AND seq BETWEEN $2 AND $3 GROUP BY day, org ORDER BY day, org"""
-ADD_CHECK = """
-INSERT INTO jianguan_check (source, first, last, equal, ours, theirs, days, differing, resent, said)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"""
+ADD_RESULT = """
+INSERT INTO jianguan_check (source, feed, first, last, equal, ours, theirs, days, differing, resent, said)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""
 CHECKS = """
 SELECT id, at, first, last, equal, ours, theirs, days, differing, resent, said FROM jianguan_check
 WHERE source = $1 ORDER BY id DESC LIMIT $2"""
