@@ -151,6 +151,9 @@ def test_the_till_keeps_sales_while_there_is_no_network(place: Place, tmp_path: 
     with Path(queue).open("a") as cut:
         cut.write('{"bill_no": "POS-')
     assert place.example("pos", "pharmacy", "send", QUEUE=queue) == (0, "")
+    place.example("pos", "pharmacy", "sell", boxes[0], QUEUE=queue)
+    code, said = place.example("pos", "pharmacy", "send", QUEUE=queue)
+    assert code == 0 and "refused" in said and len(said.splitlines()) == 2
 
 
 def test_a_bad_network_books_once_and_tells_the_truth(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,16 +21,22 @@ ANSWERED = QUEUE.with_suffix(".answered")
 
 def keep(file: Path, line: str) -> None:
     """Add a line and see it safely on the disk. Both files only grow, so a crash or a sale meanwhile loses nothing."""
-    with file.open("a", encoding="utf-8") as opened:
-        opened.write(line + "\n")
+    with file.open("a+", encoding="utf-8") as opened:
+        # a crash may have left half a line
+        opened.write(line + "\n" if ends_whole(file) else "\n" + line + "\n")
         opened.flush()
         os.fsync(opened.fileno())
 
 
+def ends_whole(file: Path) -> bool:
+    """Whether the last line has its end."""
+    return not file.exists() or file.stat().st_size == 0 or file.read_bytes().endswith(b"\n")
+
+
 def lines(file: Path) -> list[str]:
-    """The whole lines of a file; what a crash left of a last one is none."""
-    text = file.read_text("utf-8") if file.exists() else ""
-    return text[: text.rfind("\n") + 1].splitlines()
+    """The whole lines of a file; half a line that a crash left was no receipt yet."""
+    found = file.read_text("utf-8").split("\n") if file.exists() else []
+    return [line for line in found if line.endswith("}") or file == ANSWERED]
 
 
 def sell(codes: list[str]) -> None:

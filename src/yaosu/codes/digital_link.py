@@ -63,7 +63,7 @@ def parse_url(text: str, raw: str, notes: tuple[str, ...] = ()) -> TraceCode | N
     if isinstance(elements, ElementProblem):
         return elements.at(raw)
     if elements is not None:
-        return _link_code(text, elements, segments, raw, notes)
+        return _link_code(text, elements, [*segments, *(value for _, value in pairs)], raw, notes)
 
     found: dict[str, TraceCode] = {}
     for part in (*segments, *(value for _, value in pairs), fragment):
@@ -87,7 +87,7 @@ def _link_elements(segments: list[str], pairs: list[tuple[str, ...]]) -> Element
             start = i
             break
     if start < 0:
-        return None
+        return _query_elements(pairs)
     elements: Elements = {}
     tail = segments[start:]
     if len(tail) % 2 and tail[-1] == "":
@@ -110,6 +110,20 @@ def _link_elements(segments: list[str], pairs: list[tuple[str, ...]]) -> Element
         problem = add_element(elements, ai, _decoded(ai, value))
         if problem is not None:
             return problem
+    return elements
+
+
+def _query_elements(pairs: list[tuple[str, ...]]) -> Elements | ElementProblem | None:
+    """Elements of an address that has its keys in the query (``?01=…&21=…``): no Digital Link, but no less clear."""
+    given = {_NAMES.get(name.lower(), name): value for name, value in pairs}
+    if not ("21" in given and _is_key_value("01", given.get("01", ""))):
+        return None
+    elements: Elements = {}
+    for ai in ("01", "22", "10", "21", "17", "11"):
+        if ai in given:
+            problem = add_element(elements, ai, _decoded(ai, given[ai]))
+            if problem is not None:
+                return problem
     return elements
 
 

@@ -165,6 +165,8 @@ def _standard(text: str, raw: str, notes: list[str]) -> TraceCode | NotACode | N
         ):  # a 20-digit code printed in a GS1 symbol by mistake
             return cn20(plain, (*notes, NOTE_SYMBOL))
         return code
+    if " " in body and (spaced := _spaced(body)) is not None:
+        return _bracketed(spaced, raw, [*notes, clean.NOTE_SPACES])
     labelled = explain.labelled_digits(body)
     if labelled is not None:
         return digits20(labelled, (*notes, NOTE_LABEL), raw)
@@ -179,6 +181,9 @@ def _digit_groups(body: str, joined: str, raw: str, notes: list[str]) -> TraceCo
         return digits20(joined, tuple(notes), raw)
     head, dot, zeros = body.partition(".")
     if dot and len(head) == 20 and head.isdigit() and zeros.strip("0") == "":
+        if float(head) == int(head):
+            # exactly what a floating number can hold: one code in some ten thousand, and all that were such numbers
+            return NotACode("code_was_number", {"value": body}, raw)
         return digits20(head, (*notes, clean.NOTE_SPREADSHEET), raw)
     if _looks_like_elements(joined) and joined == body:
         code = gs1_lost.read(body, raw, tuple(notes))
@@ -206,6 +211,18 @@ def _looks_like_elements(text: str) -> bool:
                 return True
             at = text.find("01", at + 1)
     return False
+
+
+def _spaced(text: str) -> str | None:
+    """An element string as some print it for people, ``01 06924561884074 21 ABC123``, with its brackets; else None.
+
+    The blanks are kept as what divides the elements: without them a serial number could swallow a batch.
+    """
+    words = text.split()
+    names, values = words[::2], words[1::2]
+    if len(names) != len(values) or "01" not in names or not all(name in gs1.AI_TABLE for name in names):
+        return None
+    return "".join(f"({name}){value}" for name, value in zip(names, values, strict=True))
 
 
 def _bracketed(text: str, raw: str, notes: list[str]) -> TraceCode | NotACode:
