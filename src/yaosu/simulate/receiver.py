@@ -29,6 +29,9 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f4f4;padding:.6rem
 Signatures were checked with the subscription's secret; kept in memory only.</p>
 <ol reversed>%s</ol></body></html>"""
 
+_NOTHING = """<p>演示重新启动后这里从空白开始。请在批发企业的“推送订阅”里点“发送测试”，再刷新本页。<br>
+Empty after a restart of the demo: press «send a test» on the wholesaler's subscription, then reload this page.</p>"""
+
 
 def free_port(first: int) -> int:
     """The first port from `first` on that nobody listens on."""
@@ -128,4 +131,4 @@ class Receiver:
             lines.append(
                 f"<li><b>{when}</b> {html.escape(kind)} · {mark}<pre>{html.escape(shown)}</pre></li>"
             )
-        return _PAGE.replace("%s", "\n".join(lines))
+        return _PAGE.replace("%s", "\n".join(lines) or _NOTHING)

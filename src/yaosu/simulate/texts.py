@@ -53,7 +53,7 @@ def show(console: Console, settings: Settings, who: Cast, known: DemoState) -> N
     _plain(
         console, f"Demo province: {known.boxes} boxes, {known.bills} bills, {len(who.orgs)} organisations."
     )
-    _plain(console, "历史单据在首次启动时一次补传，故标有“补传”。 Past bills were all uploaded at the")
+    _plain(console, "历史单据在首次启动时一次补传，故标有“迟报”。 Past bills were all uploaded at the")
     _plain(console, "first start, which is why they carry the flag «late».")
     _plain(console)
     _plain(console, "以下账号与数据仅供演示，均为虚构，请勿用于正式环境。", "bold yellow")
@@ -71,6 +71,7 @@ def show(console: Console, settings: Settings, who: Cast, known: DemoState) -> N
             if example is not None:
                 _example(console, base, item, example)
     _plain(console)
+    _plain(console, f"从这里开始 begin here: {base}/stories")
     _plain(console, "按 Ctrl-C 停止；再次启动只需几秒。 Ctrl-C stops; the next start takes seconds.")
 
 
