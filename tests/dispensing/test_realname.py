@@ -70,6 +70,13 @@ async def test_the_limit_holds_across_shops_and_a_void_frees_it(street: Street) 
     assert [r["taken_back"] for r in found["items"]] == [True]
 
 
+async def test_internal_use_is_no_way_round_the_register(street: Street) -> None:
+    """R-C2: the box would leave for nobody named; as a use it meets the same rule as a sale."""
+    used = street.here.sale(1, type=320)
+    refused = await street.here.post("/movements", used)
+    assert [r["verdict"] for r in refused["results"]] == ["real_name_needed"]
+
+
 async def test_three_boxes_are_too_many_for_one_sale(street: Street) -> None:
     refused = await street.here.post("/dispensing/sales", street.here.sale(3, person=person()))
     assert {r["verdict"] for r in refused["results"]} == {"limit_per_sale"}
