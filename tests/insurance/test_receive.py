@@ -108,7 +108,7 @@ async def test_what_is_stored_names_no_person_and_the_call_itself_is_sealed(
         ({"sel_retn_cnt": "1.23456"}, "yibao_field_form"),
         ({"sel_retn_cnt": "一盒"}, "yibao_field_form"),
         ({"trdn_flag": "2"}, "yibao_field_value"),
-        ({"setl_id": ""}, "yibao_field_missing"),
+        ({"rtal_docno": " "}, "yibao_field_missing"),
         ({"drugtracinfo": [{"drug_trac_codg": "9" * 101}]}, "yibao_field_long"),
         ({"drugtracinfo": [{"drug_trac_codg": "1"}, {"drug_trac_codg": "1"}]}, "yibao_code_twice"),
         ({"psn_name": {"a": 1}}, "yibao_field_form"),

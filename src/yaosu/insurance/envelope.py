@@ -12,10 +12,9 @@ application id and secret: secret under the first 16 characters of the id, hexad
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -25,11 +24,14 @@ import orjson
 
 from yaosu import gm
 from yaosu.errors import Finding, YaosuError
+from yaosu.insurance import wording
 
 MESSAGE_MAX = 8 << 20
 """Bytes of one message; 100 rows of 100 codes are about 2 MB."""
 DEPTH_MAX = 12
 NOT_SIGNED = frozenset({"cainfo", "signData", "encData", "extra"})
+OPTER_TYPES = frozenset({"1", "2", "3"})
+"""1 经办人, 2 自助终端, 3 移动终端."""
 OK = "0"
 FAILED = "-1"
 TIMEOUT = "9000"
@@ -57,6 +59,9 @@ HEAD: Mapping[str, tuple[int, bool]] = {
     "enc_type": (10, False),
     "fixmedins_soft_fcty": (200, False),
 }
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
+_ADDRESS = str.maketrans("-_", "+/")
+_AREA = re.compile(r"\d{6}\Z")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}\Z")
 
 
@@ -247,35 +252,49 @@ def _too_deep(value: object) -> bool:
 
 
 def unseal(
-    message: Mapping[str, Any], keys: Keys, signtype: str, enc_type: str = "", body: str = "input"
+    message: Mapping[str, Any],
+    keys: Keys,
+    signtype: str,
+    enc_type: str = "",
+    body: str = "input",
+    raw: bytes = b"",
 ) -> dict[str, Any]:
     """The message open and verified under the agreed algorithms, whatever it says of itself.
 
-    Refused: `yibao_cipher_wrong`, `yibao_signature_missing`, `yibao_signature_wrong`.
+    `raw` is the message as it came: with it, signatures over other ways of writing the same are known, too (`wording`).
+    Refused: `yibao_cipher_wrong`, `yibao_signature_missing`, `yibao_signature_wrong`, `yibao_message_invalid`.
     """
     made = dict(message)
+    inner: bytes | None = None
     if enc_type == "SM4":
-        made[body] = _opened(made.get(body), keys)
+        inner = _opened(made.get(body), keys)
+        made[body] = _loaded(inner, None)
     elif isinstance(made.get(body), str) and made[body]:
         # some platforms carry the node as JSON text
-        made[body] = _loaded(made[body].encode(), made[body])
+        inner = made[body].encode()
+        made[body] = _loaded(inner, made[body])
     if signtype:
         cainfo = made.get("cainfo")
         if str(made.get("signtype", "")).upper() != signtype or not isinstance(cainfo, str) or not cainfo:
             raise YaosuError("yibao_signature_missing", {"signtype": signtype})
-        if not _holds(made, cainfo, keys, signtype):
+        text = signed_text(made, keys.secret)
+        if not _holds(text, cainfo, keys, signtype) and not any(
+            _holds(other, cainfo, keys, signtype) for other in _otherwise(raw, inner, body, text, keys)
+        ):
             raise YaosuError("yibao_signature_wrong")
     return made
 
 
-def _opened(value: object, keys: Keys) -> Any:
+def _opened(value: object, keys: Keys) -> bytes:
     if not isinstance(value, str):
         raise YaosuError("yibao_cipher_wrong")
+    packed = "".join(value.split())
     try:
-        text = gm.sm4_decrypt(keys.sm4, bytes.fromhex(value))
+        # hexadecimal as published; Base64 is what other libraries write by themselves
+        data = bytes.fromhex(packed) if _HEX.fullmatch(packed) else base64.b64decode(packed, validate=True)
+        return gm.sm4_decrypt(keys.sm4, data)
     except ValueError:
         raise YaosuError("yibao_cipher_wrong") from None
-    return _loaded(text, None)
 
 
 def _loaded(text: bytes, otherwise: object) -> Any:
@@ -285,22 +304,48 @@ def _loaded(text: bytes, otherwise: object) -> Any:
         if otherwise is not None:
             return otherwise
         raise YaosuError("yibao_cipher_wrong") from None
-    if _too_deep(found):
+    # the edge has looked at the message as it came, and not at what was packed in it
+    if _too_deep(found) or b"\\u0000" in text:
         raise YaosuError("yibao_message_invalid")
     return found
 
 
-def _holds(message: Mapping[str, Any], cainfo: str, keys: Keys, signtype: str) -> bool:
-    text = signed_text(message, keys.secret).encode()
-    if signtype == "SM3":
-        return hmac.compare_digest(gm.sm3(text).hex().upper().encode(), cainfo.upper().encode())
+def _otherwise(raw: bytes, inner: bytes | None, body: str, text: str, keys: Keys) -> Iterator[str]:
+    """Other texts that the sender may have signed."""
+    if not raw:
+        return
     try:
-        signature = base64.b64decode(cainfo, validate=True)
-        if len(signature) != 64:
-            signature = gm.from_der(signature)
-        return gm.sm2_verify(keys.peer, text, signature)
-    except (binascii.Error, ValueError):
-        return False
+        message = wording.literal(raw)
+        if inner is not None:
+            yield from (t for t in wording.others(message, NOT_SIGNED, keys.secret) if t != text)
+            message = {**message, body: wording.literal(inner)}
+    except ValueError:
+        return
+    yield from (t for t in wording.others(message, NOT_SIGNED, keys.secret) if t != text)
+
+
+def _holds(text: str, cainfo: str, keys: Keys, signtype: str) -> bool:
+    if signtype == "SM3":
+        return hmac.compare_digest(
+            gm.sm3(text.encode()).hex().upper().encode(), cainfo.strip().upper().encode()
+        )
+    signature = signature_of(cainfo)
+    return bool(signature) and gm.sm2_verify(keys.peer, text.encode(), signature)
+
+
+def signature_of(cainfo: str) -> bytes:
+    """r||s of a signature in Base64 (also with line breaks or the alphabet of addresses) or hexadecimal, bare or ASN.1;
+    empty when it is none."""
+    packed = "".join(cainfo.split())
+    try:
+        if _HEX.fullmatch(packed) and len(packed) >= 128:
+            data = bytes.fromhex(packed)
+        else:
+            plain = packed.translate(_ADDRESS)
+            data = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+        return data if len(data) == 64 else gm.from_der(data)
+    except ValueError:
+        return b""
 
 
 def check_head(message: Mapping[str, Any]) -> list[Finding]:
@@ -311,7 +356,12 @@ def check_head(message: Mapping[str, Any]) -> list[Finding]:
         if value in (None, ""):
             if required:
                 found.append(Finding("yibao_head_missing", {"field": name}, name))
-        elif not isinstance(value, str) or (name != "fixmedins_name" and len(value) > most):
+        elif (
+            not isinstance(value, str)
+            or (name != "fixmedins_name" and len(value) > most)
+            or (name.endswith(("_admvs", "_admdvs")) and not _AREA.match(value))
+            or (name == "opter_type" and value not in OPTER_TYPES)
+        ):
             found.append(Finding("yibao_head_form", {"field": name}, name))
     time = message.get("inf_time")
     if isinstance(time, str) and time and not _TIME.match(time):
@@ -322,7 +372,8 @@ def check_head(message: Mapping[str, Any]) -> list[Finding]:
 def sent_at(message: Mapping[str, Any]) -> datetime | None:
     """The wall clock of China when the request was made (inf_time); None when it is none."""
     try:
-        return datetime.strptime(str(message.get("inf_time", "")), "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007
+        text = str(message.get("inf_time", ""))
+        return datetime.fromisoformat(text) if _TIME.match(text) else None
     except ValueError:
         return None
 

@@ -22,6 +22,7 @@ from yaosu.errors import Finding
 from yaosu.insurance.profiles import Profile
 
 CODE_FIELD = "drug_trac_codg"
+YEAR_MIN, YEAR_MAX = 1900, 9999
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}\Z")
 _NUMBER = re.compile(r"-?\d{1,20}(?:\.\d{1,12})?\Z")
@@ -39,6 +40,10 @@ class Field:
     decimals: int = 0
     values: frozenset[str] = frozenset()
     person: bool = False
+    above: int | None = None
+    """A number is more than this."""
+    least: int | None = None
+    """A number is not below this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,6 @@ class Transaction:
     count: str
     required: tuple[str, ...]
     optional: tuple[str, ...]
-    when: tuple[tuple[str, str, str], ...] = ()
-    """(field, beside, value): required where `beside` has the value."""
     many: bool = False
     """The node is a list even in the single form (2207)."""
     query: bool = False
@@ -82,6 +85,8 @@ class Tables:
     transactions: Mapping[str, Transaction]
     """By infno, single and batch form."""
     answer_3513: tuple[str, ...] = field(default=())
+    orders: tuple[tuple[str, str], ...] = ()
+    """Pairs of dates, of which the second is not before the first."""
 
 
 @cache
@@ -100,6 +105,8 @@ def tables() -> Tables:
             int(row.get("decimals", 0)),
             frozenset(row.get("values", ())),
             bool(row.get("person", False)),
+            row.get("above"),
+            row.get("least"),
         )
         for other in row.get("aliases", ()):
             if other in aliases or other in content["fields"]:
@@ -122,7 +129,6 @@ def tables() -> Tables:
             row.get("count", ""),
             tuple(row["required"]),
             tuple(row["optional"]),
-            tuple((w["field"], w["beside"], w["value"]) for w in row.get("when", ())),
             bool(row.get("many", False)),
             bool(row.get("query", False)),
         )
@@ -132,7 +138,9 @@ def tables() -> Tables:
         found[infno] = one
         if one.batch_infno:
             found[one.batch_infno] = one
-    return Tables(fields, aliases, found, tuple(content["answer_3513"]))
+    return Tables(
+        fields, aliases, found, tuple(content["answer_3513"]), tuple((a, b) for a, b in content["orders"])
+    )
 
 
 def transaction(infno: str) -> Transaction | None:
@@ -211,7 +219,6 @@ def _required(one: Transaction, row: Mapping[str, Any], profile: Profile) -> lis
 
     wanted = [n for n in one.required if n not in named(profile.less)]
     wanted += [n for n in named(profile.more) if n in tables().fields and n not in wanted]
-    wanted += [f for f, beside, value in one.when if str(row.get(beside, "")) == value and f not in wanted]
     return wanted
 
 
@@ -236,6 +243,11 @@ def check_row(infno: str, row: Mapping[str, Any], profile: Profile, where: str =
         wrong = _wrong(spec, value)
         if wrong is not None:
             found.append(Finding(wrong[0], {"field": name, "name": spec.zh, **wrong[1]}, f"{where}.{name}"))
+    for first, second in tables().orders:
+        begin, end = as_time(row.get(first), "date"), as_time(row.get(second), "date")
+        if begin is not None and end is not None and end.date() < begin.date():
+            names = {"field": second, "name": known[second].zh, "other": known[first].zh}
+            found.append(Finding("yibao_field_order", names, f"{where}.{second}"))
     if one.codes_node:
         found += _check_codes(one, row, profile, where)
     return found
@@ -248,7 +260,12 @@ def _check_codes(one: Transaction, row: Mapping[str, Any], profile: Profile, whe
     value = row.get(one.codes_node)
     listed = value if isinstance(value, list) else [value] if value else []
     found = []
-    if len([e for e in listed if e]) > len(codes):
+    if any(_numeric(entry) for entry in listed):
+        # a number of twenty digits does not survive most programs: codes are text
+        found.append(
+            Finding("yibao_field_form", {"field": CODE_FIELD, "name": spec.zh, "form": _form(spec)}, place)
+        )
+    elif len([e for e in listed if e]) > len(codes):
         found.append(Finding("yibao_field_missing", {"field": CODE_FIELD, "name": spec.zh}, place))
     for number, code in enumerate(codes):
         wrong = _wrong(spec, code)
@@ -261,6 +278,11 @@ def _check_codes(one: Transaction, row: Mapping[str, Any], profile: Profile, whe
     if len(codes) > profile.codes_most:
         found.append(Finding("yibao_codes_many", {"limit": profile.codes_most, "got": len(codes)}, place))
     return found
+
+
+def _numeric(entry: object) -> bool:
+    value = normal(entry).get(CODE_FIELD) if isinstance(entry, Mapping) else entry
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _wrong(spec: Field, value: object) -> tuple[str, dict[str, object]] | None:
@@ -289,7 +311,10 @@ def _wrong_number(spec: Field, text: str) -> tuple[str, dict[str, object]] | Non
     exponent = digits.exponent if isinstance(digits.exponent, int) else 0
     decimals = max(0, -exponent)
     whole = max(0, len(digits.digits) + exponent)
-    if decimals > spec.decimals or whole > spec.length - spec.decimals:
+    low = (spec.above is not None and number <= spec.above) or (
+        spec.least is not None and number < spec.least
+    )
+    if decimals > spec.decimals or whole > spec.length - spec.decimals or low:
         return "yibao_field_form", {"form": _form(spec)}
     return None
 
@@ -314,12 +339,15 @@ def as_time(value: object, kind: str = "time") -> datetime | None:
     text = str(value).strip()
     try:
         if _DATE.match(text):
-            return datetime.combine(date.fromisoformat(text), datetime.min.time())
-        if _TIME.match(text):
-            return datetime.fromisoformat(text)
+            found = datetime.combine(date.fromisoformat(text), datetime.min.time())
+        elif _TIME.match(text):
+            found = datetime.fromisoformat(text)
+        else:
+            return None
     except ValueError:
         return None
-    return None
+    # the last year stands for "without end" and has no day after it; the first have no moment before them
+    return found if found.year >= YEAR_MIN and (kind == "date" or found.year < YEAR_MAX) else None
 
 
 def _form(spec: Field) -> str:
@@ -328,5 +356,7 @@ def _form(spec: Field) -> str:
     if spec.type == "time":
         return "yyyy-MM-dd HH:mm:ss"
     if spec.type == "number":
-        return f"数值({spec.length},{spec.decimals})"
+        bound = f"，大于 {spec.above}" if spec.above is not None else ""
+        bound += f"，不小于 {spec.least}" if spec.least is not None else ""
+        return f"数值({spec.length},{spec.decimals}){bound}"
     return "文本"

@@ -54,7 +54,14 @@ async def receive(app: AppState, infno: str, headers: Mapping[str, str], raw: by
             one = caller.institution
             profile = institutions.receivable(registry, one.profile, one.region)
             message = await _aside(
-                len(raw), envelope.unseal, asked, caller.keys, profile.signtype, profile.enc_type
+                len(raw),
+                envelope.unseal,
+                asked,
+                caller.keys,
+                profile.signtype,
+                profile.enc_type,
+                "input",
+                raw,
             )
             number = _number(message, infno)
             sent = _fresh(registry, caller, profile, headers, message, now)

@@ -26,17 +26,17 @@ async def settle(conn: Connection, call: Call, rows: Sequence[Mapping[str, Any]]
             store_message.FEES, call.institution.id, sorted({str(r["feedetl_sn"]) for r in rows})
         )
     }
-    by_line: dict[str, list[tuple[int, Mapping[str, Any]]]] = defaultdict(list)
+    # whole boxes and opened ones of one fee line are told apart; the line's count is then neither's
+    by_line: dict[tuple[str, bool], list[tuple[int, Mapping[str, Any]]]] = defaultdict(list)
     for n, row in enumerate(rows):
-        by_line[str(row["feedetl_sn"])].append((n, row))
+        by_line[str(row["feedetl_sn"]), str(row["trdn_flag"]) == "1"].append((n, row))
     lines, of_row = [], {}
-    for number, (sn, group) in enumerate(by_line.items()):
+    for number, ((sn, split), group) in enumerate(by_line.items()):
         first = group[0][1]
         fee = billed_by.get(sn)
         billed = str(first.get("med_list_codg") or (fee["med_list_codg"] if fee else "") or "")
         codes = [str(row["drug_trac_codg"]).strip() for _, row in group]
-        split = str(first["trdn_flag"]) == "1"
-        count = fee["cnt"] if fee else None
+        count = fee["cnt"] if fee and (sn, not split) not in by_line else None
         # parts of a box are billed as such, or as a fraction of the box
         unit = "pack" if split and count is not None and count != count.to_integral_value() else None
         lines.append(Line(number, codes, {"fee": sn}, billed, count, split, unit))  # type: ignore[arg-type]
@@ -173,6 +173,8 @@ async def take_back_act(conn: Connection, institution: Institution, number: str,
 async def sales(conn: Connection, call: Call, row: Mapping[str, Any]) -> Taken:
     """3513: what this institution reported as sold, one record per code; persons are never given back."""
     begin, end = fields.as_time(row.get("begndate"), "date"), fields.as_time(row.get("enddate"), "date")
+    if end is not None and end.year == fields.YEAR_MAX:
+        end = None
     size = min(int(fields.as_number(row.get("page_size")) or PAGE_MAX) or PAGE_MAX, PAGE_MAX)
     page = max(int(fields.as_number(row.get("page_num")) or 1), 1)
     code = str(row.get("drug_trac_codg") or "").strip()

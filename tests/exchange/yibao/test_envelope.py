@@ -25,9 +25,11 @@ HEAD = Head("P37020304446", "康民大药房", "370200", opter="001", opter_name
 OURS = Keys("43AF047BBA47FC8A1AE8EFB232BDBBCB", "4117E877F5FA0A0188891283E4B617D5", PRIVATE, BUREAU_PUBLIC)
 THEIRS = Keys(OURS.app_id, OURS.secret, BUREAU, PUBLIC)
 
+# a NUL is refused wherever it is hidden
+texts = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=8)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=12,
 )
 
@@ -115,8 +117,79 @@ def test_a_signature_in_the_form_of_bouncy_castle_holds_too() -> None:
     assert envelope.unseal(sealed | {"cainfo": base64.b64encode(der).decode()}, THEIRS, "SM2")
 
 
+FOREIGN = (
+    '{"infno":"3505","msgid":"1","mdtrtarea_admvs":"370200","recer_sys_code":"X","signtype":"SM2","memo":null,'
+    '"opter":"\\u674e","input":{"selinfo":{"sel_retn_cnt":2.00,"finl_trns_pric":12.50,"a/b":"c\\/d","memo":"",'
+    '"drugtracinfo":[{"drug_trac_codg":"8","x":null}]}},"cainfo":"%s"}'
+)
+"""As a program writes that keeps decimals, escapes what it likes and sends its blanks."""
+HEAD_TEXT = (
+    "infno=3505&input=%s&mdtrtarea_admvs=370200&msgid=1&opter=李&recer_sys_code=X&signtype=SM2&key="
+    + OURS.secret
+)
+WRITINGS = {
+    "numbers as written": '{"selinfo":{"a/b":"c/d","drugtracinfo":[{"drug_trac_codg":"8"}],"finl_trns_pric":12.50,'
+    '"sel_retn_cnt":2.00}}',
+    "as sent": '{"selinfo":{"sel_retn_cnt":2.00,"finl_trns_pric":12.50,"a/b":"c/d","memo":"",'
+    '"drugtracinfo":[{"drug_trac_codg":"8","x":null}]}}',
+    "sorted with blanks": '{"selinfo":{"a/b":"c/d","drugtracinfo":[{"drug_trac_codg":"8","x":null}],'
+    '"finl_trns_pric":12.50,"memo":"","sel_retn_cnt":2.00}}',
+    "as sent without blanks": '{"selinfo":{"sel_retn_cnt":2.00,"finl_trns_pric":12.50,"a/b":"c/d",'
+    '"drugtracinfo":[{"drug_trac_codg":"8"}]}}',
+    "ours": '{"selinfo":{"a/b":"c/d","drugtracinfo":[{"drug_trac_codg":"8"}],"finl_trns_pric":12.5,'
+    '"sel_retn_cnt":2.0}}',
+}
+
+
+@pytest.mark.parametrize("writing", WRITINGS)
+def test_a_signature_over_the_same_message_written_otherwise_holds(writing: str) -> None:
+    signature = gm.sm2_sign(OURS.private, (HEAD_TEXT % WRITINGS[writing]).encode())
+    raw = (FOREIGN % base64.b64encode(signature).decode()).encode()
+    opened = envelope.unseal(envelope.read(raw), THEIRS, "SM2", raw=raw)
+    assert opened["input"]["selinfo"]["sel_retn_cnt"] == 2
+    # one figure changed, and no way of writing fits
+    changed = raw.replace(b"12.50", b"12.51")
+    with pytest.raises(YaosuError) as wrong:
+        envelope.unseal(envelope.read(changed), THEIRS, "SM2", raw=changed)
+    assert wrong.value.code == "yibao_signature_wrong"
+
+
+def test_a_signature_is_read_in_every_packing_met_in_the_field() -> None:
+    raw = gm.sm2_sign(OURS.private, b"text")
+    for data in (raw, gm.to_der(raw)):
+        plain = base64.b64encode(data).decode()
+        forms = [
+            plain, plain.rstrip("="), plain[:76] + "\r\n" + plain[76:], base64.urlsafe_b64encode(data).decode(),
+            data.hex(), data.hex().upper(), f" {data.hex()}\n",
+        ]  # fmt: skip
+        assert {envelope.signature_of(form) for form in forms} == {raw}
+    for nothing in ("", "00", raw.hex()[:-2], raw.hex() + "00", "…", base64.b64encode(raw[:-1]).decode()):
+        assert envelope.signature_of(nothing) == b""
+
+
+def test_a_ciphertext_in_base64_opens_and_hidden_nuls_do_not() -> None:
+    made = envelope.seal(envelope.request(HEAD, "3505", "1", AT, {"selinfo": {"memo": "x"}}), OURS, "", "SM4")
+    packed = base64.b64encode(bytes.fromhex(made["input"])).decode()
+    assert envelope.unseal({**made, "input": packed}, THEIRS, "", "SM4")["input"] == {
+        "selinfo": {"memo": "x"}
+    }
+    hidden = gm.sm4_encrypt(THEIRS.sm4, b'{"feedetail":[{"feedetl_sn":"a\\u0000"}]}').hex()
+    with pytest.raises(YaosuError) as wrong:
+        envelope.unseal({**made, "input": hidden}, THEIRS, "", "SM4")
+    assert wrong.value.code == "yibao_message_invalid"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("opter_type", "9"), ("mdtrtarea_admvs", "37020"), ("insuplc_admdvs", "济南"), ("opter", 7)],
+)
+def test_the_head_is_checked_field_by_field(field: str, value: object) -> None:
+    made = envelope.request(HEAD, "3505", "1", AT, {}) | {field: value}
+    assert ("yibao_head_form", field) in [(f.code, f.where) for f in envelope.check_head(made)]
+
+
 @settings(max_examples=30, deadline=None)
-@given(st.dictionaries(st.text(max_size=6), values, max_size=4))
+@given(st.dictionaries(texts, values, max_size=4))
 def test_every_body_survives_the_way_there(body: dict[str, Any]) -> None:
     sealed = envelope.seal(envelope.request(HEAD, "3503A", "1", AT, body), OURS, "SM3", "SM4")
     opened = envelope.unseal(envelope.read(orjson.dumps(sealed)), THEIRS, "SM3", "SM4")

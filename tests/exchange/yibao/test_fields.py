@@ -75,7 +75,20 @@ def test_a_right_sale_passes() -> None:
         ({"sel_retn_cnt": 10**12}, ("yibao_field_form", "input.selinfo.sel_retn_cnt")),
         ({"sel_retn_cnt": True}, ("yibao_field_form", "input.selinfo.sel_retn_cnt")),
         ({"trdn_flag": "2"}, ("yibao_field_value", "input.selinfo.trdn_flag")),
-        ({"mdtrt_setl_type": "1"}, ("yibao_field_missing", "input.selinfo.setl_id")),
+        ({"sel_retn_cnt": "0"}, ("yibao_field_form", "input.selinfo.sel_retn_cnt")),
+        ({"sel_retn_cnt": -1}, ("yibao_field_form", "input.selinfo.sel_retn_cnt")),
+        ({"finl_trns_pric": "-0.01"}, ("yibao_field_form", "input.selinfo.finl_trns_pric")),
+        ({"sel_retn_time": "0001-01-01 00:00:00"}, ("yibao_field_form", "input.selinfo.sel_retn_time")),
+        ({"sel_retn_time": "9999-12-31 23:59:59"}, ("yibao_field_form", "input.selinfo.sel_retn_time")),
+        ({"manu_date": "2026-02-30"}, ("yibao_field_form", "input.selinfo.manu_date")),
+        (
+            {"manu_date": "2026-01-02", "expy_end": "2026-01-01"},
+            ("yibao_field_order", "input.selinfo.expy_end"),
+        ),
+        (
+            {"drugtracinfo": [{"drug_trac_codg": 83857930000123456789}]},
+            ("yibao_field_form", "input.selinfo.drugtracinfo"),
+        ),
         ({"memo": "a\x00b"}, ("yibao_field_form", "input.selinfo.memo")),
         ({"memo": ["x"]}, ("yibao_field_form", "input.selinfo.memo")),
         (

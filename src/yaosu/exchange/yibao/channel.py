@@ -265,12 +265,13 @@ def opened(got: http.Answer, usable: Ready, like: Profile) -> envelope.Answer | 
     if got.status in (429, 503):
         return Outcome("pending", got.status, got.text, wait_s=got.wait_s or BUSY_S)
     try:
-        message = envelope.read(got.body or got.text.encode())
+        raw = got.body or got.text.encode()
+        message = envelope.read(raw)
         if not got.whole:
             raise YaosuError("yibao_message_invalid")
         signed = like.signtype if usable.keys.peer or like.signtype == "SM3" else ""
         sealed = like.enc_type if message.get("infcode") in (envelope.OK, 0) and message.get("output") else ""
-        answer = envelope.answer(envelope.unseal(message, usable.keys, signed, sealed, "output"))
+        answer = envelope.answer(envelope.unseal(message, usable.keys, signed, sealed, "output", raw))
     except YaosuError as error:
         said = got.text[:2000]
         if 400 <= got.status < 500:
