@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import orjson
 
-from exchange.epcis.helpers import World, ago, code, commissioning, document, event, packing, shipping
+from exchange.epcis.helpers import (
+    World,
+    ago,
+    code,
+    commissioning,
+    document,
+    event,
+    gtin,
+    link,
+    packing,
+    shipping,
+    sscc,
+)
+from registry.helpers import make_product
 
 
 async def test_commissioned_and_packed_goods_stand_in_the_makers_stock(world: World) -> None:
@@ -109,8 +122,6 @@ async def test_an_event_id_with_other_content_is_refused(world: World) -> None:
 
 
 async def test_logistics_containers_are_packed_and_shipped(world: World) -> None:
-    from exchange.epcis.helpers import sscc
-
     cases, boxes = await world.goods(2)
     pallet = f"https://id.gs1.org/00/{sscc(1)}"
     await world.done(
@@ -183,3 +194,32 @@ async def test_problems_are_told_in_the_senders_language(world: World) -> None:
     english = await world.capture(doc, **{"accept-language": "en"})
     assert "尚未激活" in chinese["errors"][0]["title"]
     assert "not activated" in english["errors"][0]["title"]
+
+
+async def test_a_ladder_of_any_depth_is_built_from_one_document_in_any_order(world: World) -> None:
+    """Pallets of cases of bundles of boxes, told from the top down, then a logistics label around all of it."""
+    gtins = [gtin("888", str(level)) for level in range(4)]
+    names = ("盒", "中包", "箱", "托盘")
+    levels = tuple((name, 2**n, gtins[n]) for n, name in enumerate(names))
+    async with world.pool.acquire() as conn:
+        await make_product(conn, world.maker, levels=levels, scheme="gs1", expiry_rule=None)
+    units = [[link(gtins[n], f"D{i}") for i in range(8 >> n)] for n in range(4)]
+    packs = [
+        packing(units[n][i], units[n - 1][2 * i : 2 * i + 2]) for n in (3, 2, 1) for i in range(len(units[n]))
+    ]
+    label = f"https://id.gs1.org/00/{sscc(8)}"
+    job = await world.done(
+        document(
+            *(commissioning(codes, "DEEP") for codes in reversed(units)),
+            *packs,
+            packing(label, units[3], 50),
+            shipping([label], world.party(world.wholesaler)),
+        )
+    )
+    assert job["capturedEvents"] == 4 + 7 + 2
+    for codes in units:
+        assert (await world.unit(code(codes[-1])))[:3] == ("O", world.maker, world.wholesaler)
+    assert (await world.unit(code(units[0][0])))[3] == code(units[1][0])
+    other = f"https://id.gs1.org/00/{sscc(9)}"
+    job = await world.capture(document(packing(other, [label])))
+    assert [e["code"] for e in job["errors"]] == ["pack_no_nesting"]

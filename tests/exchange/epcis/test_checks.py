@@ -97,10 +97,72 @@ def said(**fields: Any) -> list[tuple[str, str]]:
             "epcis_persistent_both",
             "persistentDisposition",
         ),
+        ({"persistentDisposition": {"unset": 7}}, "epcis_field_form", "persistentDisposition/unset"),
+        (
+            {"quantityList": [{"epcClass": BOX[:41], "quantity": None}]},
+            "epcis_number_form",
+            "quantityList/0/quantity",
+        ),
+        (
+            {"quantityList": [{"epcClass": BOX[:41], "quantity": 2, "uom": None}]},
+            "epcis_uom_form",
+            "quantityList/0/uom",
+        ),
+        (
+            {"sensorElementList": [{"sensorMetadata": None, "sensorReport": [{"type": "Temperature"}]}]},
+            "epcis_field_form",
+            "sensorElementList/0/sensorMetadata",
+        ),
+        (
+            {"sensorElementList": [{"sensorReport": [{"type": "Temperature", "stringValue": 7}]}]},
+            "epcis_field_form",
+            "sensorElementList/0/sensorReport/0/stringValue",
+        ),
     ],
 )
 def test_each_mistake_is_named_with_its_field(fields: dict[str, Any], code: str, where: str) -> None:
     assert (code, where) in said(**fields)
+
+
+def test_an_event_without_anything_in_it_is_told() -> None:
+    (one,) = reading_json.document(orjson.dumps(document({}))).events
+    assert [(f.code, f.where) for f in check(one)] == [("epcis_field_missing", "type")]
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("/note", "x"),
+        ("/sender", 7),
+        ("/epcisBody/note", "x"),
+        ("/schemaVersion", "1.2"),
+        ("/creationDate", "today"),
+    ],
+)
+def test_what_is_wrong_with_the_document_itself_is_named(where: str, value: object) -> None:
+    doc = document(event(action="OBSERVE", epcList=[BOX]))
+    inside: Any = doc
+    *path, name = where[1:].split("/")
+    for step in path:
+        inside = inside[step]
+    inside[name] = value
+    with pytest.raises(YaosuError) as refused:
+        reading_json.document(orjson.dumps(doc))
+    assert [f.where for f in refused.value.findings] == [where]
+
+
+def test_the_answer_to_a_query_may_lack_version_and_time() -> None:
+    doc = document(event(action="OBSERVE", epcList=[BOX]))
+    events = doc.pop("epcisBody")
+    del doc["schemaVersion"], doc["creationDate"]
+    answer = {"queryResults": {"queryName": "q", "resultsBody": events}}
+    found = reading_json.document(orjson.dumps({**doc, "type": "EPCISQueryDocument", "epcisBody": answer}))
+    assert (len(found.events), found.version, found.created_at) == (1, "2.0", None)
+
+
+def test_words_of_the_example_scheme_and_rules_in_reports_are_taken() -> None:
+    report = {"type": "Temperature", "value": 1, "component": "example:x", "bizRules": "https://a.example/r"}
+    assert said(sensorElementList=[{"sensorReport": [report]}]) == []
 
 
 def test_words_of_an_own_declared_namespace_are_taken() -> None:

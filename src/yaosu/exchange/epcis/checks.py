@@ -230,16 +230,16 @@ class _Check:
             else:
                 self.epc(one["epcClass"], f"{where}/epcClass")
             amount, unit = one.get("quantity"), one.get("uom")
-            if amount is None:
-                if unit is not None:
+            if "quantity" not in one:
+                if "uom" in one:
                     self.say("epcis_uom_without_quantity", f"{where}/uom")
                 continue
             if isinstance(amount, bool) or not isinstance(amount, (int, float)):
                 self.say("epcis_number_form", f"{where}/quantity", given=str(amount)[:40])
-            elif amount < 0 or (unit is None and (amount == 0 or amount != int(amount))):
+            elif amount < 0 or ("uom" not in one and (amount == 0 or amount != int(amount))):
                 # without a unit of measure a quantity counts things, and things come in whole numbers
                 self.say("epcis_quantity_count", f"{where}/quantity", given=str(amount)[:40])
-            if unit is not None and (not isinstance(unit, str) or _UOM.fullmatch(unit) is None):
+            if "uom" in one and (not isinstance(unit, str) or _UOM.fullmatch(unit) is None):
                 self.say("epcis_uom_form", f"{where}/uom", given=str(unit)[:40])
 
     def _place(self, name: str, value: object) -> None:
@@ -284,7 +284,8 @@ class _Check:
                 self.say("epcis_field_form", where, field=key)
                 continue
             value[key] = [self.word("disposition", w, f"{where}/{n}") for n, w in enumerate(items)]
-        if set(value.get("set") or ()) & set(value.get("unset") or ()):
+        sides = [value.get(k) for k in ("set", "unset")]
+        if all(isinstance(s, list) for s in sides) and set(sides[0] or ()) & set(sides[1] or ()):
             self.say("epcis_persistent_both", "persistentDisposition")
 
     def _error(self, value: object) -> None:
@@ -314,9 +315,8 @@ class _Check:
                 self.say("epcis_field_form", where, field=where)
                 continue
             self.extensions(one, where, ("type", "sensorMetadata", "sensorReport"))
-            data = one.get("sensorMetadata")
-            if data is not None:
-                self._report(data, f"{where}/sensorMetadata", shape.METADATA)
+            if "sensorMetadata" in one:
+                self._report(one["sensorMetadata"], f"{where}/sensorMetadata", shape.METADATA)
             reports = one.get("sensorReport")
             if not isinstance(reports, list) or not reports:
                 self.say("epcis_field_missing", f"{where}/sensorReport", field="sensorReport")
@@ -351,7 +351,10 @@ class _Check:
             elif name == "uom":
                 if not isinstance(given, str) or not re.fullmatch(r"[A-Z0-9]{2,3}", given):
                     self.say("epcis_uom_form", at, given=str(given)[:40])
-            elif name in known and name != "stringValue":
+            elif name == "stringValue":
+                if not isinstance(given, str) or len(given) > TEXT_MAX:
+                    self.say("epcis_field_form", at, field=name)
+            elif name in known:
                 self.uri(given, at)
         if "startTime" in value and "endTime" in value:
             begin, end = moment(str(value["startTime"])), moment(str(value["endTime"]))
@@ -412,7 +415,7 @@ class _Check:
 def check(read: Read) -> list[Finding]:
     """Everything wrong with an event; its words are in their inner form afterwards."""
     one = _Check(read)
-    if one.body:
+    if one.body or not one.found:
         one.run()
     return one.found
 

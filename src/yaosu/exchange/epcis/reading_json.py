@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -15,6 +16,25 @@ from yaosu.exchange.epcis.vocabulary import is_uri, standard
 VALUES_MAX = 4_000_000
 """Values in one document."""
 _DOCUMENTS = ("EPCISDocument", "EPCISQueryDocument", "EPCISMasterDataDocument")
+_ABOUT = ("id", "instanceIdentifier", "sender", "receiver")
+"""Texts about a document itself."""
+_DOCUMENT = frozenset(
+    [
+        "@context",
+        "@id",
+        "@type",
+        "type",
+        "isA",
+        "schemaVersion",
+        "creationDate",
+        "epcisHeader",
+        "epcisBody",
+        *_ABOUT,
+    ]
+)
+_BODY = frozenset(["eventList", "event", "vocabularyList", "queryResults"])
+_RESULTS = frozenset(["queryName", "subscriptionID", "resultsBody"])
+_RESULTS_BODY = frozenset(["eventList", "vocabularyList"])
 
 
 def refused(code: str, where: str, **params: object) -> YaosuError:
@@ -81,6 +101,28 @@ def prefixes_of(context: object, where: str) -> tuple[dict[str, str], bool]:
     return found, named
 
 
+def _only(value: Mapping[str, Any], known: frozenset[str], where: str) -> None:
+    """Nothing is dropped silently: a bare name that the standard does not have there is refused."""
+    for name in value:
+        if name not in known and ":" not in name:
+            raise refused("epcis_field_unknown", f"{where}/{name[:60]}", field=name[:60])
+
+
+def _head(value: Mapping[str, Any], kind: str) -> tuple[str, datetime | None]:
+    """Version and time of a document; the answer to a query may lack both (GS1's JSON schema)."""
+    answer = kind == "EPCISQueryDocument"
+    version, created = value.get("schemaVersion"), value.get("creationDate")
+    if not (answer and version is None) and not str(version or "").startswith("2."):
+        raise refused("epcis_version", "/schemaVersion", given=str(version or "")[:20])
+    created_at = moment(created) if isinstance(created, str) else None
+    if created_at is None and not (answer and created is None):
+        raise refused("epcis_time_form", "/creationDate", given=str(created)[:60])
+    for name in _ABOUT:
+        if name in value and not isinstance(value[name], str):
+            raise refused("epcis_field_form", f"/{name}", field=name)
+    return str(version or "2.0"), created_at
+
+
 def document(body: bytes) -> Document:
     """A capture document: EPCISDocument, EPCISQueryDocument, or master data alone."""
     value = load(body)
@@ -92,27 +134,25 @@ def document(body: bytes) -> Document:
     prefixes, named = prefixes_of(value["@context"], "/@context")
     if not named:
         raise refused("epcis_context_missing", "/@context")
-    version = str(value.get("schemaVersion", ""))
-    if not version.startswith("2."):
-        raise refused("epcis_version", "/schemaVersion", given=version[:20])
-    created = value.get("creationDate")
-    created_at = moment(created) if isinstance(created, str) else None
-    if created_at is None:
-        raise refused("epcis_time_form", "/creationDate", given=str(created)[:60])
+    version, created_at = _head(value, kind)
+    _only(value, _DOCUMENT, "")
     entries = _entries(value.get("epcisHeader"))
     inside = value.get("epcisBody")
     if inside is None and kind == "EPCISMasterDataDocument":
         inside = {}
     if not isinstance(inside, dict):
         raise refused("epcis_field_missing", "/epcisBody", field="epcisBody")
+    _only(inside, _BODY, "/epcisBody")
     entries += _vocabularies(inside.get("vocabularyList"), "/epcisBody/vocabularyList")
     path = "/epcisBody/eventList"
     items: object = inside.get("eventList")
     if "queryResults" in inside:
         path = "/epcisBody/queryResults/resultsBody/eventList"
-        items = inside["queryResults"]
-        for step in ("resultsBody", "eventList"):
-            items = items.get(step) if isinstance(items, dict) else None
+        items, where = inside["queryResults"], "/epcisBody/queryResults"
+        for step, known in (("resultsBody", _RESULTS), ("eventList", _RESULTS_BODY)):
+            if isinstance(items, dict):
+                _only(items, known, where)
+            items, where = items.get(step) if isinstance(items, dict) else None, f"{where}/{step}"
     elif items is None and "event" in inside:
         path, items = "/epcisBody/event", [inside["event"]]
     if items is None and entries:
