@@ -7,13 +7,14 @@ import io
 import json
 import random
 import zipfile
+from datetime import date
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from production.helpers import BOX, SAMPLE, Row, Tree, code, parsed, texts, tree
+from production.helpers import BOX, CASE, SAMPLE, Row, Tree, code, parsed, texts, tree
 from yaosu.codes import NotACode, parse
 from yaosu.errors import YaosuError
 from yaosu.production.relation import Limits
@@ -394,3 +395,61 @@ def test_a_large_json_file_that_is_none_is_refused_with_its_line(name: str) -> N
         parsed(b"\n\n" + data, limits=Limits(json_bytes=1))
     assert refused.value.code == expected
     assert expected == "relation_json_shape" or int(str(refused.value.params["line"])) >= 3
+
+
+SAMPLE_TEXT = RAW.decode()
+WRITTEN = {
+    "attributes with a prefix": SAMPLE_TEXT.replace("curCode=", "n:curCode=").replace(
+        "<Document ", '<Document xmlns:n="u" '
+    ),
+    "blank lines before the declaration": "\r\n \n" + SAMPLE_TEXT,
+    "^Z behind the end": SAMPLE_TEXT + "\x1a",
+    "zeros behind the end": SAMPLE_TEXT + "\0\0\0",
+    "levels as decimals": SAMPLE_TEXT.replace('packLayer="3"', 'packLayer="3.0"'),
+    "full width": SAMPLE_TEXT.replace('packLayer="1"', 'packLayer="１"')
+    .replace('flag="2"', 'flag="２"')
+    .replace(
+        code(CASE, 9_000_000_001_003),
+        code(CASE, 9_000_000_001_003).translate({48 + i: 0xFF10 + i for i in range(10)}),
+    ),
+    "dates of a program that writes times": SAMPLE_TEXT.replace("2026-09-23", "2026/9/23 0:00:00"),
+    "dates in full width": SAMPLE_TEXT.replace("2026-09-23", "２０２６－０９－２３"),
+    "dates with a zone": SAMPLE_TEXT.replace("2026-09-23", "2026-09-23T00:00:00.000+08:00"),
+    "declared GBK, saved as UTF-8": SAMPLE_TEXT.replace('"utf-8"', '"GBK"'),
+}
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("name", list(WRITTEN))
+def test_a_file_as_other_software_writes_it_gives_the_same_codes(name: str, fast: bool) -> None:
+    file = parsed(WRITTEN[name].encode(), fast=fast)
+    assert texts(file) == EXPECTED and not file.problems
+    assert (file.parts[0].made_on, file.parts[0].workshop) == (date(2026, 9, 23), "一号车间")
+
+
+def test_a_fault_behind_blank_lines_is_named_with_its_line() -> None:
+    with pytest.raises(YaosuError) as refused:
+        parsed(b"\n\n" + RAW[:-60])
+    whole = RAW[:-60].count(b"\n") + 3
+    assert refused.value.params["line"] == whole
+
+
+def test_rows_of_spreadsheet_software_may_end_in_empty_cells() -> None:
+    rows = [
+        "code,level,batch_no,made_on,expires_on",
+        f"{code(CASE, 1)},3.0,B,2026-09-01,2028-09-01,,,",
+        f"{code(CASE, 2)},3,B,2026-09-01,2028-09-01,,x",
+    ]
+    file = parsed("\n".join([*rows, "\x1a"]).encode())
+    assert [t[0] for t in texts(file)] == [code(CASE, 1)]
+    assert dict(file.problems.counts) == {"relation_csv_width": 1}
+
+
+def test_a_workbook_is_told_what_to_be_saved_as() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as book:
+        book.writestr("[Content_Types].xml", "<Types/>")
+        book.writestr("xl/workbook.xml", "<workbook/>")
+    with pytest.raises(YaosuError) as refused:
+        parsed(out.getvalue())
+    assert refused.value.code == "relation_is_workbook"

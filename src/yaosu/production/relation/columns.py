@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from array import array
 from typing import Any
 
@@ -13,6 +14,13 @@ from yaosu.production.relation.keys import BAD_PARENT, NO_PARENT, KeySpace, TooM
 from yaosu.production.relation.model import FLAG_NONE, LAYER_NONE, BatchPart, Limits
 
 Block = tuple[Any, Any, Any, Any, Any]
+_LEVELS = frozenset("123456789")
+_FLAGS = frozenset(["", "0", "2"])
+
+
+def _narrow(text: str) -> str:
+    """A small number as spreadsheets and Chinese keyboards write it: `3.0`, `３`."""
+    return unicodedata.normalize("NFKC", text).strip().removesuffix(".0")
 
 
 class RefusedError(ValueError):
@@ -90,7 +98,9 @@ class Columns:
                 up = BAD_PARENT
             else:
                 up = inside
-        if len(layer) == 1 and "1" <= layer <= "9":
+        if not (layer in _LEVELS and flag in _FLAGS):
+            layer, flag = _narrow(layer), _narrow(flag)
+        if layer in _LEVELS:
             level = ord(layer) - 48
         else:
             self.problems.add("relation_layer_unreadable", where, code=code[:100], layer=layer[:20])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import re
+import unicodedata
 from datetime import date, timedelta
 
 from yaosu.access.types import is_clean
@@ -13,7 +14,7 @@ from yaosu.production.relation.model import BatchPart
 _DATE = re.compile(
     r"(\d{4})[-./](\d{1,2})(?:[-./](\d{1,2}))?|(\d{4})(\d{2})(\d{2})?|(\d{4})年(\d{1,2})月(?:(\d{1,2})日)?"
 )
-_TIME = re.compile(r"[ T]\d{2}:\d{2}(:\d{2})?(\.\d+)?\Z")
+_TIME = re.compile(r"[ T]+(上午|下午)? ?\d{1,2}:\d{2}(:\d{2})?(\.\d+)?(\+08:?00)?\Z")
 
 EXPIRY_RULES = ("same_day", "day_before", "month_before_end", "month_end")
 """Made + shelf life: that day, the day before, the last day of the month before, the last day of its month."""
@@ -21,6 +22,8 @@ EXPIRY_RULES = ("same_day", "day_before", "month_before_end", "month_end")
 
 def parse_date(text: str, last_of_month: bool) -> date | None:
     """A day as files write it (2026-09-23, 2026.9.23, 20260923, 2026年9月23日); a month alone only as an expiry."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
     matched = _DATE.fullmatch(_TIME.sub("", text.strip()))
     if matched is None:
         return None

@@ -87,6 +87,8 @@ def _from_zip(file: BinaryIO, limits: Limits) -> BinaryIO:
         members = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, UnicodeError):
         raise RefusedError("archive_unreadable") from None
+    if any(m.filename == "[Content_Types].xml" for m in members[:500]):
+        raise RefusedError("relation_is_workbook")
     if len(members) != 1 or members[0].is_dir():
         raise RefusedError("archive_not_one_file", count=len(members))
     member = members[0]
@@ -218,8 +220,8 @@ def lines(chunks: Iterator[bytes], limit: int) -> Iterator[str]:
         for part in parts:
             number += 1
             yield part.decode()
-    if rest.strip(b"\r"):
-        yield rest.rstrip(b"\r").decode()
+    if rest := rest.rstrip(b"\r\x1a\0"):
+        yield rest.decode()
 
 
 def as_file(data: bytes) -> BinaryIO:

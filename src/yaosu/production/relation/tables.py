@@ -92,6 +92,9 @@ def read_csv(chunks: Iterator[bytes], columns: Columns) -> None:
         if not line.strip():
             continue
         cells = _cells(line, delimiter, at)
+        if len(cells) > width and not any(map(str.strip, cells[width:])):
+            # spreadsheets write empty cells behind the last column
+            del cells[width:]
         if len(cells) != width:
             columns.problems.add("relation_csv_width", columns.where(at), given=len(cells), expected=width)
             continue

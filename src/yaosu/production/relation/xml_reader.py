@@ -33,6 +33,7 @@ _WRAPPERS = {"document", "events", "event"}
 _MOVEMENT = {"datafield", "data", "actionmapping"}
 _EXPECTED_PARENT = {"batch": "relation", "code": "batch"}
 CARRY_MAX = 1 << 20
+TAIL = 4_096
 LANE_MIN = 4_096
 """Smaller chunks go to the parser whole."""
 
@@ -118,6 +119,8 @@ class XmlReader:
         out: dict[str, str] = {}
         for name, value in attributes.items():
             low = name.lower()
+            if ":" in low and not low.startswith(("xmlns", "xsi:")):
+                low = low.rpartition(":")[2]
             if low in known:
                 if low in out:
                     self.columns.problems.add(
@@ -179,9 +182,18 @@ class XmlReader:
     def read(self, chunks: Iterator[bytes]) -> None:
         """Take in the whole UTF-8 text. Raises RefusedError; `relation_xml_syntax` names line and reason."""
         carry = b""
-        for chunk in chunks:
+        begun = False
+        for raw in chunks:
+            chunk = raw
+            if not begun:
+                # web pages write line ends before the declaration, where XML allows none
+                chunk = raw.lstrip(b" \t\r\n")
+                self._skipped += raw.count(b"\n", 0, len(raw) - len(chunk))
+                begun = bool(chunk)
             if self._lane is None:
-                self._feed(chunk)
+                data = carry + chunk
+                carry = data[-TAIL:]
+                self._feed(data[: len(data) - len(carry)])
                 continue
             data = carry + chunk
             cut = data.rfind(b"<")
@@ -196,7 +208,8 @@ class XmlReader:
             if len(carry) > CARRY_MAX:
                 self._feed(carry)
                 carry = b""
-        self._feed(carry)
+        # zeros and ^Z behind the end are what old systems fill the last block with
+        self._feed(carry.rstrip(b"\0\x1a \t\r\n"))
         self._feed(b"", final=True)
 
     def _feed(self, data: bytes, final: bool = False) -> None:
