@@ -20,6 +20,7 @@ from yaosu.errors import Finding, YaosuError
 from yaosu.registry import uncoded_rules
 from yaosu.registry.model import Product
 from yaosu.rules.judge import Scan, Transfer, Verdict
+from yaosu.rules.world import Stop
 
 Account = tuple[int, int, int]
 """(product, batch, organisation)"""
@@ -32,6 +33,8 @@ class Books:
     have: dict[Account, int] = field(default_factory=dict)
     batches: dict[tuple[int, str], tuple[int, date]] = field(default_factory=dict)
     """(batch id, expiry) by product and batch number."""
+    stops: dict[tuple[int, int], list[Stop]] = field(default_factory=dict)
+    """Recalls, locks and suspensions in force by product and batch."""
 
 
 @dataclass(slots=True)
@@ -63,6 +66,9 @@ async def load(conn: Connection, group: Sequence[Prepared]) -> Books:
     if named:
         rows = await conn.fetch(store.NAMED_BATCHES, [d for d, _ in named], [b for _, b in named])
         books.batches = {(r["drug_id"], r["batch_no"]): (r["id"], r["expires_on"]) for r in rows}
+        for r in await conn.fetch(store_uncoded.STOPS, [r["drug_id"] for r in rows], [r["id"] for r in rows]):
+            drug_id, batch_id, *stop = r.values()
+            books.stops.setdefault((drug_id, batch_id), []).append(Stop(*stop))
     await more(conn, books, owners, drug_ids)
     return books
 
@@ -81,6 +87,10 @@ async def judge(conn: Connection, books: Books, one: Prepared) -> Moved:
     owner = one.movement.owner
     for n, asked in enumerate(one.movement.quantities):
         scan = Scan(n, f"{asked.batch_no} × {asked.qty}", "", asked.drug_id)
+        stop = _stop(books, one, asked, target)
+        if stop is not None:
+            moved.verdicts.append(Verdict(scan, _STOPPED[stop.kind], "refused", stop.params, stop=stop))
+            continue
         refusal = await _refusal(conn, books, one, asked, source)
         if refusal is not None:
             moved.verdicts.append(Verdict(scan, refusal.code, "refused", refusal.params))
@@ -92,6 +102,21 @@ async def judge(conn: Connection, books: Books, one: Prepared) -> Moved:
         moved.add((asked.drug_id, batch_id, owner, source, owner, target), asked.qty)
         moved.verdicts.append(Verdict(scan, qty=asked.qty, batch_id=batch_id))
     return moved
+
+
+_STOPPED = {"recall": "recalled", "lock": "locked", "suspension": "suspended"}
+
+
+def _stop(books: Books, one: Prepared, asked: Quantity, target: str) -> Stop | None:
+    """What forbids the goods to move so: recalled and locked batches are neither sold nor taken in, those that the
+    owner suspended are not sold (R-E4, R-B5). What goes back to the supplier or is lost leaves in any case.
+    """
+    known = books.batches.get((asked.drug_id, asked.batch_no))
+    if known is None or target == "W" or one.kind.stopped:
+        return None
+    stops = books.stops.get((asked.drug_id, known[0]), ())
+    bound = (s for s in stops if s.binds(one.movement.owner))
+    return next((s for s in bound if target != "U" or s.kind != "suspension"), None)
 
 
 async def _refusal(
