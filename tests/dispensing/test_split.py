@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ import pytest_asyncio
 from dispensing.split_helpers import PER_BOX, Ward, ward_on
 from yaosu.access.visibility import visible
 from yaosu.circulation import service as circulation
+from yaosu.circulation.model import Movement
 from yaosu.db.engine import Pool
 from yaosu.dispensing import split_clock, split_service
 from yaosu.dispensing import split_store as store
@@ -200,3 +202,54 @@ async def test_others_see_nothing_of_the_ledger(ward: Ward) -> None:
             assert bool(rows) is count
             found, shares = await store.entries(conn, sight, ward.market.drug_id, box)
             assert bool(found) is count and bool(shares) is count
+
+
+async def test_two_desks_that_take_the_same_parts_back_at_once_take_them_back_once(ward: Ward) -> None:
+    """The box has other patients' parts out, so only the prescription's own count can tell."""
+    box = (await ward.boxes()).boxes[0]
+    await split_service.dispense(ward.desk, number(), [Line(box, 6, "CF-A"), Line(box, 12, "CF-B")], b"{}")
+
+    async def back(of: str) -> str:
+        try:
+            await split_service.take_back(ward.desk, of, [Line(box, 6, "CF-A")], b"{}")
+        except YaosuError as error:
+            return error.findings[0].code if error.findings else error.code
+        return "taken"
+
+    same = number()
+    answers = await asyncio.gather(*(back(n) for n in (same, same, number(), number(), number())))
+    assert sorted(answers) in (
+        ["split_return_not_theirs"] * 3 + ["taken"] * 2,
+        ["split_return_not_theirs"] * 4 + ["taken"],
+    )
+    assert await ward.left(box) == (PER_BOX, 12, 12, 0)
+    assert await ward.pool.fetchval("SELECT count(*) FROM split_order WHERE state = 'planned'") == 0
+
+
+async def test_a_corrected_bill_says_what_its_patient_holds_of_the_box(ward: Ward) -> None:
+    """Two parts became five: five may come back, and the box's page says five."""
+    box = (await ward.boxes()).boxes[0]
+    first = number()
+    await split_service.dispense(ward.desk, first, [Line(box, 2, "CF-K")], b"{}")
+    row = await ward.pool.fetchrow("SELECT * FROM bill WHERE bill_no = $1", first)
+    corrected = Movement(
+        type=row["type"],
+        bill_no=first,
+        owner=row["owner"],
+        happened_at=row["happened_at"],
+        codes=[box],
+        revision=2,
+        header=dict(row["header"]),
+        parts={box: 5},
+        body=b"{}",
+    )
+    desk = ward.desk
+    result = await circulation.submit(desk.pool, desk.committer, desk.registry, desk.subject, corrected)
+    assert result.status == "accepted"
+    async with ward.pool.acquire() as conn:
+        _, shares = await store.entries(conn, visible(desk.subject), row["drug_ids"][0], box)
+    assert [(s["prescription_no"], s["units"]) for s in shares] == [("CF-K", 5)]
+    with pytest.raises(YaosuError):
+        await split_service.take_back(desk, number(), [Line(box, 6, "CF-K")], b"{}")
+    await split_service.take_back(desk, number(), [Line(box, 5, "CF-K")], b"{}")
+    assert await ward.left(box) == (PER_BOX, PER_BOX, 0, 0)

@@ -22,8 +22,8 @@ from yaosu.circulation.model import Movement, MovementResult
 from yaosu.db.engine import Connection, Pool
 from yaosu.dispensing import split_store as store
 from yaosu.dispensing import split_store_pool as pools
-from yaosu.dispensing.split_model import Plan, Share
-from yaosu.errors import YaosuError
+from yaosu.dispensing.split_model import Plan, Refused, Share
+from yaosu.errors import Finding, YaosuError
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
 
@@ -107,10 +107,41 @@ async def resume(desk: Desk, row: Record, body: bytes) -> Recorded:
     return replace(done, replayed=True)
 
 
+def lines_refused(refused: Sequence[Refused]) -> YaosuError:
+    """The error that names every line with its reason."""
+    findings = [Finding(r.code, r.params, f"lines[{r.n}]") for r in refused]
+    return YaosuError("split_lines_refused", {"count": len(refused)}, findings)
+
+
+async def _check_theirs(conn: Connection, plan: Plan) -> None:
+    """Refuse lines that give back more than their prescription holds of the box.
+
+    Two desks that take the same parts back at once take turns: the second sees what the first has planned.
+    """
+    named = [s for s in plan.shares if s.prescription_no]
+    held: dict[tuple[int, str, str], int] = {}
+    for drug_id, code in sorted({(s.drug_id, s.code) for s in named}):
+        await conn.execute(store.LOCK_BOX, drug_id, code)
+        for row in await conn.fetch(store.HELD_BY, drug_id, code, plan.org, plan.number):
+            held[drug_id, code, row["prescription_no"]] = row["units"]
+    refused = []
+    for share in named:
+        at = (share.drug_id, share.code, share.prescription_no)
+        out = held.get(at, 0)
+        if share.units > out:
+            params = {"prescription": share.prescription_no, "out": max(out, 0), "asked": share.units}
+            refused.append(Refused(share.n, "split_return_not_theirs", params))
+        held[at] = out - share.units
+    if refused:
+        raise lines_refused(refused)
+
+
 async def record(desk: Desk, plan: Plan, body: bytes) -> Recorded:
     """Write the order down, submit its bill, confirm it. Refused as a whole when its number is taken meanwhile."""
     async with desk.pool.acquire() as conn, conn.transaction():
         await conn.execute(store.LAZY)
+        if plan.kind == "return":
+            await _check_theirs(conn, plan)
         order_id = await store.write_plan(conn, plan, desk.subject.account_id)
     if order_id is None:
         row = await earlier(desk, plan.org, plan.number, plan.content_hash)

@@ -240,7 +240,7 @@ async def draw(
             continue
         if plan.refused and (atomic or not plan.shares):
             await orders.undo(desk.pool, order_id, pool_id)
-            raise service.lines_refused(plan.refused)
+            raise orders.lines_refused(plan.refused)
         done = await orders.settle(desk, order_id, plan, body)
         if done.order is not None:
             await _warn(desk, head, {s.drug_id for s in plan.shares})
@@ -248,7 +248,7 @@ async def draw(
         assert done.result is not None
         if any(not r.accepted and r.verdict not in _OF_THE_BOX for r in done.result.results):
             # not the boxes but the request: a person or a prescription is missing, a limit is reached
-            raise service.lines_refused(service.of_result(plan.shares, done.result))
+            raise orders.lines_refused(service.of_result(plan.shares, done.result))
         await _block(desk, pool_id, done.result)
     raise YaosuError("too_busy")
 

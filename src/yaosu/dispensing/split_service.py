@@ -21,8 +21,8 @@ from yaosu.db.engine import Connection
 from yaosu.dispensing import split_orders as orders
 from yaosu.dispensing import split_store as store
 from yaosu.dispensing.split_model import LINES_MAX, LOSS, OPEN, RETURN, Line, Plan, Refused, Share, last_day
-from yaosu.dispensing.split_orders import Desk, Recorded
-from yaosu.errors import Finding, YaosuError
+from yaosu.dispensing.split_orders import Desk, Recorded, lines_refused
+from yaosu.errors import YaosuError
 from yaosu.people import free_text
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import submittable
@@ -192,8 +192,6 @@ async def _parts(
         row = await orders.earlier(desk, org, number, content)
         if row is not None:
             return await orders.resume(desk, row, body)
-        if kind == "return":
-            refused = await _not_theirs(desk, shares)
     if refused:
         raise lines_refused(refused)
     when = happened_at or datetime.now(UTC)
@@ -238,35 +236,6 @@ def of_result(shares: Sequence[Share], result: MovementResult) -> list[Refused]:
         for s in shares
         if s.code in wrong
     ]
-
-
-def lines_refused(refused: Sequence[Refused]) -> YaosuError:
-    """The error that names every line with its reason."""
-    findings = [Finding(r.code, r.params, f"lines[{r.n}]") for r in refused]
-    return YaosuError("split_lines_refused", {"count": len(refused)}, findings)
-
-
-async def _not_theirs(desk: Desk, shares: Sequence[Share]) -> list[Refused]:
-    """Lines that give back more than their prescription holds of the box."""
-    named = [s for s in shares if s.prescription_no]
-    held: dict[tuple[int, str, str], int] = {}
-    sight = visible(desk.subject)
-    async with desk.pool.acquire() as conn:
-        for key in {(s.drug_id, s.code) for s in named}:
-            _, rows = await store.entries(conn, sight, *key)
-            for row in rows:
-                sign = 1 if row["kind"] == "dispense" else -1
-                at = (*key, row["prescription_no"])
-                held[at] = held.get(at, 0) + sign * row["units"]
-    refused = []
-    for share in named:
-        at = (share.drug_id, share.code, share.prescription_no)
-        out = held.get(at, 0)
-        if share.units > out:
-            params = {"prescription": share.prescription_no, "out": out, "asked": share.units}
-            refused.append(Refused(share.n, "split_return_not_theirs", params))
-        held[at] = out - share.units
-    return refused
 
 
 async def lose(

@@ -54,13 +54,36 @@ SELECT e.bill_id, e.kind, e.qty, b.bill_no, b.type, b.status, b.revision, b.happ
 FROM split_entry e JOIN bill b ON b.id = e.bill_id LEFT JOIN account a ON a.id = b.account_id
 WHERE e.drug_id = $1 AND e.code = $2 AND /*visible:bill b*/ ORDER BY e.bill_id, e.kind <> 'open', e.kind"""
 
+# What a share is by now: a corrected bill may say another number of parts, or leave the box out. Of a bill that names
+# the box for several people the shares stay as they were written: which of them it corrects, it does not say.
+_UNITS = """CASE WHEN s.whole OR b.revision = 1 OR EXISTS (SELECT 1 FROM split_share x
+        WHERE x.order_id = s.order_id AND x.drug_id = s.drug_id AND x.code = s.code AND x.n <> s.n)
+    THEN s.units ELSE coalesce((SELECT sum(e.qty)::int FROM split_entry e WHERE e.drug_id = s.drug_id
+        AND e.code = s.code AND e.bill_id = b.id AND e.kind = o.kind), 0) END"""
+
 # Who got what out of one box: shares of orders whose bill is in force.
-SHARES_OF_BOX = """
-SELECT s.order_id, s.n, s.units, s.whole, s.person_id, s.prescription_no, s.dosage, o.kind, o.number, o.pool_id,
-    o.happened_at, b.id AS bill_id
-FROM split_share s JOIN split_order o ON o.id = s.order_id
-    JOIN bill b ON b.owner = o.org AND b.bill_no = o.number AND b.status = 'A'
-WHERE s.drug_id = $1 AND s.code = $2 AND /*visible:org o.org*/ ORDER BY o.id DESC, s.n"""
+SHARES_OF_BOX = f"""
+SELECT * FROM (
+    SELECT s.order_id, s.n, {_UNITS} AS units, s.whole, s.person_id, s.prescription_no, s.dosage, o.kind, o.number,
+        o.pool_id, o.happened_at, b.id AS bill_id
+    FROM split_share s JOIN split_order o ON o.id = s.order_id
+        JOIN bill b ON b.owner = o.org AND b.bill_no = o.number AND b.status = 'A'
+    WHERE s.drug_id = $1 AND s.code = $2 AND /*visible:org o.org*/
+) x WHERE units > 0 ORDER BY order_id DESC, n"""  # noqa: S608 — a constant of this file
+
+# Who takes parts of a box back waits for others who do, until the end of the transaction.
+LOCK_BOX = "SELECT pg_advisory_xact_lock(hashtextextended('split_return ' || $2::text, $1::int))"
+
+# What each prescription holds of a box, less what others are just giving back; without the order of this number.
+# ungated: the organisation's own orders ($3), answers nobody
+HELD_BY = f"""
+SELECT prescription_no, sum(CASE WHEN kind = 'dispense' THEN units ELSE -units END)::int AS units FROM (
+    SELECT s.prescription_no, o.kind, CASE WHEN b.id IS NULL THEN s.units ELSE {_UNITS} END AS units
+    FROM split_share s JOIN split_order o ON o.id = s.order_id
+        LEFT JOIN bill b ON b.owner = o.org AND b.bill_no = o.number AND b.status = 'A'
+    WHERE s.drug_id = $1 AND s.code = $2 AND o.org = $3 AND o.number <> $4 AND s.prescription_no <> ''
+        AND (b.id IS NOT NULL OR (o.kind = 'return' AND o.state = 'planned'))
+) x GROUP BY prescription_no"""  # noqa: S608 — a constant of this file
 
 # How the boxes of an organisation stand, for the tabs.
 COUNTS = f"""
