@@ -27,7 +27,7 @@ from yaosu.exchange.epcis.capture import caller_of, subject_of
 from yaosu.exchange.epcis.query import Parser
 from yaosu.exchange.epcis.query_values import time_of
 from yaosu.exchange.epcis.schedule import following, read
-from yaosu.exchange.epcis.times import stamp
+from yaosu.exchange.epcis.times import moment, stamp
 from yaosu.exchange.epcis.web import VERSIONS, style
 from yaosu.exchange.epcis.writing import DIGITAL_LINK, URN, json_document
 from yaosu.notify import http
@@ -43,6 +43,8 @@ PER_ORG_MAX = 100
 STREAM_EVERY_S = 5
 BACK_OFF_S = (10, 30, 60, 300, 900, 3600)
 _NONCE = 12
+FROM = "from"
+"""Where `style` keeps the initial record time."""
 _NOT_HERE = frozenset(["@context", "orderBy", "orderDirection", "eventCountLimit", "maxEventCount"])
 """Parts of a definition that say nothing of what is new."""
 
@@ -85,7 +87,7 @@ async def subscribe(
     begin = following(plan, now) if plan is not None else now
     row = await conn.fetchrow(
         store.INSERT_SUBSCRIPTION,
-        *(subject.org, query, dest, sealed, plan, {"epc": epc}, caller_of(subject)),
+        *(subject.org, query, dest, sealed, plan, {"epc": epc, FROM: stamp(since)}, caller_of(subject)),
         *(bool(given.get("reportIfEmpty")), since, begin),
     )
     assert row is not None
@@ -101,6 +103,7 @@ def shown(row: Any) -> dict[str, Any]:
         "queryName": row["query"],
         "dest": row["dest"],
         "createdAt": stamp(row["created_at"]),
+        "initialRecordTime": row["style"].get(FROM) or stamp(row["created_at"]),
         "minRecordTime": stamp(row["since"]),
         "epcFormat": row["style"]["epc"],
         "reportIfEmpty": row["report_empty"],
@@ -121,7 +124,9 @@ async def _new(conn: Connection, app: AppState, row: Any) -> Found:
         {k: v for k, v in row["definition"].items() if k not in _NOT_HERE}
     )
     since = row["since"] - OVERLAP if row["notified_at"] is not None else row["since"]
-    query.ge_record = max(filter(None, (query.ge_record, since)))
+    # looking back never reaches behind the time that the subscription begins with
+    begin = moment(row["style"].get(FROM, "")) or row["created_at"]
+    query.ge_record = max(filter(None, (query.ge_record, since, begin)))
     sent = {r["event"] for r in await conn.fetch(store.SENT, row["id"])}
     found, token = Found(), ""
     while len(found.events) < EVENTS_AT_ONCE:
