@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator
@@ -138,6 +139,53 @@ async def test_the_same_file_twice_is_recognised_and_does_nothing_twice(
     # asked to go again, it gets the same answers from the same bill
     third = (await world.post(client, market.wholesaler, data, send=True, again=True)).json()
     assert third["repeats"] is None and third["summary"] == first["summary"]
+    async with pool.acquire() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM bill WHERE bill_no = $1", no) == 1
+
+
+async def test_two_people_at_one_preview_see_the_same_before_it_is_sent(
+    world: World, client: httpx.AsyncClient, pool: Pool
+) -> None:
+    market = world.market
+    goods = await world.goods(market.maker, cases=1)
+    no, head = number(), world.head(market.maker)
+    names = ["某处大药房", "某处医院"]
+    data = scan_xml("OA", [(no, names[0], goods.boxes[:5]), (f"{no}-2", names[1], goods.boxes[5:])])
+    got = (await world.post(client, market.maker, data)).json()
+    url = f"/api/v1/files/{got['id']}"
+    # both answer a question at once: neither answer is lost
+    answers = await asyncio.gather(
+        *(
+            client.post(f"{url}/choices", headers=head, json={"partners": {name: org}})
+            for name, org in zip(names, (market.pharmacy, market.hospital), strict=True)
+        )
+    )
+    assert {a.status_code for a in answers} == {200}
+    shown = (await client.get(url, headers=head)).json()
+    assert shown["ready"] and len(shown["choices"]["partners"]) == 2 and shown["version"] != got["version"]
+    late = await client.post(f"{url}/send", headers=head, params={"version": got["version"]})
+    assert (late.status_code, late.json()["code"]) == (409, "file_changed")
+    # both confirm at once, and one asks again because the answer was lost
+    sent = await asyncio.gather(
+        *(client.post(f"{url}/send", headers=head, params={"version": shown["version"]}) for _ in range(2))
+    )
+    assert {a.status_code for a in sent} <= {200, 409} and any(a.status_code == 200 for a in sent)
+    again = await client.post(f"{url}/send", headers=head, params={"version": shown["version"]})
+    assert (again.status_code, again.json()["summary"]["accepted"]) == (200, 10), again.text
+    async with pool.acquire() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM bill WHERE bill_no LIKE $1 || '%'", no) == 2
+
+
+async def test_the_same_file_from_two_places_at_once_is_booked_once(
+    world: World, client: httpx.AsyncClient, pool: Pool
+) -> None:
+    market = world.market
+    goods = await world.goods(market.maker, cases=1)
+    no = number()
+    data = scan_xml("OA", [(no, world.uscc(market.wholesaler), goods.boxes)])
+    both = await asyncio.gather(*(world.post(client, market.maker, data, send=True) for _ in range(4)))
+    assert {a.status_code for a in both} <= {201, 409}, [a.text for a in both]
+    assert {a.json()["summary"]["accepted"] for a in both if a.status_code == 201} == {10}
     async with pool.acquire() as conn:
         assert await conn.fetchval("SELECT count(*) FROM bill WHERE bill_no = $1", no) == 1
 

@@ -63,6 +63,7 @@ _FILE: dict[str, Any] = {
     "job": None,
     "repeats": None,
     "choices": {},
+    "version": "44136fa355b3",
     "summary": {},
 }
 _PREVIEW: dict[str, Any] = {
@@ -372,17 +373,30 @@ async def choices(request: Request, subject: CurrentSubject, file_id: FileId, bo
     "/{file_id}/send",
     summary="Confirm a file",
     description="Sends every bill through the same door as the API. Up to 10,000 lines are answered at once, "
-    "larger files run as a job (`state` is `sending`, `job` is watched at /jobs/{id}). Repeating it is safe.",
-    responses=answered(_SENT, "not_found", "file_questions", "file_state", "file_busy", "relation_refused"),
+    "larger files run as a job (`state` is `sending`, `job` is watched at /jobs/{id}). Repeating it is safe: what was "
+    "confirmed before is answered with its result.",
+    responses=answered(
+        _SENT, "not_found", "file_questions", "file_changed", "file_state", "file_busy", "relation_refused"
+    ),
 )
 async def send_file(
     request: Request,
     subject: CurrentSubject,
     file_id: FileId,
     again: Annotated[bool, Query(description="Send although the same bytes went through before.")] = False,
+    version: Annotated[
+        str,
+        Query(
+            max_length=20,
+            description="`version` of the preview that was looked at: refused (`file_changed`) when a colleague "
+            "answered otherwise since.",
+            examples=["44136fa355b3"],
+        ),
+    ] = "",
 ) -> Response:
     """Confirm."""
-    return as_json(await service.send(room_of(request), subject, file_id, language(request), again))
+    lang = language(request)
+    return as_json(await service.send(room_of(request), subject, file_id, lang, again, seen=version))
 
 
 @router.get(

@@ -169,6 +169,9 @@ async def act(request: Request, conn: Conn, subject: CurrentSubject, file_id: Fi
             async with conn.transaction():
                 await service.drop(conn, subject, file_id)
             return see_other("/files")
+        seen = form.text("version")
+        if action in ("send", "again"):
+            await service.unchanged(room, subject, file_id, seen)
         choices = _choices(request, form)
         if choices:
             await service.choose(room, subject, file_id, choices, form.ticked("remember"))

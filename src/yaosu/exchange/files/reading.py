@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 from asyncpg import Record
 
 from yaosu.circulation.cache import BatchCache
@@ -55,8 +57,14 @@ def head(row: Record) -> Json:
         "job": str(row["job"]) if row["job"] else None,
         "repeats": row["repeats"],
         "choices": row["choices"],
+        "version": version(row),
         "summary": row["summary"],
     }
+
+
+def version(row: Record) -> str:
+    """What a preview was made from beside its bytes: changes when somebody answers a question of it."""
+    return hashlib.sha256(orjson.dumps(row["choices"], option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
 
 
 async def listed(conn: Connection, subject: Subject, before: int | None, limit: int) -> list[Json]:

@@ -23,7 +23,7 @@ from yaosu.exchange.files import plan, sending, store, store_jobs
 from yaosu.exchange.files.answers import error_json
 from yaosu.exchange.files.model import FileContent
 from yaosu.exchange.files.plan import Choices, Plan, Planned
-from yaosu.exchange.files.reading import Room, head, own
+from yaosu.exchange.files.reading import Room, head, own, version
 from yaosu.exchange.files.sending import INLINE_BILLS, INLINE_ITEMS, Known
 from yaosu.production import activation
 from yaosu.production.answers import activation_answer, check_answer
@@ -118,7 +118,7 @@ async def choose(room: Room, subject: Subject, file_id: int, choices: Json, reme
         if value is not None and value not in submittable():
             raise YaosuError("file_choice_invalid", {"field": "type"})
     async with room.doors.pool.acquire() as conn, conn.transaction():
-        row = own(await store.get(conn, subject.org, file_id))
+        row = own(await conn.fetchrow(store.HELD, file_id, subject.org))
         merged = {**row["choices"], **choices}
         for key in ("partners", "types"):
             merged[key] = {**(row["choices"].get(key) or {}), **(choices.get(key) or {})}
@@ -294,8 +294,10 @@ async def send(
     *,
     direct: bool = False,
     known: Known | None = None,
+    seen: str = "",
 ) -> Json:
-    """Confirm a preview. Small files are answered at once, large ones run as a job; the file as it stands then.
+    """Confirm a preview. Small files are answered at once, large ones run as a job; the file as it stands then, also
+    when it was confirmed before. `seen` is the `version` of the preview that was looked at.
 
     Bytes that came before and went through without a refused line take over that result, unless `again`.
     `direct`: also large ones are sent by this process (command line).
@@ -304,7 +306,9 @@ async def send(
     async with room.doors.pool.acquire() as conn:
         row = own(await store.get(conn, subject.org, file_id))
         if row["state"] == "done":
-            raise YaosuError("file_state", {"state": row["state"]})
+            # a confirmation whose answer was lost comes again
+            return await view(room, subject, file_id, lang)
+        _same_preview(row, seen)
         earlier = await conn.fetchrow(store.SAME, subject.org, row["sha256"])
         repeated = (
             earlier is not None
@@ -327,6 +331,18 @@ async def send(
     else:
         await sending.send(room.doors, subject, file_id, known=known)
     return await view(room, subject, file_id, lang)
+
+
+def _same_preview(row: Record, seen: str) -> None:
+    if seen and row["state"] == "preview" and seen != version(row):
+        raise YaosuError("file_changed")
+
+
+async def unchanged(room: Room, subject: Subject, file_id: int, seen: str) -> None:
+    """Refused (`file_changed`) when the preview is no longer that of version `seen`, before anything is answered."""
+    subject.require("bill.write")
+    async with room.doors.pool.acquire() as conn:
+        _same_preview(own(await store.get(conn, subject.org, file_id)), seen)
 
 
 async def _queue(

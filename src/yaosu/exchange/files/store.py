@@ -26,6 +26,9 @@ CHUNK = "SELECT body FROM exchange_chunk WHERE file_id = $1 AND n = $2"
 # One file of the own organisation.
 GET = f"SELECT {_FILE} FROM exchange_file WHERE id = $1 AND org = $2 AND state <> 'dropped'"  # noqa: S608
 
+# The same, held while its choices are added to: two people may answer at once.
+HELD = f"{GET} FOR UPDATE"
+
 # Own files, newest first.
 LIST = f"""
 SELECT {_FILE} FROM exchange_file
