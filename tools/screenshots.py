@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import json
 import os
 import shutil
 import struct
@@ -82,10 +83,11 @@ def palette_png(width: int, height: int, rgba: bytes) -> bytes:
 class Camera:
     """Goes to pages as somebody and takes pictures."""
 
-    def __init__(self, browser: Browser, base: str, demo: DemoState) -> None:
+    def __init__(self, browser: Browser, base: str, demo: DemoState, data: Path) -> None:
         self.browser = browser
         self.base = base
         self.demo = demo
+        self.data = data
 
     def page(self, login: str, size: tuple[int, int] = DESK) -> Page:
         """A page of somebody signed in; of nobody when `login` is empty."""
@@ -157,12 +159,12 @@ class Camera:
         page.goto(public_page(self.base, self.demo.examples["sample"].code))
         self.save(page, "public-phone")
 
-    def activation(self) -> None:
-        """What the maker reads after a relation file was activated."""
-        newest: list[dict[str, object]] = self.api("maker", "/relations")["items"]  # type: ignore[assignment]
+    def recall(self) -> None:
+        """How far a recall is: what each holder has done, as the maker sees it."""
+        told = json.loads((self.data / "stories.json").read_text("utf-8"))["stories"]
         page = self.page("maker")
-        page.goto(f"{self.base}/relations/{newest[0]['bill_id']}")
-        self.save(page, "activation")
+        page.goto(self.base + next(s for s in told if s["key"] == "recall")["steps"][0]["link"])
+        self.save(page, "recall")
 
 
 def main() -> int:
@@ -173,7 +175,7 @@ def main() -> int:
     parser.add_argument("--url", default="http://127.0.0.1:8600")
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument(
-        "--only", default="", choices=["", "overview", "receive", "trace", "public", "activation"]
+        "--only", default="", choices=["", "overview", "receive", "trace", "public", "recall"]
     )
     chosen = parser.parse_args()
     demo = load(chosen.data)
@@ -186,9 +188,9 @@ def main() -> int:
             args=["--no-sandbox", "--disable-gpu", "--lang=zh-CN"],
             env={**os.environ, "LANG": "zh_CN.UTF-8", "LANGUAGE": "zh_CN"},
         )
-        camera = Camera(browser, chosen.url.rstrip("/"), demo)
+        camera = Camera(browser, chosen.url.rstrip("/"), demo, chosen.data)
         pictures: list[Callable[[], None]] = [
-            camera.overview, camera.receive, camera.trace, camera.public, camera.activation,
+            camera.overview, camera.receive, camera.trace, camera.public, camera.recall,
         ]  # fmt: skip
         for picture in pictures:
             if chosen.only in ("", picture.__name__):

@@ -97,7 +97,7 @@ def _event(event: dict[str, Any], lang: str) -> dict[str, Any]:
             why = f"在 {event['via']} 内（{period}）" if zh else f"inside {event['via']} ({period})"
     remarks = []
     if not event["in_force"]:
-        remarks.append("已被更正或冲销" if zh else "corrected or reversed")
+        remarks.append("已被更正或冲回" if zh else "corrected or reversed")
     remarks += [_FLAGS[f][0 if zh else 1] for f in event["flags"] if f in _FLAGS]
     if event["replacement"]:
         remarks.append(f"{event['replacement']['old']} → {event['replacement']['new']}")
@@ -120,11 +120,11 @@ def _event(event: dict[str, Any], lang: str) -> dict[str, Any]:
 
 
 _FLAGS = {
-    "late": ("补传", "uploaded late"),
+    "late": ("迟报", "uploaded late"),
     "out_of_order": ("晚于后续记录上传", "out of order"),
     "time_runs_back": ("时间早于前一记录", "earlier than the record before it"),
     "no_notice": ("含无上游信息的货品", "with goods nobody announced"),
-    "reversal": ("冲销", "reversal"),
+    "reversal": ("冲回", "reversal"),
     "correction": ("更正", "correction"),
 }
 
