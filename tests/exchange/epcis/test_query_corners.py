@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from exchange.epcis.helpers import World, document, event
@@ -189,3 +190,42 @@ async def test_methods_names_and_keys_are_refused_in_the_standards_form(world: W
     assert got.headers["GS1-EPCIS-Version"] == "2.0.0"
     got = await world.client.get("/epcis/a/b/c/d", headers=headers)
     assert got.json()["type"] == "epcisException:NoSuchResourceException"
+
+
+async def test_the_link_of_a_query_in_a_body_asks_the_same(world: World) -> None:
+    labels = [f"urn:epc:id:giai:0614141.9{n}" for n in "123"]
+    await world.done(document(*(event(action="OBSERVE", bizStep="picking", epcList=[x]) for x in labels)))
+    await world.done(document(event(action="OBSERVE", bizStep="loading", epcList=labels)))
+    headers = world.keys[world.maker]
+    body = {"query": {"EQ_bizStep": ["picking"], "MATCH_epc": labels, "perPage": 2}}
+    got = await world.client.request("GET", "/epcis/events", json=body, headers=headers)
+    assert len(got.json()["epcisBody"]["queryResults"]["resultsBody"]["eventList"]) == 2
+    link = got.headers["link"]
+    got = await world.client.get(link[link.index("/epcis/") : link.index(">")], headers=headers)
+    events = got.json()["epcisBody"]["queryResults"]["resultsBody"]["eventList"]
+    assert [e["bizStep"] for e in events] == ["picking"]
+
+
+async def test_bodies_may_open_with_a_mark_but_not_be_packed(world: World) -> None:
+    doc = b"\xef\xbb\xbf" + orjson.dumps(
+        document(event(action="OBSERVE", epcList=["urn:epc:id:giai:0614141.95"]))
+    )
+    headers = {**world.keys[world.maker], "content-type": "application/json"}
+    got = await world.client.post("/epcis/capture", content=doc, headers=headers)
+    assert got.status_code == 202
+    got = await world.client.post(
+        "/epcis/capture", content=doc, headers={**headers, "content-encoding": "gzip"}
+    )
+    assert (got.status_code, got.json()["type"]) == (415, "epcisException:UnsupportedMediaTypeException")
+
+
+async def test_a_websocket_is_refused_as_not_implemented(world: World) -> None:
+    headers = world.keys[world.maker]
+    query = {"name": "sock", "query": {"EQ_bizStep": ["picking"]}}
+    await world.client.post("/epcis/queries", json=query, headers=headers)
+    got = await world.client.get(
+        "/epcis/queries/sock/events?stream=true", headers={**headers, "upgrade": "websocket"}
+    )
+    assert (got.status_code, got.json()["type"]) == (501, "epcisException:ImplementationException")
+    got = await world.client.get("/epcis/queries/sock/events?stream=true", headers=headers)
+    assert (got.status_code, got.json()["type"]) == (400, "epcisException:SubscriptionControlsException")

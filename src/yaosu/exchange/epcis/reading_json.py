@@ -13,6 +13,8 @@ from yaosu.exchange.epcis.model import DEPTH_MAX, EVENTS_MAX, Document, Entry, R
 from yaosu.exchange.epcis.times import moment
 from yaosu.exchange.epcis.vocabulary import is_uri, standard
 
+_BOM = b"\xef\xbb\xbf"
+"""What some systems put before UTF-8; RFC 8259 §8.1 lets a reader pass over it."""
 VALUES_MAX = 4_000_000
 """Values in one document."""
 _DOCUMENTS = ("EPCISDocument", "EPCISQueryDocument", "EPCISMasterDataDocument")
@@ -45,7 +47,7 @@ def refused(code: str, where: str, **params: object) -> YaosuError:
 def load(body: bytes) -> dict[str, Any]:
     """The JSON object of a body, within limits; refused with the place of the mistake."""
     try:
-        value = orjson.loads(body)
+        value = orjson.loads(body.removeprefix(_BOM))
     except orjson.JSONDecodeError as error:
         raise refused("epcis_json_syntax", f"line {error.lineno}", reason=error.msg[:100]) from None
     if not isinstance(value, dict):

@@ -89,6 +89,8 @@ async def delete_query(request: Request) -> Response:
 async def get_query_events(request: Request) -> Response:
     """Events of a named query. Its own parameters stand; only paging comes from the address line."""
     name, definition = await _query(request)
+    if request.headers.get("upgrade", "").strip().lower() == "websocket":
+        raise YaosuError("epcis_not_implemented", {"what": "WebSocket"})
     given = dict(definition)
     for key in request.query_params:
         if key in ("stream", "minute", "second", "hour", "dayOfMonth", "month", "dayOfWeek"):

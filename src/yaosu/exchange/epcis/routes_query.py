@@ -19,6 +19,8 @@ from yaosu.exchange.epcis.query import PER_PAGE, Parser, page_size
 from yaosu.exchange.epcis.reading_json import load, prefixes_of
 from yaosu.exchange.epcis.vocabulary import standard
 from yaosu.exchange.epcis.web import (
+    JSON,
+    LD_JSON,
     events_answer,
     extensions,
     guarded,
@@ -65,20 +67,24 @@ async def root(request: Request) -> Response:
 
 
 async def asked(request: Request, more: Mapping[str, object] | None = None) -> dict[str, object]:
-    """Parameters of the address line, of a JSON body (`{"query": {…}}`), and of the resource."""
+    """Parameters of the address line, of a JSON body (`{"query": {…}}`; in links `query=…`), and of the resource."""
     found: dict[str, object] = {}
     for name, value in request.query_params.multi_items():
         if name in found:
             found[name] = f"{found[name]}|{value}"
         else:
             found[name] = value
-    if request.headers.get("content-type", "").startswith("application/json"):
+    linked = found.pop("query", None)
+    inside: object = load(str(linked).encode()) if linked is not None else {}
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() in (JSON, LD_JSON):
         body = await request.body()
         if body.strip():
             inside = load(body).get("query")
-            if not isinstance(inside, dict):
-                raise YaosuError("epcis_query_form", {"field": "query"})
-            found = {**inside, **found}
+    if not isinstance(inside, dict):
+        raise YaosuError("epcis_query_form", {"field": "query"})
+    if inside:
+        request.state.epcis_query = {k: v for k, v in inside.items() if k not in ("perPage", "nextPageToken")}
+        found = {**inside, **found}
     return {**found, **(more or {})}
 
 

@@ -71,6 +71,8 @@ _BY_STATUS = {
     501: "ImplementationException",
 }
 URL_MAX = 16_384
+LINK_MAX = 4_000
+"""Characters of a query that stand in the link to the next page."""
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -208,6 +210,9 @@ def answer_type(request: Request) -> str:
 
 def body_type(request: Request) -> str:
     """json or xml, by the content type of the body; refused (`epcis_media_type`) for others."""
+    packed = request.headers.get("content-encoding", "identity").strip().lower()
+    if packed not in ("", "identity"):
+        raise YaosuError("epcis_media_type", {"given": f"content-encoding: {packed[:40]}"})
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given in (JSON, LD_JSON):
         return "json"
@@ -277,6 +282,11 @@ def events_answer(
 def next_link(request: Request, token: str) -> dict[str, str]:
     """`Link: <…>; rel="next"` with everything that was asked and the place to go on from, and how long that serves."""
     asked = [(k, v) for k, v in request.query_params.multi_items() if k != "nextPageToken"]
+    body = getattr(request.state, "epcis_query", None)
+    if body is not None and "query" not in request.query_params:
+        text = orjson.dumps(body).decode()
+        # the link alone must ask the same; what is too long for an address is sent as a body again
+        asked += [("query", text)] if len(text) <= LINK_MAX else []
     base = request.app.state.yaosu.settings.public_url
     path = request.scope.get("raw_path", b"").decode("ascii", "replace").partition("?")[0] or request.url.path
     return {
