@@ -326,3 +326,19 @@ async def test_a_direct_shipment_needs_three_firms_and_a_seller_among_them(marke
     assert (
         await _code(market.move(207, market.other, goods.cases[:1], to_org=market.hospital)) == "field_needed"
     )
+
+
+async def test_delegations_are_listed_page_by_page_and_one_is_found_among_thousands(market: Market) -> None:
+    agent = await _logistics(market)
+    made = [await _agreed(market, market.wholesaler, agent, Scope(kinds=("out",))) for _ in range(3)]
+    await delegations.withdraw(market.conn, market.registry, market.subject(agent), made[1])
+    us = market.subject(agent)
+    first = await delegations.listed(market.conn, market.registry, us, limit=2)
+    rest = await delegations.listed(market.conn, market.registry, us, before=first[-1]["id"], limit=2)
+    assert [d["id"] for d in first + rest] == made[::-1]
+    live = await delegations.listed(market.conn, market.registry, us, live=True)
+    assert [d["id"] for d in live] == [made[2], made[0]]
+    assert (await delegations.one(market.conn, market.registry, us, made[0]))["id"] == made[0]
+    with pytest.raises(YaosuError) as strange:
+        await delegations.one(market.conn, market.registry, market.subject(market.hospital), made[0])
+    assert strange.value.code == "not_found"

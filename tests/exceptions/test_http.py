@@ -156,6 +156,8 @@ async def test_nobody_else_reads_a_case_or_its_photographs(street: Street) -> No
         ({"kind": "uncoded", "goods": [{"drug_id": 99999, "qty": 1}]}, 404, "not_found"),
         ({"kind": "uncoded", "goods": [{"drug_id": 1, "qty": 0}]}, 422, "invalid_request"),
         ({"kind": "uncoded", "surprise": 1}, 422, "invalid_request"),
+        ({"check_id": 1, "quarantine_ids": [1]}, 422, "invalid_request"),
+        ({"check_id": 1, "kind": "short", "goods": [{"drug_id": 1, "qty": 1}]}, 422, "invalid_request"),
     ],
 )
 async def test_what_opens_no_case_is_told_why(

@@ -101,3 +101,15 @@ async def test_another_than_the_sender_learns_nothing_of_the_senders_bill(desk: 
     view = await desk.case("other", case_id)
     assert (view["notice_no"], view["notice_bill"]) == (None, None)
     assert view["receipt_no"]
+
+
+async def test_goods_that_are_not_in_the_own_quarantine_are_named_and_nothing_is_opened(desk: Desk) -> None:
+    market = desk.market
+    await desk.stranger_in_quarantine()
+    ids = [
+        r["id"] for r in await desk.conn.fetch("SELECT id FROM quarantine WHERE org = $1", market.pharmacy)
+    ]
+    doing = opening.open_quarantine(desk.conn, market.registry, desk.of("pharmacy"), [*ids, 2_000_000])
+    refused = await desk.refused("exception_no_goods", doing)
+    assert [f.params["id"] for f in refused.findings] == [2_000_000]
+    assert await desk.conn.fetchval("SELECT count(*) FROM exception_case") == 0

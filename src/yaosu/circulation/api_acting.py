@@ -84,11 +84,22 @@ class DelegationIn(BaseModel):
         )  # fmt: skip
 
 
-@router.get("/delegations", summary="Who may submit for whom", responses=answered({"items": [_DELEGATION]}))
-async def list_delegations(request: Request, subject: CurrentSubject, conn: Conn) -> Response:
-    """Delegations given and held, with scope and state (R-B8)."""
+@router.get(
+    "/delegations",
+    summary="Who may submit for whom",
+    responses=answered({"items": [_DELEGATION], "next": None}),
+)
+async def list_delegations(
+    request: Request,
+    subject: CurrentSubject,
+    conn: Conn,
+    before: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="`next` of the page before")] = None,
+    limit: Limit = 100,
+) -> Response:
+    """Delegations given and held, with scope and state (R-B8), newest first."""
     subject.require("bill.read")
-    return as_json({"items": await delegations.listed(conn, registry_of(request), subject)})
+    items = await delegations.listed(conn, registry_of(request), subject, before, limit)
+    return as_json({"items": items, "next": items[-1]["id"] if len(items) == limit else None})
 
 
 @router.post(

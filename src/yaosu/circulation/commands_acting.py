@@ -149,7 +149,7 @@ def give(
 
 
 async def _one(conn: Connection, registry: Registry, subject: Subject, number: int) -> list[dict[str, Any]]:
-    return [d for d in await delegations.listed(conn, registry, subject) if d["id"] == number]
+    return [await delegations.one(conn, registry, subject, number)]
 
 
 def _answer(org: int, number: int, accept: bool, as_json: bool, data: Any) -> None:

@@ -31,6 +31,7 @@ from yaosu.subject import Subject
 
 SCOPE = "grant.manage"
 LIST = "delegation_kind"
+LISTED_MAX = 10_000
 DRUGS_MAX = 500
 
 
@@ -101,10 +102,26 @@ def _view(registry: Registry, row: Record, mine: Collection[int]) -> dict[str, A
     }
 
 
-async def listed(conn: Connection, registry: Registry, subject: Subject) -> list[dict[str, Any]]:
-    """Delegations the organisation gave or holds, in force or not."""
+async def listed(
+    conn: Connection,
+    registry: Registry,
+    subject: Subject,
+    before: int | None = None,
+    limit: int = LISTED_MAX,
+    *,
+    live: bool = False,
+) -> list[dict[str, Any]]:
+    """Delegations the organisation gave or holds, newest first; `live`: only those in force."""
     mine = us(registry, subject)
-    return [_view(registry, row, mine) for row in await conn.fetch(store.LIST, mine)]
+    return [_view(registry, row, mine) for row in await conn.fetch(store.LIST, mine, before, limit, live)]
+
+
+async def one(conn: Connection, registry: Registry, subject: Subject, number: int) -> dict[str, Any]:
+    """One of them; refused (`not_found`) for others'."""
+    found = await listed(conn, registry, subject, min(number, 2**31 - 2) + 1, 1)
+    if not found or found[0]["id"] != number:
+        raise YaosuError("not_found", {"what": "委托" if subject.lang == "zh" else "Delegation"})
+    return found[0]
 
 
 def _checked(registry: Registry, principal: int, agent: int, scope: Scope) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Path, Request
+from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import Response
 
 from yaosu.circulation import delegations
 from yaosu.circulation.cache import CHINA
-from yaosu.circulation.pages_common import partners_of, show
+from yaosu.circulation.pages_common import PAGE, partners_of, show
 from yaosu.db.engine import Connection
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.pages import see_other
@@ -22,20 +22,28 @@ from yaosu.subject import Subject
 
 router = APIRouter()
 Numbers = Annotated[list[int] | None, Form(max_length=delegations.DRUGS_MAX)]
+Before = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 Day = Annotated[str, Form(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
 
 
 async def _page(
-    request: Request, conn: Connection, subject: Subject, error: YaosuError | None = None
+    request: Request,
+    conn: Connection,
+    subject: Subject,
+    error: YaosuError | None = None,
+    before: int | None = None,
 ) -> Response:
     subject.require("bill.read")
     registry, lang = registry_of(request), language(request)
-    items = await delegations.listed(conn, registry, subject)
+    items = await delegations.listed(conn, registry, subject, before, PAGE)
+    more = f"/delegations?before={items[-1]['id']}" if len(items) == PAGE else ""
     order = {"in_force": 1, "offered": 2}
     items.sort(key=lambda one: (not one["waits_for_us"], order.get(one["state"], 3), -one["id"]))
     mine = set(delegations.us(registry, subject))
     kinds = [(i.code, i.zh if lang == "zh" else i.en) for i in registry.lists.get(delegations.LIST)]
     context = {
+        "shown": len(items),
+        "next": more,
         "given": [one for one in items if one["principal"]["id"] in mine],
         "held": [one for one in items if one["agent"]["id"] in mine],
         "may_give": subject.can(delegations.SCOPE),
@@ -54,9 +62,9 @@ async def _page(
 
 
 @router.get("/delegations")
-async def listed(request: Request, conn: Conn, subject: CurrentSubject) -> Response:
+async def listed(request: Request, conn: Conn, subject: CurrentSubject, before: Before = None) -> Response:
     """Delegations given and held."""
-    return await _page(request, conn, subject)
+    return await _page(request, conn, subject, before=before)
 
 
 @router.post("/delegations")

@@ -38,8 +38,8 @@ async def warehouses(conn: Connection, registry: Registry, subject: Subject) -> 
         r["owner"]: r["at"] for r in await store.last_moves(conn, visible(subject), ours)
     }
     held: dict[int, list[dict[str, Any]]] = {}
-    for one in await delegations.listed(conn, registry, subject):
-        if one["state"] != "in_force" or one["principal"]["id"] != subject.org:
+    for one in await delegations.listed(conn, registry, subject, live=True):
+        if one["principal"]["id"] != subject.org:
             continue
         for org in [p["id"] for p in one["places"]] if one["places"] is not None else ours:
             held.setdefault(org, []).append(one["agent"])

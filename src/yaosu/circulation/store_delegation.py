@@ -5,10 +5,12 @@ from __future__ import annotations
 _COLUMNS = """id, principal, agent, valid_from, valid_until, revoked_at, accepted_at, declined_at, offered_by, kinds,
     bill_types, drug_ids, places, may_read, note"""
 
-# Given and held, newest first.
+# Given and held, newest first; the cursor is the last id seen. With $4 only those in force now.
 LIST = f"""
-SELECT {_COLUMNS} FROM delegation WHERE principal = ANY ($1::int[]) OR agent = ANY ($1::int[])
-ORDER BY id DESC LIMIT 500"""  # noqa: S608 - constant columns
+SELECT {_COLUMNS} FROM delegation WHERE (principal = ANY ($1::int[]) OR agent = ANY ($1::int[]))
+    AND ($2::int IS NULL OR id < $2) AND (NOT $4::bool OR (accepted_at IS NOT NULL AND revoked_at IS NULL
+        AND valid_from <= now() AND (valid_until IS NULL OR valid_until > now())))
+ORDER BY id DESC LIMIT $3"""  # noqa: S608 - constant columns
 
 # Offers of others that one of ours has to answer.
 TO_ANSWER = """

@@ -13,7 +13,7 @@ from yaosu.circulation.schemas import org_id
 from yaosu.db.engine import Connection
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.problem import language
-from yaosu.errors import YaosuError
+from yaosu.errors import Finding, YaosuError
 from yaosu.exceptions import opening, record, service, store, views
 from yaosu.exceptions.model import Offer, Piece
 from yaosu.exceptions.photos import BYTES_MAX
@@ -136,6 +136,19 @@ async def open_cases(request: Request, conn: Conn, subject: CurrentSubject, body
 async def opened(request: Request, conn: Connection, subject: Subject, body: OpenIn) -> list[int]:
     """The cases that `body` asks for; refused (`exception_no_goods`) when it names nothing to open one from."""
     registry = registry_of(request)
+    ways = {
+        "check_id": body.check_id is not None,
+        "quarantine_ids": bool(body.quarantine_ids),
+        "goods": bool(body.goods),
+    }
+    if sum(ways.values()) > 1:
+        reason = "只能从其中一项建立" if language(request) == "zh" else "only one of these at a time"
+        findings = [
+            Finding("field_invalid", {"field": name, "reason": reason}, name)
+            for name, given in ways.items()
+            if given
+        ]
+        raise YaosuError("invalid_request", {"count": len(findings)}, findings)
     if body.check_id is not None:
         return await opening.open_check(conn, registry, subject, body.check_id, body.kinds, body.note)
     seller = org_id(registry, "seller", body.seller)

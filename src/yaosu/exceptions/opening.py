@@ -153,7 +153,7 @@ async def open_quarantine(
     """Cases for chosen goods in quarantine, one per delivery and kind; their numbers.
 
     The kind follows from the reason why they are there, unless given; the seller from the delivery, unless given.
-    Refused: `exception_no_goods` when none of them is in the subject's quarantine, `exception_goods_held` when some
+    Refused: `exception_no_goods` when any of them is not in the subject's quarantine, `exception_goods_held` when some
     belong to another open case, `exception_kind_needed`, `exception_no_seller`.
     """
     subject.require(record.SCOPE)
@@ -164,8 +164,13 @@ async def open_quarantine(
         for r in await store.chosen(conn, visible(subject), list(ids))
         if acts_for(registry, subject.org, r["org"]) and r["closed_at"] is None
     ]
-    if not rows:
-        raise YaosuError("exception_no_goods")
+    missing = sorted(set(ids) - {r["id"] for r in rows})
+    if missing:
+        # none of them may be left out silently
+        findings = [
+            Finding("exception_not_in_quarantine", {"id": one}, "quarantine_ids") for one in missing[:200]
+        ]
+        raise YaosuError("exception_no_goods", {}, findings)
     held = [r for r in rows if r["held_by"] is not None]
     if held:
         findings = [Finding("exception_held_code", {"code": r["code"] or r["raw"]}, r["code"]) for r in held]

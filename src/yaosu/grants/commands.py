@@ -82,7 +82,7 @@ def list_(org: OrgOption, data: DataOption = None) -> None:
     """Grants given and held 列出授权."""
 
     async def work(conn: Connection, registry: Registry, subject: Subject) -> list[dict[str, object]]:
-        return [grant_json(registry, g) for g in await service.listed(conn, registry, subject)]
+        return [grant_json(registry, g) for g in await service.listed(conn, registry, subject, limit=10_000)]
 
     table = Table("#", "授权方 grantor", "被授权方 grantee", "字段 fields", "截止 until", "状态 state")
     for one in _run(data, org, work):

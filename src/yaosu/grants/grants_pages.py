@@ -103,9 +103,11 @@ async def _page(
     other: int | None = None,
     drug: int | None = None,
     error: YaosuError | None = None,
+    cursor: int | None = None,
 ) -> Response:
     registry, lang = registry_of(request), language(request)
-    grants = await service.listed(conn, registry, subject)
+    grants = await service.listed(conn, registry, subject, cursor, PAGE)
+    more = f"/grants?cursor={grants[-1].id}" if len(grants) == PAGE else ""
     mine = set(service.us(registry, subject))
     kind = side or ("grantee" if subject.org_type in ("1", "7") else "grantor")
     rank = {state: n for n, state in enumerate(STATES)}
@@ -113,6 +115,8 @@ async def _page(
     grants.sort(key=lambda g: (g.waits_for not in mine, rank[g.state], -g.id))
     views = [{**grant_json(registry, g), "ours": g.waits_for in mine} for g in grants]
     context = {
+        "shown": len(grants),
+        "next": more,
         "given": [v for v in views if v["grantor"]["id"] in mine],
         "held": [v for v in views if v["grantee"]["id"] in mine and v["grantor"]["id"] not in mine],
         "may": subject.can(service.SCOPE),
@@ -131,9 +135,10 @@ async def listed(
     side: Annotated[str, Query(pattern="^(grantor|grantee)?$")] = "",
     other: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
     drug: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+    cursor: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> Response:
     """Grants given and held, what waits for an answer first; the form of a proposal beside them."""
-    return await _page(request, conn, subject, side, other, drug)
+    return await _page(request, conn, subject, side, other, drug, cursor=cursor)
 
 
 @router.post("/grants")
