@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -240,12 +241,19 @@ def watch(
         handle = locked(folder)
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            with suppress(NotImplementedError):  # Windows: the keyboard's interrupt ends it
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
         watcher = Watcher(folder, door, settle_s=settle, patience_s=patience, tell=tell)
         try:
             err.print(f"watching {folder}", markup=False)
             while not stop.is_set():
-                await watcher.look()
+                try:
+                    await watcher.look()
+                except OSError as error:
+                    # a network drive that went away comes back
+                    err.print(f"{folder}: {error.strerror or error!r}", markup=False)
+                    if once:
+                        raise typer.Exit(1) from None
                 if once and not watcher.waiting():
                     return
                 try:

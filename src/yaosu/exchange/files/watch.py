@@ -9,8 +9,9 @@ bills by their numbers.
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import errno
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from yaosu.errors import YaosuError
+from yaosu.errors import Finding, YaosuError
 from yaosu.exchange.files.model import FILE_MB_MAX
 from yaosu.exchange.files.names import type_of
 
@@ -30,6 +31,7 @@ UNENDED_S = 10.0
 """How long a table or list must stand still whose last line has no end: more of it may be coming."""
 _UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".swp", ".lock", ".writing", "~")
 _RESULTS = (".result.csv", ".result.txt")
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,25 @@ def locked(folder: Path) -> int:
     except OSError:
         raise YaosuError("file_folder_path", {"path": folder.name}) from None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        _hold(handle)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            # network drives may know no locks; two watchers there do no harm, files are known by their digest
+            return handle
         os.close(handle)
         raise YaosuError("file_folder_taken") from None
     return handle
+
+
+def _hold(handle: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class Watcher:
@@ -161,7 +177,13 @@ class Watcher:
         if _mark(path) != mark:
             # it was still being written after all; what was sent is known by its number and is sent again
             return 0
-        self._move(path, outcome)
+        try:
+            self._move(path, outcome)
+        except OSError as error:
+            # held open by the program that wrote it, a full disk, a network drive that went away: later again
+            reason = Finding("file_folder_move", {"reason": error.strerror or type(error).__name__})
+            self._tell(name, Outcome(False, reason.text("zh"), again=True))
+            return 0
         self._seen.pop(path, None)
         self._tell(name, outcome)
         return 1
@@ -228,8 +250,10 @@ def _put(path: str, body: bytes) -> None:
 
 
 def _sync(place: str) -> None:
-    handle = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    # some systems and network drives cannot do this for folders; the files in it are safe by then
+    with suppress(OSError):
+        handle = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
