@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
+from yaosu.edge.background import running
 from yaosu.edge.state import AppState, state
 from yaosu.notify.outbox import Outbox
 from yaosu.notify.unread import Unread
@@ -26,18 +26,8 @@ async def start(app: AppState) -> AsyncIterator[None]:
     unread = Unread()
     app.parts["outbox"] = box
     app.parts["unread"] = unread
-    tasks = [
-        asyncio.create_task(box.run(), name="outbox"),
-        asyncio.create_task(unread.run(app.pool), name="unread"),
-    ]
-    try:
+    async with running({"outbox": box.run(), "unread": unread.run(app.pool)}):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 def unread_of(request: Request) -> Unread:

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import os
+import time
 
 EVENT, KIND, TIMESTAMP, SIGNATURE = (
     "Yaosu-Event-Id",
@@ -37,6 +38,19 @@ def secret_of(master: bytes, salt: bytes) -> str:
 def sign(secret: str, timestamp: int, body: bytes) -> str:
     """The value of the signature header."""
     return "v1=" + hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+
+
+def headers(secret: str, event: object, kind: str, body: bytes, at: int | None = None) -> dict[str, str]:
+    """The headers of a delivery that is sent now (`at`, Unix seconds)."""
+    now = int(time.time()) if at is None else at
+    return {
+        "content-type": "application/json",
+        "user-agent": "Yaosu-Webhook/1",
+        EVENT: str(event),
+        KIND: kind,
+        TIMESTAMP: str(now),
+        SIGNATURE: sign(secret, now, body),
+    }
 
 
 def fits(secret: str, timestamp: int, body: bytes, signature: str) -> bool:

@@ -184,15 +184,9 @@ class Sender:
         hook = _webhook(row)
         content = {**delivery.body, "link": self._public_url + str(delivery.body.get("link", "/"))}
         body = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
-        now = int(time.time())
-        headers = {
-            "content-type": "application/json",
-            "user-agent": "Yaosu-Webhook/1",
-            signing.EVENT: str(delivery.event),
-            signing.KIND: delivery.kind,
-            signing.TIMESTAMP: str(now),
-            signing.SIGNATURE: signing.sign(signing.secret_of(self._master, hook.salt), now, body),
-        }
+        headers = signing.headers(
+            signing.secret_of(self._master, hook.salt), delivery.event, delivery.kind, body
+        )
         try:
             answer = await http.post(hook.url, body, headers, self._allowed)
         except http.AddressRefusedError as error:

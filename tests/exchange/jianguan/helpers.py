@@ -50,7 +50,9 @@ class Trace:
             **more,
         }
         async with httpx.AsyncClient() as http:
-            for _ in range(200):
+            # a process that was killed takes its time to come back on a busy machine
+            end = time.monotonic() + 90
+            while time.monotonic() < end:
                 try:
                     answer = await http.post(
                         f"{self.process.url}/api/v1/movements",

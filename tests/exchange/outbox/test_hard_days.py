@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from circulation.helpers import Goods, activate, make_market
-from exchange.outbox.world import KEEPER, Exchange, exchange
+from exchange.outbox.world import KEEPER, Exchange, exchange, forgotten
 from notify.helpers import until
 from yaosu.db.engine import Pool
 from yaosu.exchange.outbox import deliveries
@@ -36,12 +36,7 @@ async def world(pool: Pool) -> AsyncIterator[tuple[Exchange, Goods]]:
 async def fresh(world: tuple[Exchange, Goods]) -> tuple[Exchange, list[str]]:
     """Nothing owed from the test before, and six boxes nobody used."""
     box, goods = world
-    async with box.pool.acquire() as conn:
-        await conn.execute(
-            "TRUNCATE delivery, delivery_attempt, delivery_gate, connection, bill_due, route_due, route_decision;"
-            "UPDATE route_version SET version = version + 1"
-        )
-    return exchange(box.pool, box.market), goods.boxes_of(next(_case))
+    return await forgotten(box), goods.boxes_of(next(_case))
 
 
 class Slow:

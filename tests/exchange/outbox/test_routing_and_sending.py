@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from circulation.helpers import Goods, Market, activate, make_market
-from exchange.outbox.world import KEEPER, Exchange, exchange
+from exchange.outbox.world import KEEPER, Exchange, exchange, forgotten
 from yaosu.db.engine import Pool
 from yaosu.errors import YaosuError
 from yaosu.exchange.outbox import connections, deliveries
@@ -43,13 +43,7 @@ def boxes(goods: Goods) -> list[str]:
 async def fresh(world: tuple[Exchange, Goods]) -> AsyncIterator[tuple[Exchange, Goods]]:
     """No connections or deliveries of the test before."""
     box, goods = world
-    async with box.pool.acquire() as conn:
-        await conn.execute(
-            "TRUNCATE delivery, delivery_attempt, delivery_gate, connection, bill_due, route_due, route_decision;"
-            "UPDATE route_version SET version = version + 1"
-        )
-    made = exchange(box.pool, box.market)
-    yield made, goods
+    yield await forgotten(box), goods
 
 
 async def test_without_a_connection_no_bill_leaves_word(fresh: tuple[Exchange, Goods]) -> None:

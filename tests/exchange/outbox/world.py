@@ -123,3 +123,13 @@ def exchange(pool: Pool, market: Market) -> Exchange:
         pool, lambda: market.registry.lists, {n: target_of(pool, KEEPER, c) for n, c in channels.items()}
     )
     return Exchange(pool, market, other, Router(pool, market.registry, KEEPER, channels, box), box)
+
+
+async def forgotten(box: Exchange) -> Exchange:
+    """The same market without the connections and deliveries of the test before."""
+    async with box.pool.acquire() as conn:
+        await conn.execute(
+            "TRUNCATE delivery, delivery_attempt, delivery_gate, connection, bill_due, route_due, route_decision;"
+            "UPDATE route_version SET version = version + 1"
+        )
+    return exchange(box.pool, box.market)

@@ -12,10 +12,14 @@ from typing import Any
 
 import httpx
 
+from circulation.helpers import Market
 from yaosu.api.app import create_app
+from yaosu.circulation.committer import Committer
+from yaosu.db.engine import Pool
 from yaosu.edge.state import AppState
 from yaosu.exchange.xietong import envelope, hub
 from yaosu.exchange.xietong.hub import System, SystemDraft
+from yaosu.people.keeper import Keeper
 from yaosu.settings import Settings
 from yaosu.subject import SYSTEM
 
@@ -154,3 +158,16 @@ async def platform(database: str, data: Path) -> AsyncIterator[Platform]:
         httpx.AsyncClient(transport=transport, base_url="http://test") as http,
     ):
         yield Platform(app.state.yaosu, http)
+
+
+@asynccontextmanager
+async def trace_system(pool: Pool, market: Market, folder: Path) -> AsyncIterator[AppState]:
+    """What the client's side of a trace system needs, in this process, without its loops."""
+    app = AppState(Settings(folder, "", "127.0.0.1", 0, "http://test"), "", pool)
+    committer = Committer(pool, market.batches)
+    app.parts |= {"registry": market.registry, "committer": committer, "keeper": Keeper(b"k" * 32)}
+    committer.start()
+    try:
+        yield app
+    finally:
+        await committer.stop()

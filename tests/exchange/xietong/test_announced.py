@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 
 from circulation.helpers import Market, activate, make_market
+from exchange.xietong.helpers import trace_system
 from production.helpers import make_maker, tree
 from recall.helpers import draft_of, published, who
 from registry.helpers import make_org
-from yaosu.circulation.committer import Committer
 from yaosu.db.engine import Connection, Pool
 from yaosu.edge.state import AppState
 from yaosu.exchange.adopt.service import set_foreign
@@ -22,12 +22,10 @@ from yaosu.exchange.outbox.model import Link
 from yaosu.exchange.outbox.router import Router
 from yaosu.exchange.xietong.announce import Announcer
 from yaosu.exchange.xietong.channel import channel
-from yaosu.people.keeper import Keeper
 from yaosu.production import activation
 from yaosu.recall import locks
 from yaosu.recall import service as recalls
 from yaosu.registry.model import OrgType
-from yaosu.settings import Settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -51,28 +49,19 @@ class Ours:
         return [r["body"] for r in rows]
 
 
-async def app_of(pool: Pool, market: Market, folder: Any) -> AppState:
-    app = AppState(Settings(folder, "", "127.0.0.1", 0, "http://test"), "", pool)
-    committer = Committer(pool, market.batches)
-    app.parts |= {"registry": market.registry, "committer": committer, "keeper": Keeper(b"k" * 32)}
-    committer.start()
-    return app
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ours(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ours]:
     async with pool.acquire() as conn:
         market = await make_market(conn)
-        app = await app_of(pool, market, tmp_path_factory.mktemp("o"))
-        number = await conn.fetchval(
-            "INSERT INTO connection (org, everyone, channel, title, url, account) VALUES ($1, true, 'xietong', 't', "
-            "'u',"
-            ' \'{"app_id": "xt-a"}\') RETURNING id',
-            market.maker,
-        )
-        link = Link(number, market.maker, "xietong", "", "t", "u", {"app_id": "xt-a"}, {}, True)
-        yield Ours(market, Announcer(app), link, app)
-        await app.parts["committer"].stop()
+        async with trace_system(pool, market, tmp_path_factory.mktemp("o")) as app:
+            number = await conn.fetchval(
+                "INSERT INTO connection (org, everyone, channel, title, url, account)"
+                " VALUES ($1, true, 'xietong', 't', 'u', $2) RETURNING id",
+                market.maker,
+                {"app_id": "xt-a"},
+            )
+            link = Link(number, market.maker, "xietong", "", "t", "u", {"app_id": "xt-a"}, {}, True)
+            yield Ours(market, Announcer(app), link, app)
 
 
 async def test_our_recalls_are_told_once_from_publication_to_end_and_drills_are_not(ours: Ours) -> None:

@@ -13,16 +13,14 @@ import pytest
 import pytest_asyncio
 
 from circulation.helpers import Market, make_market
+from exchange.xietong.helpers import trace_system
 from registry.helpers import make_org
-from yaosu.circulation.committer import Committer
 from yaosu.db.engine import Pool
 from yaosu.edge.state import AppState
 from yaosu.exchange.adopt.service import set_foreign
 from yaosu.exchange.xietong import desk, envelope
 from yaosu.exchange.xietong import store_client as store
-from yaosu.people.keeper import Keeper
 from yaosu.registry.resolver import load_registry
-from yaosu.settings import Settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 LINK, ORIGIN, HOME_NAME = 51, "xt-home", "系统乙"
@@ -117,14 +115,6 @@ class World:
         return str(result.results[0].verdict)
 
 
-async def app_of(pool: Pool, market: Market, folder: Any) -> AppState:
-    app = AppState(Settings(folder, "", "127.0.0.1", 0, "http://test"), "", pool)
-    committer = Committer(pool, market.batches)
-    app.parts |= {"registry": market.registry, "committer": committer, "keeper": Keeper(b"k" * 32)}
-    committer.start()
-    return app
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     async with pool.acquire() as conn:
@@ -138,10 +128,9 @@ async def world(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> AsyncIt
         await set_foreign(conn, [seller, market.maker], home)
         await conn.execute(store.SET_ORIGIN, "system", home, ORIGIN, ORIGIN)
         market.registry = await load_registry(conn)
-        app = await app_of(pool, market, tmp_path_factory.mktemp("d"))
-        uscc = [market.registry.org(o).uscc for o in (seller, market.maker)]  # type: ignore[union-attr]
-        yield World(app, market, home, *uscc)
-        await app.parts["committer"].stop()
+        async with trace_system(pool, market, tmp_path_factory.mktemp("d")) as app:
+            uscc = [market.registry.org(o).uscc for o in (seller, market.maker)]  # type: ignore[union-attr]
+            yield World(app, market, home, *uscc)
 
 
 async def test_what_the_home_recalls_is_stopped_here_and_its_holders_are_asked(world: World) -> None:

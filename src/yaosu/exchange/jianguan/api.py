@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from yaosu.access.openapi import problems
 from yaosu.access.types import CleanText, IntId
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.state import state
+from yaosu.exchange.frames import answers, listed
 from yaosu.exchange.jianguan import held, service
 
 router = APIRouter(prefix="/jianguan", tags=["jianguan"])
@@ -102,29 +102,22 @@ class SourceIn(BaseModel):
     region: Annotated[str, Field(pattern=r"^\d{0,6}$")] = ""
 
 
-def _example(value: Any, *codes: str) -> dict[int | str, dict[str, Any]]:
-    return {
-        200: {"content": {"application/json": {"example": value}}},
-        **problems("unauthenticated", "forbidden", *codes),
-    }
-
-
 @router.get(
     "/feeds",
     summary="Regulator feeds",
     description="Operator: how far each feed is numbered, how far the regulator holds it, and the last reconciliation.",
-    responses=_example({"items": [FEED_EXAMPLE], "next": None}),
+    responses=answers({"items": [FEED_EXAMPLE], "next": None}),
 )
 async def feeds(conn: Conn, subject: CurrentSubject) -> dict[str, Any]:
     """How the feeds stand (R-H1)."""
-    return {"items": [f.as_json() for f in await service.feeds(conn, subject)], "next": None}
+    return listed([f.as_json() for f in await service.feeds(conn, subject)])
 
 
 @router.post(
     "/feeds",
     summary="Feed a regulator",
     description="With the sourceID and key that the regulator gave. Numbering begins at once.",
-    responses=_example({"id": 4}, "connection_url_refused", "connection_too_many"),
+    responses=answers({"id": 4}, "connection_url_refused", "connection_too_many"),
 )
 async def add_feed(request: Request, body: FeedIn, conn: Conn, subject: CurrentSubject) -> dict[str, int]:
     """A new feed (R-F1, R-F2)."""
@@ -140,7 +133,7 @@ async def add_feed(request: Request, body: FeedIn, conn: Conn, subject: CurrentS
     summary="Reconcile a feed",
     description="Compares count, quantity and digest of everything the regulator holds, finds differing events, sends "
     "them again and compares once more. `null` when nothing was sent yet.",
-    responses=_example(RESULT_EXAMPLE, "not_found", "jianguan_no_answer"),
+    responses=answers(RESULT_EXAMPLE, "not_found", "jianguan_no_answer"),
 )
 async def reconcile(
     request: Request,
@@ -157,29 +150,29 @@ async def reconcile(
     "/feeds/{number}/checks",
     summary="Reconciliations of a feed",
     description="Newest first.",
-    responses=_example({"items": [RESULT_EXAMPLE], "next": None}, "not_found"),
+    responses=answers({"items": [RESULT_EXAMPLE], "next": None}, "not_found"),
 )
 async def checks(number: Number, conn: Conn, subject: CurrentSubject) -> dict[str, Any]:
     """What was compared and found."""
-    return {"items": held.plain(await service.checks(conn, subject, number)), "next": None}
+    return listed(held.plain(await service.checks(conn, subject, number)))
 
 
 @router.get(
     "/sources",
     summary="Trace systems that feed us",
     description="Regulator: up to which number each is held without gaps.",
-    responses=_example({"items": [SOURCE_EXAMPLE], "next": None}),
+    responses=answers({"items": [SOURCE_EXAMPLE], "next": None}),
 )
 async def sources(conn: Conn, subject: CurrentSubject) -> dict[str, Any]:
     """Completeness by source (R-F1)."""
-    return {"items": [s.as_json() for s in await held.sources(conn, subject)], "next": None}
+    return listed([s.as_json() for s in await held.sources(conn, subject)])
 
 
 @router.post(
     "/sources",
     summary="Register a trace system as source",
     description="Answers with its sourceID and key; the key is shown this once.",
-    responses=_example(
+    responses=answers(
         {**SOURCE_EXAMPLE, "key": "key-as-shown-once-here"},
         "jianguan_name_taken",
         "jianguan_head",
@@ -195,7 +188,7 @@ async def add_source(request: Request, body: SourceIn, conn: Conn, subject: Curr
     "/sources/{number}",
     summary="Completeness of one source",
     description="By business day: events, organisations, smallest packages; missing numbers; reconciliations.",
-    responses=_example(
+    responses=answers(
         {
             "source": SOURCE_EXAMPLE,
             "days": [{"day": "2026-09-30", "events": 120, "orgs": 8, "qty": 4100}],
@@ -220,7 +213,7 @@ async def source(number: Number, conn: Conn, subject: CurrentSubject) -> dict[st
     "/sources/{number}/key",
     summary="A new key for a source",
     description="Shown this once; the old one ends at once.",
-    responses=_example({"key": "key-as-shown-once-here"}, "not_found"),
+    responses=answers({"key": "key-as-shown-once-here"}, "not_found"),
 )
 async def renew_key(request: Request, number: Number, conn: Conn, subject: CurrentSubject) -> dict[str, str]:
     """A new shared key."""
@@ -231,7 +224,7 @@ async def renew_key(request: Request, number: Number, conn: Conn, subject: Curre
     "/sources/{number}/end",
     summary="End a source",
     description="Nothing more is taken of it; what it sent stays on record.",
-    responses=_example({**SOURCE_EXAMPLE, "state": "ended"}, "not_found"),
+    responses=answers({**SOURCE_EXAMPLE, "state": "ended"}, "not_found"),
 )
 async def end_source(number: Number, conn: Conn, subject: CurrentSubject) -> dict[str, Any]:
     """It feeds us no longer."""

@@ -13,6 +13,7 @@ from yaosu.edge.pages import render, see_other
 from yaosu.edge.problem import language
 from yaosu.edge.state import state
 from yaosu.errors import YaosuError
+from yaosu.exchange.frames import operator_page
 from yaosu.exchange.jianguan import held, protocol, service
 from yaosu.registry.parts import registry_of
 from yaosu.subject import Subject
@@ -37,21 +38,18 @@ async def _page(
     operator = subject.org_id is None
     zh = language(request) == "zh"
     profiles = registry_of(request).lists.get("jianguan_profile")
-    return render(
+    return operator_page(
         request,
         "exchange/jianguan.html",
-        {
-            "operator": operator,
-            "trace": "trace" in roles,
-            "regulator": "regulator" in roles,
-            "feeds": [f.as_json() for f in await service.feeds(conn, subject)] if operator else [],
-            "sources": await held.sources(conn, subject) if "regulator" in roles else [],
-            "profiles": [(i.code, i.zh if zh else i.en) for i in profiles],
-            "problem": error.as_json(language(request)) if error else None,
-            "once": once,
-            "form": form or {},
-        },
-        error.http if error else 200,
+        error,
+        once,
+        form,
+        operator=operator,
+        trace="trace" in roles,
+        regulator="regulator" in roles,
+        feeds=[f.as_json() for f in await service.feeds(conn, subject)] if operator else [],
+        sources=await held.sources(conn, subject) if "regulator" in roles else [],
+        profiles=[(i.code, i.zh if zh else i.en) for i in profiles],
     )
 
 

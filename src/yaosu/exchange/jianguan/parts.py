@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 from asyncpg import Record
 
+from yaosu.edge.background import running
 from yaosu.edge.state import AppState
 from yaosu.errors import YaosuError
 from yaosu.exchange.jianguan import feed
@@ -26,16 +27,8 @@ CHECK_HOURS_DEFAULT = 24
 @asynccontextmanager
 async def start(app: AppState) -> AsyncIterator[None]:
     """Run for the life of the server, where the installation is a trace system."""
-    task = None
-    if "trace" in app.settings.roles:
-        task = asyncio.create_task(_run(app), name="jianguan-feed")
-    try:
+    async with running({"jianguan-feed": _run(app)} if "trace" in app.settings.roles else {}):
         yield
-    finally:
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 async def _run(app: AppState) -> None:

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 
-from yaosu.access.openapi import problems
 from yaosu.access.types import CleanText
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.problem import language
 from yaosu.edge.state import state
+from yaosu.exchange.frames import answers, listed
 from yaosu.exchange.outbox import connections, deliveries, schemas, service
 from yaosu.exchange.outbox.parts import channels_of
 from yaosu.exchange.outbox.why import why
@@ -28,17 +28,10 @@ DeliveryState = Literal[
 ]
 
 
-def _ok(example: Any, *codes: str) -> dict[int | str, dict[str, Any]]:
-    return {
-        200: {"description": "OK", "content": {"application/json": {"example": example}}},
-        **problems("unauthenticated", "forbidden", *codes),
-    }
-
-
 @router.get(
     "/channels",
     summary="Ways to other systems",
-    responses=_ok(
+    responses=answers(
         {
             "items": [
                 {
@@ -57,24 +50,21 @@ def _ok(example: Any, *codes: str) -> dict[int | str, dict[str, Any]]:
 async def list_channels(request: Request, subject: CurrentSubject) -> dict[str, Any]:
     """What this server can connect to, and what each asks for. `whole`: the platform's operator alone connects it."""
     subject.require(connections.READ)
-    return {"items": service.described(channels_of(request), language(request)), "next": None}
+    return listed(service.described(channels_of(request), language(request)))
 
 
-@router.get("/connections", summary="Connections", responses=_ok({"items": [schemas.LINK], "next": None}))
+@router.get("/connections", summary="Connections", responses=answers({"items": [schemas.LINK], "next": None}))
 async def list_connections(subject: CurrentSubject, conn: Conn) -> dict[str, Any]:
     """Of the own organisation, with deliveries counted by state; secrets are never shown."""
     found = await connections.listed(conn, subject)
     counted = await deliveries.counts(conn, subject)
-    return {
-        "items": [{**one.as_json(), "deliveries": counted.get(one.id, {})} for one in found],
-        "next": None,
-    }
+    return listed([{**one.as_json(), "deliveries": counted.get(one.id, {})} for one in found])
 
 
 @router.post(
     "/connections",
     summary="Add a connection",
-    responses=_ok(
+    responses=answers(
         {"id": 7, "secret": ""},
         "invalid_request",
         "channel_unknown",
@@ -96,7 +86,7 @@ async def add_connection(
 
 
 @router.get(
-    "/connections/{connection_id}", summary="One connection", responses=_ok(schemas.LINK, "not_found")
+    "/connections/{connection_id}", summary="One connection", responses=answers(schemas.LINK, "not_found")
 )
 async def get_connection(connection_id: Number, subject: CurrentSubject, conn: Conn) -> dict[str, Any]:
     """With its deliveries counted by state."""
@@ -107,7 +97,7 @@ async def get_connection(connection_id: Number, subject: CurrentSubject, conn: C
 @router.put(
     "/connections/{connection_id}",
     summary="Change a connection",
-    responses=_ok({"id": 7}, "not_found", "invalid_request", "connection_url_refused"),
+    responses=answers({"id": 7}, "not_found", "invalid_request", "connection_url_refused"),
 )
 async def change_connection(
     request: Request, connection_id: Number, body: schemas.ChangeIn, subject: CurrentSubject, conn: Conn
@@ -121,7 +111,7 @@ async def change_connection(
 @router.post(
     "/connections/{connection_id}/secret",
     summary="Renew credentials",
-    responses=_ok({"id": 7}, "not_found", "invalid_request"),
+    responses=answers({"id": 7}, "not_found", "invalid_request"),
 )
 async def renew_secret(
     request: Request, connection_id: Number, body: schemas.SecretIn, subject: CurrentSubject, conn: Conn
@@ -134,7 +124,7 @@ async def renew_secret(
 @router.post(
     "/connections/{connection_id}/state",
     summary="Hold, release or end a connection",
-    responses=_ok({"id": 7, "state": "held"}, "not_found", "invalid_request"),
+    responses=answers({"id": 7, "state": "held"}, "not_found", "invalid_request"),
 )
 async def set_state(
     connection_id: Number, body: schemas.StateIn, subject: CurrentSubject, conn: Conn
@@ -147,7 +137,9 @@ async def set_state(
 @router.post(
     "/connections/{connection_id}/test",
     summary="Test a connection",
-    responses=_ok({"id": 7, "reached": True, "status": 200, "answer": "", "credentials": "ok"}, "not_found"),
+    responses=answers(
+        {"id": 7, "reached": True, "status": 200, "answer": "", "credentials": "ok"}, "not_found"
+    ),
 )
 async def test_connection(
     request: Request, connection_id: Number, subject: CurrentSubject, conn: Conn
@@ -160,7 +152,7 @@ async def test_connection(
 @router.post(
     "/connections/{connection_id}/backfill",
     summary="Send everything from a date on",
-    responses=_ok({"count": 1204}, "not_found", "invalid_request"),
+    responses=answers({"count": 1204}, "not_found", "invalid_request"),
 )
 async def backfill(
     connection_id: Number, body: schemas.SinceIn, subject: CurrentSubject, conn: Conn
@@ -172,7 +164,7 @@ async def backfill(
 @router.post(
     "/connections/{connection_id}/replay",
     summary="Send an own system's events again",
-    responses=_ok({"count": 12, "next": None}, "not_found", "invalid_request", "replay_own_only"),
+    responses=answers({"count": 12, "next": None}, "not_found", "invalid_request", "replay_own_only"),
 )
 async def replay(
     connection_id: Number, body: schemas.ReplayIn, subject: CurrentSubject, conn: Conn
@@ -185,7 +177,7 @@ async def replay(
 @router.post(
     "/connections/{connection_id}/retry",
     summary="Try everything again that waits for a person",
-    responses=_ok({"count": 31}, "not_found", "invalid_request"),
+    responses=answers({"count": 31}, "not_found", "invalid_request"),
 )
 async def retry_all(
     connection_id: Number, body: schemas.RetryIn, subject: CurrentSubject, conn: Conn
@@ -197,7 +189,7 @@ async def retry_all(
 @router.get(
     "/deliveries",
     summary="Deliveries",
-    responses=_ok({"items": [schemas.DELIVERY], "next": None}, "invalid_request"),
+    responses=answers({"items": [schemas.DELIVERY], "next": None}, "invalid_request"),
 )
 async def list_deliveries(
     subject: CurrentSubject,
@@ -214,13 +206,13 @@ async def list_deliveries(
         conn, subject, connection=connection, states=[state] if state else (), before=cursor, todo=todo,
         bill_no=bill_no, limit=limit,
     )  # fmt: skip
-    return {"items": found, "next": str(found[-1]["id"]) if len(found) == limit else None}
+    return listed(found, str(found[-1]["id"]) if len(found) == limit else None)
 
 
 @router.get(
     "/deliveries/{delivery_id}",
     summary="One delivery with every attempt",
-    responses=_ok({**schemas.DELIVERY, "tries": [schemas.ATTEMPT]}, "not_found"),
+    responses=answers({**schemas.DELIVERY, "tries": [schemas.ATTEMPT]}, "not_found"),
 )
 async def get_delivery(delivery_id: Big, subject: CurrentSubject, conn: Conn) -> dict[str, Any]:
     """What they said each time, word for word, newest first."""
@@ -230,7 +222,7 @@ async def get_delivery(delivery_id: Big, subject: CurrentSubject, conn: Conn) ->
 @router.post(
     "/deliveries/{delivery_id}/retry",
     summary="Try a delivery again now",
-    responses=_ok({"id": 90}, "not_found", "delivery_done", "delivery_overtaken", "delivery_pruned"),
+    responses=answers({"id": 90}, "not_found", "delivery_done", "delivery_overtaken", "delivery_pruned"),
 )
 async def retry(delivery_id: Big, subject: CurrentSubject, conn: Conn) -> dict[str, Any]:
     """Under the same key; what may have arrived is asked about first."""
@@ -241,7 +233,7 @@ async def retry(delivery_id: Big, subject: CurrentSubject, conn: Conn) -> dict[s
 @router.post(
     "/deliveries/{delivery_id}/hold",
     summary="Hold a delivery",
-    responses=_ok({"id": 90}, "not_found", "invalid_request", "delivery_done", "delivery_reason_needed"),
+    responses=answers({"id": 90}, "not_found", "invalid_request", "delivery_done", "delivery_reason_needed"),
 )
 async def hold(
     delivery_id: Big, body: schemas.ReasonIn, subject: CurrentSubject, conn: Conn
@@ -254,7 +246,7 @@ async def hold(
 @router.post(
     "/deliveries/{delivery_id}/release",
     summary="Release a held delivery",
-    responses=_ok({"id": 90}, "not_found", "delivery_not_held", "delivery_overtaken", "delivery_pruned"),
+    responses=answers({"id": 90}, "not_found", "delivery_not_held", "delivery_overtaken", "delivery_pruned"),
 )
 async def release(delivery_id: Big, subject: CurrentSubject, conn: Conn) -> dict[str, Any]:
     """It goes on where it stood."""
@@ -265,7 +257,7 @@ async def release(delivery_id: Big, subject: CurrentSubject, conn: Conn) -> dict
 @router.post(
     "/deliveries/{delivery_id}/give-up",
     summary="Give a delivery up, with a reason",
-    responses=_ok({"id": 90}, "not_found", "invalid_request", "delivery_done", "delivery_reason_needed"),
+    responses=answers({"id": 90}, "not_found", "invalid_request", "delivery_done", "delivery_reason_needed"),
 )
 async def give_up(
     delivery_id: Big, body: schemas.ReasonIn, subject: CurrentSubject, conn: Conn
@@ -278,7 +270,7 @@ async def give_up(
 @router.get(
     "/bills/{bill_id}",
     summary="To whom a bill went",
-    responses=_ok(schemas.OF_BILL, "not_found"),
+    responses=answers(schemas.OF_BILL, "not_found"),
 )
 async def of_bill(bill_id: Big, subject: CurrentSubject, conn: Conn) -> dict[str, Any]:
     """Decisions for each connection with the rule or the reason, deliveries with their answers, what is still owed."""
@@ -288,7 +280,7 @@ async def of_bill(bill_id: Big, subject: CurrentSubject, conn: Conn) -> dict[str
 @router.get(
     "/why",
     summary="Why was this code not uploaded?",
-    responses=_ok(schemas.WHY, "invalid_request"),
+    responses=answers(schemas.WHY, "invalid_request"),
 )
 async def explain(
     request: Request,

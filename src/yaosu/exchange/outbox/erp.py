@@ -6,7 +6,6 @@ party's header.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -89,15 +88,7 @@ class Erp:
             "link": self._public_url + str(delivery.body.get("link", "/")),
         }
         body = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
-        now = int(time.time())
-        headers = {
-            "content-type": "application/json",
-            "user-agent": "Yaosu-Webhook/1",
-            signing.EVENT: str(delivery.event),
-            signing.KIND: delivery.kind,
-            signing.TIMESTAMP: str(now),
-            signing.SIGNATURE: signing.sign(link.secret.get("secret", ""), now, body),
-        }
+        headers = signing.headers(link.secret.get("secret", ""), delivery.event, delivery.kind, body)
         try:
             answer = await http.post(link.url, body, headers, self._allowed)
         except http.AddressRefusedError as error:

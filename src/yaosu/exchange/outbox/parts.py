@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
 from yaosu.db.engine import Connection, Pool
+from yaosu.edge.background import running
 from yaosu.edge.state import AppState, state
 from yaosu.errors import YaosuError
 from yaosu.exchange.outbox import deliveries
@@ -57,18 +57,8 @@ async def start(app: AppState) -> AsyncIterator[None]:
         box.targets[channel.name] = target_of(app.pool, keeper, channel)
     router = Router(app.pool, registry, keeper, channels, box)
     app.parts["router"] = router
-    tasks = [
-        asyncio.create_task(router.run(), name="router"),
-        asyncio.create_task(Puller(app.pool, keeper, channels).run(), name="puller"),
-    ]
-    try:
+    async with running({"router": router.run(), "puller": Puller(app.pool, keeper, channels).run()}):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 def channels_of(request: Request) -> dict[str, Channel]:

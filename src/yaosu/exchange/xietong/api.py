@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from yaosu.access.openapi import problems
 from yaosu.access.types import CleanText, IntId
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.state import state
 from yaosu.errors import YaosuError
+from yaosu.exchange.frames import answers, listed, paged
 from yaosu.exchange.xietong import client, hub, protocol, views
 from yaosu.exchange.xietong.hub import SystemDraft
 
@@ -102,29 +102,22 @@ class ConnectIn(BaseModel):
     title: Annotated[CleanText, Field(max_length=100)] = ""
 
 
-def _example(value: Any, *codes: str) -> dict[int | str, dict[str, Any]]:
-    return {
-        200: {"content": {"application/json": {"example": value}}},
-        **problems("unauthenticated", "forbidden", *codes),
-    }
-
-
 @router.get(
     "/systems",
     summary="Trace systems that take part",
     description="Platform's operator: every registered system with its mailbox and what was refused of it.",
-    responses=_example({"items": [SYSTEM_EXAMPLE], "next": None}),
+    responses=answers({"items": [SYSTEM_EXAMPLE], "next": None}),
 )
 async def systems(conn: Conn, subject: CurrentSubject) -> dict[str, Any]:
     """Everybody who takes part."""
-    return {"items": [s.as_json() for s in await hub.systems(conn, subject)], "next": None}
+    return listed([s.as_json() for s in await hub.systems(conn, subject)])
 
 
 @router.post(
     "/systems",
     summary="Register a trace system",
     description="Answers with its app_id and key; the key is shown this once. Its mailbox begins with all base data.",
-    responses=_example(
+    responses=answers(
         {**SYSTEM_EXAMPLE, "key": "key-as-shown-once-here"},
         "xietong_name_taken",
         "xietong_url",
@@ -141,7 +134,7 @@ async def register(request: Request, body: SystemIn, conn: Conn, subject: Curren
     "/systems/{number}",
     summary="Change a trace system",
     description="Addresses, SM2 key and state; `held` and `ended` systems are neither heard nor told.",
-    responses=_example(SYSTEM_EXAMPLE, "not_found", "xietong_url", "xietong_field"),
+    responses=answers(SYSTEM_EXAMPLE, "not_found", "xietong_url", "xietong_field"),
 )
 async def change(number: Number, body: SystemIn, conn: Conn, subject: CurrentSubject) -> dict[str, Any]:
     """Change what was registered."""
@@ -152,7 +145,7 @@ async def change(number: Number, body: SystemIn, conn: Conn, subject: CurrentSub
     "/systems/{number}/key",
     summary="A new key for a trace system",
     description="Shown this once; the old one ends at once.",
-    responses=_example({"key": "key-as-shown-once-here"}, "not_found"),
+    responses=answers({"key": "key-as-shown-once-here"}, "not_found"),
 )
 async def renew(request: Request, number: Number, conn: Conn, subject: CurrentSubject) -> dict[str, str]:
     """A new shared key."""
@@ -163,7 +156,7 @@ async def renew(request: Request, number: Number, conn: Conn, subject: CurrentSu
     "/rules",
     summary="Filed code rules",
     description="Platform's operator: every code rule with its filing number, firm and system.",
-    responses=_example(
+    responses=answers(
         {
             "items": [
                 {
@@ -189,14 +182,14 @@ async def rules(
 ) -> dict[str, Any]:
     """What is filed (R-A1, R-A4)."""
     items = await views.rules(conn, subject, after, limit)
-    return {"items": items, "next": items[-1]["id"] if len(items) == limit else None}
+    return paged(items, limit)
 
 
 @router.get(
     "/events",
     summary="Events taken by the platform",
     description="Platform's operator: newest first, with the number of systems each was distributed to.",
-    responses=_example(
+    responses=answers(
         {
             "items": [
                 {
@@ -220,14 +213,14 @@ async def events(
 ) -> dict[str, Any]:
     """What came."""
     items = await views.events(conn, subject, before, limit)
-    return {"items": items, "next": items[-1]["id"] if len(items) == limit else None}
+    return paged(items, limit)
 
 
 @router.get(
     "/connections",
     summary="How we stand with coordination platforms",
     description="Operator of a trace system: what is filed, due or refused, and what came from the platform.",
-    responses=_example(
+    responses=answers(
         {
             "items": [
                 {
@@ -249,7 +242,7 @@ async def events(
 )
 async def standings(conn: Conn, subject: CurrentSubject) -> dict[str, Any]:
     """Filed, due, refused, received."""
-    return {"items": [s.as_json() for s in await client.standings(conn, subject)], "next": None}
+    return listed([s.as_json() for s in await client.standings(conn, subject)])
 
 
 @router.post(
@@ -257,7 +250,7 @@ async def standings(conn: Conn, subject: CurrentSubject) -> dict[str, Any]:
     summary="Take part in a coordination platform",
     description="With the app_id and key that its operator gave us. From now on base data are filed, application data "
     "of other systems' codes are sent, and what is for us is fetched.",
-    responses=_example({"id": 3}, "connection_url_refused", "connection_too_many"),
+    responses=answers({"id": 3}, "connection_url_refused", "connection_too_many"),
 )
 async def connect(request: Request, body: ConnectIn, conn: Conn, subject: CurrentSubject) -> dict[str, int]:
     """The client's side (R-B9)."""
@@ -281,7 +274,7 @@ async def connect(request: Request, body: ConnectIn, conn: Conn, subject: Curren
     "/connections/{number}/filed",
     summary="What is filed with a platform",
     description="Firms, code rules and products, what is not filed first, with the platform's answer word for word.",
-    responses=_example(
+    responses=answers(
         {
             "items": [
                 {
@@ -303,16 +296,19 @@ async def filed(
     conn: Conn,
     subject: CurrentSubject,
     only: Annotated[str, Query(pattern="^(due|filed|refused)?$")] = "",
+    cursor: Annotated[int, Query(ge=0, le=10**9, description="`next` of the page before")] = 0,
+    limit: Limit = 200,
 ) -> dict[str, Any]:
     """Filed status (R-A1)."""
-    return {"items": await views.filed(conn, subject, number, only, 1000), "next": None}
+    items = await views.filed(conn, subject, number, only, limit, cursor)
+    return listed(items, cursor + limit if len(items) == limit else None)
 
 
 @router.get(
     "/connections/{number}/inbox",
     summary="What came from a platform",
     description="Newest first: what was booked, what waits for something that has not come yet, what was refused.",
-    responses=_example(
+    responses=answers(
         {
             "items": [
                 {
@@ -339,14 +335,14 @@ async def inbox(
 ) -> dict[str, Any]:
     """What other systems told us."""
     items = await views.inbox(conn, subject, number, only, before, limit)
-    return {"items": items, "next": items[-1]["id"] if len(items) == limit else None}
+    return paged(items, limit)
 
 
 @router.post(
     "/inbox/{number}/retry",
     summary="Book an event again",
     description="For events that wait or were refused, after what was missing has been mended.",
-    responses=_example({"id": 7}, "not_found"),
+    responses=answers({"id": 7}, "not_found"),
 )
 async def retry(request: Request, number: Number, conn: Conn, subject: CurrentSubject) -> dict[str, int]:
     """Try once more."""
@@ -360,7 +356,7 @@ async def retry(request: Request, number: Number, conn: Conn, subject: CurrentSu
     summary="The home of a code",
     description="The trace system a code belongs to, its resolver and its public query page (R-A4); the same is public "
     "at `/xietong/resolve`.",
-    responses=_example(
+    responses=answers(
         {
             "code": "83857930000879766660",
             "prefix": "8385793",

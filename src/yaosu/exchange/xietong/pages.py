@@ -13,6 +13,7 @@ from yaosu.edge.pages import render, see_other
 from yaosu.edge.problem import language
 from yaosu.edge.state import state
 from yaosu.errors import YaosuError
+from yaosu.exchange.frames import operator_page
 from yaosu.exchange.xietong import client, hub, protocol, views
 from yaosu.exchange.xietong.hub import SystemDraft
 from yaosu.registry.parts import registry_of
@@ -40,23 +41,20 @@ async def _page(
     require_operator(subject)
     roles = state(request).settings.roles
     hub_side = "coordination" in roles
-    return render(
+    return operator_page(
         request,
         "exchange/xietong.html",
-        {
-            "hub": hub_side,
-            "trace": "trace" in roles,
-            "systems": await hub.systems(conn, subject) if hub_side else [],
-            "tally": await views.tally(conn, subject) if hub_side else {},
-            "rules": await views.rules(conn, subject, 0, 50) if hub_side else [],
-            "events": await views.events(conn, subject, None, 20) if hub_side else [],
-            "standings": await client.standings(conn, subject) if "trace" in roles else [],
-            "sub_types": _sub_types(request),
-            "problem": error.as_json(language(request)) if error else None,
-            "once": once,
-            "form": form or {},
-        },
-        error.http if error else 200,
+        error,
+        once,
+        form,
+        hub=hub_side,
+        trace="trace" in roles,
+        systems=await hub.systems(conn, subject) if hub_side else [],
+        tally=await views.tally(conn, subject) if hub_side else {},
+        rules=await views.rules(conn, subject, 0, 50) if hub_side else [],
+        events=await views.events(conn, subject, None, 20) if hub_side else [],
+        standings=await client.standings(conn, subject) if "trace" in roles else [],
+        sub_types=_sub_types(request),
     )
 
 

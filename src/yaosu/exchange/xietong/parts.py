@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from yaosu.edge.background import running
 from yaosu.edge.state import AppState
 from yaosu.exchange.outbox import connections
 from yaosu.exchange.xietong import client, desk, push
@@ -27,19 +28,13 @@ async def start(app: AppState) -> AsyncIterator[None]:
     app.parts["xietong.resolver"] = Resolver()
     wake = asyncio.Event()
     app.parts["xietong.wake"] = wake
-    tasks = []
+    tasks = {}
     if "trace" in app.settings.roles:
-        tasks.append(asyncio.create_task(_run(_Client(app).once, wake), name="xietong-client"))
+        tasks["xietong-client"] = _run(_Client(app).once, wake)
     if "coordination" in app.settings.roles:
-        tasks.append(asyncio.create_task(_run(lambda: push.once(app), wake), name="xietong-push"))
-    try:
+        tasks["xietong-push"] = _run(lambda: push.once(app), wake)
+    async with running(tasks):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 async def _run(once: Callable[[], Awaitable[int]], wake: asyncio.Event) -> None:

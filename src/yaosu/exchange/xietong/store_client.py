@@ -44,7 +44,8 @@ WHERE connection = $1 AND state = 'refused' AND ($2 = '' OR (kind = $2 AND key =
 SET_FILING_NO = "UPDATE filing SET filing_no = $2 WHERE id = $1 AND filing_no <> $2"
 LIST_FILED = """
 SELECT kind, key, ours, state, said, filing_no, tries, changed_at FROM xietong_filed
-WHERE connection = $1 AND ($2 = '' OR state = $2) ORDER BY state = 'filed', kind, key LIMIT $3"""
+WHERE connection = $1 AND ($2 = '' OR state = $2) ORDER BY state = 'filed', kind, key
+LIMIT $3 OFFSET $4"""
 COUNT_FILED = "SELECT kind, state, count(*) AS n FROM xietong_filed WHERE connection = $1 GROUP BY 1, 2"
 
 # -- what came ---------------------------------------------------------------------------------------

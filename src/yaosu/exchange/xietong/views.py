@@ -49,11 +49,12 @@ async def tally(conn: Connection, subject: Subject) -> dict[int, dict[str, int]]
 
 
 async def filed(
-    conn: Connection, subject: Subject, connection: int, state: str, limit: int
+    conn: Connection, subject: Subject, connection: int, state: str, limit: int, skip: int = 0
 ) -> list[dict[str, Any]]:
-    """What is filed with a platform; what is not comes first."""
+    """What is filed with a platform, after the first `skip`; what is not filed comes first."""
     subject.require("registry.admin")
-    return [_plain(dict(r)) for r in await conn.fetch(store_client.LIST_FILED, connection, state, limit)]
+    rows = await conn.fetch(store_client.LIST_FILED, connection, state, limit, skip)
+    return [_plain(dict(r)) for r in rows]
 
 
 async def inbox(
