@@ -229,3 +229,28 @@ async def test_a_websocket_is_refused_as_not_implemented(world: World) -> None:
     assert (got.status_code, got.json()["type"]) == (501, "epcisException:ImplementationException")
     got = await world.client.get("/epcis/queries/sock/events?stream=true", headers=headers)
     assert (got.status_code, got.json()["type"]) == (400, "epcisException:SubscriptionControlsException")
+
+
+async def test_a_query_is_told_as_it_was_made(world: World) -> None:
+    headers = world.keys[world.maker]
+    plain = {"name": "plain", "query": {"EQ_bizStep": ["picking"]}}
+    prefixed = {
+        "name": "pre",
+        "query": {"@context": {"acme": "https://acme.example/ns/"}, "EQ_acme:grade": ["A"]},
+    }
+    for one in (plain, prefixed):
+        assert (await world.client.post("/epcis/queries", json=one, headers=headers)).status_code == 201
+        got = await world.client.get(f"/epcis/queries/{one['name']}", headers=headers)
+        assert got.json() == one
+    made = await world.client.post(
+        "/epcis/queries/plain/subscriptions",
+        json={"dest": "https://example.com/x", "schedule": {"hour": "3", "minute": "5"}},
+        headers=headers,
+    )
+    path = made.headers["location"]
+    got = await world.client.options(path[path.index("/epcis/") :], headers=headers)
+    assert got.headers["GS1-Query-Min-Record-Time"] == made.json()["minRecordTime"]
+    stranger = world.keys[world.stranger]
+    got = await world.client.options(path[path.index("/epcis/") :], headers=stranger)
+    assert got.status_code == 204 and "GS1-Query-Min-Record-Time" not in got.headers
+    assert (await world.client.get("/epcis/queries/plain", headers=stranger)).status_code == 404

@@ -19,6 +19,7 @@ router.include_router(routes_page.router)
 
 _EVENT = "/events/{event:path}"
 _RESOURCE = "/{resource}"
+_SUBSCRIPTION = "/queries/{name}/subscriptions/{subscription}"
 _RESOURCES = tuple(query.SUB)
 
 
@@ -26,7 +27,8 @@ def _add(path: str, **handlers: Handler) -> None:
     methods = ", ".join(["OPTIONS", *(m.upper() for m in handlers)])
     others = [m for m in ("GET", "POST", "PUT", "PATCH", "DELETE") if m.lower() not in handlers]
     more = (lambda r: {**limits(r), "GS1-Capture-Error-Behaviour": "all"}) if path == "/capture" else None
-    router.add_api_route(path, discovery(methods, more), methods=["OPTIONS"], response_model=None)
+    about = named.options_subscription if path == _SUBSCRIPTION else discovery(methods, more)
+    router.add_api_route(path, about, methods=["OPTIONS"], response_model=None)
     for method, handler in handlers.items():
         names = ["GET", "HEAD"] if method == "get" else [method.upper()]
         router.add_api_route(path, handler, methods=names, response_model=None)
@@ -46,7 +48,7 @@ _add("/queries/{name}", get=named.get_query, delete=named.delete_query)
 _add("/queries/{name}/events", get=named.get_query_events)
 _add("/queries/{name}/subscriptions", get=named.get_subscriptions, post=named.post_subscription)
 _add(
-    "/queries/{name}/subscriptions/{subscription}",
+    _SUBSCRIPTION,
     get=named.get_subscription,
     delete=named.delete_subscription,
 )

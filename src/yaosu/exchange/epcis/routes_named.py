@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from yaosu.edge.deps import subject_of
 from yaosu.edge.state import state
 from yaosu.errors import YaosuError
 from yaosu.exchange.epcis import store, subscriptions
@@ -15,7 +17,10 @@ from yaosu.exchange.epcis.answering import read_token, write_token
 from yaosu.exchange.epcis.query import PER_PAGE, Parser, page_size
 from yaosu.exchange.epcis.reading_json import load, prefixes_of
 from yaosu.exchange.epcis.routes_query import run
-from yaosu.exchange.epcis.web import chosen, extensions, guarded, json_answer, next_link, reader
+from yaosu.exchange.epcis.schedule import FIELDS
+from yaosu.exchange.epcis.times import stamp
+from yaosu.exchange.epcis.vocabulary import PREFIX
+from yaosu.exchange.epcis.web import chosen, discovery, extensions, guarded, json_answer, next_link, reader
 from yaosu.exchange.epcis.writing import DIGITAL_LINK, EPC_FORMATS
 from yaosu.people.keeper import Keeper
 
@@ -55,7 +60,15 @@ async def get_queries(request: Request) -> Response:
     async with state(request).pool.acquire() as conn:
         rows = await conn.fetch(store.QUERIES, subject.org, after, per_page + 1)
     headers = next_link(request, write_token("v", rows[per_page - 1]["name"])) if len(rows) > per_page else {}
-    return json_answer([{"name": r["name"], "query": r["query"]} for r in rows[:per_page]], headers=headers)
+    return json_answer([_shown(r["name"], r["query"]) for r in rows[:per_page]], headers=headers)
+
+
+def _shown(name: str, definition: Mapping[str, object]) -> dict[str, object]:
+    """A definition as it was made: our own prefix, which always holds, is not told."""
+    context = definition.get("@context")
+    own = {k: v for k, v in context.items() if k != PREFIX} if isinstance(context, Mapping) else {}
+    query = {k: v for k, v in definition.items() if k != "@context"}
+    return {"name": name, "query": {"@context": own, **query} if own else query}
 
 
 async def _query(request: Request) -> tuple[str, dict[str, object]]:
@@ -71,7 +84,7 @@ async def _query(request: Request) -> tuple[str, dict[str, object]]:
 async def get_query(request: Request) -> Response:
     """One named query."""
     name, definition = await _query(request)
-    return json_answer({"name": name, "query": definition})
+    return json_answer(_shown(name, definition))
 
 
 @guarded
@@ -93,7 +106,7 @@ async def get_query_events(request: Request) -> Response:
         raise YaosuError("epcis_not_implemented", {"what": "WebSocket"})
     given = dict(definition)
     for key in request.query_params:
-        if key in ("stream", "minute", "second", "hour", "dayOfMonth", "month", "dayOfWeek"):
+        if key in ("stream", "reportIfEmpty", "initialRecordTime", *FIELDS):
             raise YaosuError(
                 "epcis_subscription_form", {"field": key, "reason": "webhook: POST /subscriptions"}
             )
@@ -135,6 +148,23 @@ def _number(request: Request) -> UUID:
         return UUID(request.path_params["subscription"])
     except ValueError:
         raise YaosuError("epcis_no_such", {"what": request.path_params["subscription"][:60]}) from None
+
+
+_ABOUT_SUBSCRIPTION = discovery("OPTIONS, GET, DELETE")
+
+
+@guarded
+async def options_subscription(request: Request) -> Response:
+    """What can be done with a subscription, and from when on it looks for events next."""
+    answer = await _ABOUT_SUBSCRIPTION(request)
+    subject = subject_of(request)
+    if subject.kind != "anonymous" and subject.org_id is not None:
+        async with state(request).pool.acquire() as conn:
+            name, number = request.path_params["name"][:200], _number(request)
+            row = await conn.fetchrow(store.SUBSCRIPTION, subject.org, name, number)
+        if row is not None:
+            answer.headers["GS1-Query-Min-Record-Time"] = stamp(row["since"])
+    return answer
 
 
 @guarded
