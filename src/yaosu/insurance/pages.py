@@ -270,6 +270,7 @@ async def _institutions(
         "items": [views.institution_json(r) for r in rows],
         "orgs": {k: card.name for k, card in names.items() if card is not None},
         "profiles": profiles,
+        "names": {i.code: i.zh if lang == "zh" else i.en for i in registry.lists.whole(PROFILES).items},
         "issued": views.issued_json(issued) if issued is not None else None,
         "given": given or {},
         "part": part,
