@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from access.helpers import make_org as bare_org
 from circulation.helpers import activate
 from exceptions.helpers import Desk, desk
 from registry.helpers import make_org
+from yaosu.circulation import notices
 from yaosu.exceptions import opening, record, service, views
 from yaosu.exceptions.model import Offer, Piece
 from yaosu.registry.model import OrgType
@@ -113,3 +116,20 @@ async def test_goods_that_are_not_in_the_own_quarantine_are_named_and_nothing_is
     refused = await desk.refused("exception_no_goods", doing)
     assert [f.params["id"] for f in refused.findings] == [2_000_000]
     assert await desk.conn.fetchval("SELECT count(*) FROM exception_case") == 0
+
+
+async def test_goods_beyond_what_a_check_lists_are_in_the_case_too(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = desk.market
+    boxes = desk.goods.boxes[:5]
+    sent = await market.ship(market.wholesaler, market.pharmacy, boxes[:1])
+    await market.ship(market.wholesaler, market.pharmacy, boxes[1:])
+    for room in (notices, opening):
+        monkeypatch.setattr(room, "DETAILS_MAX", 2)
+    got = await market.move(102, market.pharmacy, boxes, from_org=market.wholesaler, notice=sent.bill_no)
+    check_id = next(int(str(c["id"])) for c in got.checks if c["outcome"] == "mismatch")
+    (case_id,) = await desk.open("pharmacy", check_id)
+    assert (await desk.case("pharmacy", case_id))["qty"] == 4
+    held = await market.move(6, market.pharmacy, boxes[1:], header={"reason_text": "放行"})
+    assert {r.verdict for r in held.results} == {"exception_open"}

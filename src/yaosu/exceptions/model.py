@@ -11,8 +11,8 @@ from yaosu.errors import YaosuError
 from yaosu.registry.lists import CodeLists
 from yaosu.registry.model import Item
 
-PIECES_MAX = 10_000
-"""Scans listed in one case."""
+PIECES_MAX = 1_000_000
+"""Scans of one case: as many as one bill may have, so that none of its goods stays free."""
 CASES_MAX = 12
 """Cases opened at once: one per kind of mismatch."""
 

@@ -13,6 +13,7 @@ from yaosu.access.visibility import visible
 from yaosu.circulation import holds
 from yaosu.circulation import store_read as reads
 from yaosu.circulation.cache import CHINA
+from yaosu.circulation.notices import DETAILS_MAX
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
 from yaosu.exceptions import record, store
@@ -98,6 +99,13 @@ async def _mismatches(conn: Connection, registry: Registry, row: Record) -> dict
         here = goods.get(text)
         piece = Piece(code=text, verdict=one["verdict"]) if here is None else _piece(here, one["verdict"])
         found.setdefault(kind, []).append(piece)
+        goods.pop(text, None)
+    if len(details.get("codes", ())) >= DETAILS_MAX:
+        # the check lists no more than that; what else the receipt put into quarantine goes by the reason there
+        by_reason = kind_by(registry.lists, "verdicts")
+        for held in goods.values():
+            if (kind := by_reason.get(held["verdict"])) is not None:
+                found.setdefault(kind, []).append(_piece(held))
     lines = details.get("lines", ())
     numbers = await _batch_numbers(conn, lines)
     for column in ("short", "refused"):

@@ -16,7 +16,7 @@ from yaosu.circulation import holds
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
 from yaosu.exceptions import opening, record, store
-from yaosu.exceptions.model import Offer, kind_item, resolution_item, texts
+from yaosu.exceptions.model import PIECES_MAX, Offer, kind_item, resolution_item, texts
 from yaosu.exceptions.photos import PHOTOS_MAX, redrawn
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import submittable
@@ -185,7 +185,7 @@ async def _require(conn: Connection, registry: Registry, row: Record, proposal: 
 
 async def _activated_since(conn: Connection, row: Record) -> bool:
     """Whether the codes that were unknown at the receipt are all activated by now."""
-    items = await conn.fetch(store.ITEMS, row["id"], 100_000)
+    items = await conn.fetch(store.ITEMS, row["id"], PIECES_MAX)
     if row["kind"] != "not_activated" or not items:
         return False
     return bool(await conn.fetchval(store.KNOWN_UNITS, row["id"]) == len(items))
@@ -278,7 +278,7 @@ async def suspend(
         raise _field(subject, "reason", "请填写暂停销售的原因", "say why")
     if await conn.fetchrow(store.SUSPENDED, case_id, acting) is not None:
         raise YaosuError("exception_suspended")
-    items = await conn.fetch(store.ITEMS, case_id, 100_000)
+    items = await conn.fetch(store.ITEMS, case_id, PIECES_MAX)
     batches = sorted({(i["drug_id"], i["batch_id"]) for i in items if i["drug_id"] and i["batch_id"]})
     codes = sorted({(i["drug_id"], i["code"]) for i in items if i["drug_id"] and i["code"]})
     if not (batches if scope == "batches" else codes):

@@ -81,7 +81,8 @@ GOODS_OF_CASE = """
 SELECT q.id, q.org, q.drug_id, q.code, q.raw, q.qty, q.moved, q.verdict, q.closed_at, q.closed_bill, q.disposition,
     q.held_by, b.bill_no AS closed_no, b.type AS closed_type
 FROM quarantine q LEFT JOIN bill b ON b.id = q.closed_bill
-WHERE q.id IN (SELECT i.quarantine_id FROM exception_item i WHERE i.case_id = $1) ORDER BY q.id"""
+WHERE q.id IN (SELECT i.quarantine_id FROM exception_item i WHERE i.case_id = $1)
+ORDER BY q.closed_at IS NOT NULL, q.id LIMIT $2"""
 
 # Batches by number, where they exist.
 # ungated: what is printed on every box

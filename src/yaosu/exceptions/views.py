@@ -17,6 +17,8 @@ from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
 
 ITEMS_SHOWN = 500
+GOODS_SHOWN = 1_000
+"""Goods of a case that a reader gets at once, those that wait first."""
 
 
 def head(registry: Registry, row: Record, lang: str) -> dict[str, Any]:
@@ -55,7 +57,9 @@ async def whole(
     roles = await record.parties(conn, case_id)
     view["parties"] = [{**(org_view(registry, org) or {}), "role": role} for org, role in roles.items()]
     view["items"] = await _items(conn, registry, case_id, lang)
-    view["goods"] = [_good(registry, r, lang) for r in await conn.fetch(store.GOODS_OF_CASE, case_id)]
+    view["goods"] = [
+        _good(registry, r, lang) for r in await conn.fetch(store.GOODS_OF_CASE, case_id, GOODS_SHOWN)
+    ]
     proposals = await conn.fetch(store.PROPOSALS, case_id)
     entries = await conn.fetch(store.ENTRIES, case_id)
     bills = await _bills(conn, proposals, entries, lang)
