@@ -26,7 +26,7 @@ PEOPLE = {
     "operator": (None, None, "operator"),
     "bureau": (110, 1103, "insurer"),
 }
-LIMITED = {"line", "till", "quality", "office", "operator", "bureau"}
+LIMITED = {"quality", "bureau"}
 """People without an administrator's rights: pages must not offer them what they may not open."""
 ONLY = {
     "/narcotics": {"hospital", "office"},
@@ -97,3 +97,22 @@ async def shut_doors(client: httpx.AsyncClient, entries: list[str]) -> dict[str,
         link: (await client.get(link, headers=HTML)).status_code for link in offered if link not in entries
     }
     return {link: (status, offered[link]) for link, status in seen.items() if status >= 400}
+
+
+async def test_help_is_the_readers_own_and_leads_only_where_the_reader_may_go(
+    pool: Pool, client: httpx.AsyncClient
+) -> None:
+    for who, told, links in (
+        ("bureau", "医保局", {"/insurance", "/insurance/dossier"}),
+        ("office", "药品监管部门", {"/trace", "/bills"}),
+        ("quality", "批发企业", {"/stock", "/quarantine"}),
+    ):
+        await groups_of(pool, client, who)
+        page = markup.fromstring((await client.get("/help", headers=HTML)).text)
+        assert told in page.find(".//h1").text_content()
+        steps = page.find_class("help-steps")[0]
+        offered = {a.get("href") for a in steps.iter("a")}
+        assert links <= offered
+        for link in offered:
+            assert (await client.get(link, headers=HTML)).status_code == 200, link
+    client.cookies.clear()

@@ -21,6 +21,9 @@ from yaosu.subject import ANONYMOUS, Subject
 router = APIRouter()
 
 OFFICE = "110"
+BUREAU = "1103"
+"""Type and sub-type of 医疗保障部门, as `help.yaml` names it: by the type alone all offices are alike."""
+_BUREAU_POSTS = frozenset({"insurer", "insurer_admin"})
 
 
 @cache
@@ -42,8 +45,14 @@ def duties() -> dict[str, dict[str, Any]]:
 
 
 def _fits(org_type: str, types: list[str]) -> bool:
-    """Whether an organisation of that type is meant; a single digit means all types that begin with it."""
-    return any(org_type == t or (len(t) == 1 and org_type[:1] == t) for t in types)
+    """Whether an organisation of that type is meant; a single digit means all firms whose type begins so."""
+    firm = not org_type.startswith(OFFICE)
+    return any(org_type == t or (firm and len(t) == 1 and org_type[:1] == t) for t in types)
+
+
+def _type_of(subject: Subject) -> str:
+    """The organisation's type as help knows it."""
+    return BUREAU if subject.role in _BUREAU_POSTS else subject.org_type
 
 
 def role_of(subject: Subject) -> str:
@@ -51,7 +60,7 @@ def role_of(subject: Subject) -> str:
     if subject.kind == "anonymous":
         return "consumer"
     for name, entry in roles().items():
-        if _fits(subject.org_type, entry["types"]):
+        if _fits(_type_of(subject), entry["types"]):
             return name
     return next(iter(roles()))
 
@@ -64,7 +73,9 @@ def duties_of(role: str) -> list[str]:
 
 def _may_open(subject: Subject, types: list[str], step: dict[str, Any], at: str) -> bool:
     """Whether the page of a step is the reader's: an office reads where firms act."""
-    if subject.kind == "anonymous" or not _fits(subject.org_type, types):
+    if subject.kind == "anonymous" or not _fits(_type_of(subject), types):
+        return False
+    if "needs" in step and not subject.can(step["needs"]):
         return False
     return not subject.org_type.startswith(OFFICE) or step.get("office", step["at"] == at)
 
