@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -11,8 +12,9 @@ import pytest
 
 from yaosu.exchange.outbox.model import Link, RoutedBill, RoutedLine
 from yaosu.exchange.top.channel import same_address
-from yaosu.exchange.top.client import build, sending, talk
+from yaosu.exchange.top.client import build, fetching, sending, talk
 from yaosu.exchange.top.client.families import HOSPITAL, PHARMACY, TRADE, family_of, needs_token
+from yaosu.exchange.top.client.identity import AwayError, NotKnownError
 from yaosu.exchange.top.signing import good
 
 AT = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
@@ -144,3 +146,40 @@ def test_only_the_address_the_operator_entered_speaks_for_a_trace_system(
     entered: str, used: str, same: bool
 ) -> None:
     assert same_address(entered, used) is same
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-08-01",
+        "20260801",
+        "2026-08-01 00:00:00",
+        "2026/8/1",
+        "2026.08.01",
+        "Sat Aug 01 00:00:00 CST 2026",
+    ],
+)
+def test_days_are_read_however_the_platform_writes_them(text: str) -> None:
+    assert fetching._day(text) == date(2026, 8, 1)
+
+
+@pytest.mark.parametrize("text", ["", None, "2026-13-01", "20260", "2026-08", "soon", "8/1/2026"])
+def test_what_is_no_day_is_said_and_not_guessed(text: str | None) -> None:
+    with pytest.raises(NotKnownError, match="日期无法识别"):
+        fetching._day(text)
+
+
+async def test_a_call_that_found_no_turn_left_nothing_behind_and_is_made_later() -> None:
+    queued = talk.Said(0, "", code=talk.BUSY)
+    assert sending.uploaded(queued, "N1").state == "pending"
+
+    class Nobody:
+        async def own(self) -> None:
+            raise AwayError(queued)
+
+    delivery: Any = SimpleNamespace(
+        body={"what": "retail", "bill_code": "N1", "bill_type": 321}, state="accepted"
+    )
+    who: Any = Nobody()
+    unasked: Any = None
+    assert (await sending.send(delivery, PHARMACY, who, unasked)).state == "pending"

@@ -207,6 +207,12 @@ async def test_a_clock_more_than_ten_minutes_off_is_refused(
     await till.ok(ACTIVE, await question(world), timestamp=near)
 
 
+async def test_a_get_may_carry_its_form_in_its_body(world: World, till: TopClient) -> None:
+    asked = till.params(ACTIVE, await question(world))
+    answer = await world.http.request("GET", till.path, data=asked)
+    assert "error_response" not in answer.json(), "the published client for Node sends it so"
+
+
 async def test_clients_that_write_their_machines_utc_time_are_understood(
     world: World, till: TopClient
 ) -> None:

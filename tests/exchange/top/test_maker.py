@@ -311,6 +311,19 @@ async def test_lists_of_products_are_fetched_by_a_signed_address(
     assert "AppKey" in refused["msg_info"]
 
 
+async def test_a_products_licences_are_read_by_its_number(world: World, maker: Caller, ref: str) -> None:
+    product = world.app.parts["registry"].product(world.market.drug_id)
+    rows = (await maker("drug.kyt.getdruglicense", ref_ent_id=ref, drug_id=product.id))["result"][
+        "model_list"
+    ]
+    assert [(r["name"], r["license_no"], r["drug_id"]) for r in rows] == [
+        ("药品批准文号", product.approval_no, str(product.id))
+    ]
+    for number in (999_999_999, "x"):
+        none = await maker("drug.kyt.getdruglicense", ref_ent_id=ref, drug_id=number)
+        assert none["result"]["model_list"] == []
+
+
 async def test_every_method_of_makers_was_tried() -> None:
     done = of_modules("methods_maker_relation", "methods_maker_packing", "methods_maker_products")
     assert {name for name in done if "lsyd" not in name and "yljg" not in name} <= CALLED

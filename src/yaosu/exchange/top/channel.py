@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,11 +14,13 @@ from yaosu.exchange.adopt.model import Adopted, Upstream
 from yaosu.exchange.adopt.service import adopt, foreign
 from yaosu.exchange.outbox.model import Channel, Delivery, Link, Outcome, Parcel, RoutedBill
 from yaosu.exchange.top.client import build as building
-from yaosu.exchange.top.client import sending, store
+from yaosu.exchange.top.client import pacing, sending, store
+from yaosu.exchange.top.client.buyers import buyer
 from yaosu.exchange.top.client.families import TOKEN, Family, family_of, needs_token
 from yaosu.exchange.top.client.fetching import Fetcher
 from yaosu.exchange.top.client.identity import Call, Identities
-from yaosu.exchange.top.client.talk import Said, call
+from yaosu.exchange.top.client.talk import BUSY, LIMITED_S, Said, call
+from yaosu.notify.pace import pace_of
 from yaosu.registry.resolver import Registry
 
 NAME = "top"
@@ -31,9 +32,16 @@ FIELDS = (
     ("system", "码上放心在“追溯系统”中的名称", "Its name among the trace systems", False),
     ("license", "WES 许可（批发、生产企业使用付费接口时）", "WES licence (paid tier)", True),
     ("delete", "可删除单据（yes/no）", "May delete bills (yes/no)", False),
+    (
+        "buyers",
+        "零售单据上传购买人、医师、发药人（yes/no）",
+        "Sales name buyer, doctor and dispenser (yes/no)",
+        False,
+    ),
 )
 
 
+QUEUED = "本 AppKey 的调用已按平台流量限制排满，稍后自动继续"
 NOT_THEIR_ADDRESS = "连接地址不是运营单位为该追溯系统登记的接口地址，不接收其上游单据；请联系运营单位登记"
 
 
@@ -41,6 +49,11 @@ def same_address(one: str, other: str) -> bool:
     """Whether two addresses are the same door; an empty one is none."""
     a, b = (urlsplit(x.strip().rstrip("/")) for x in (one, other))
     return bool(a.hostname) and (a.scheme, a.netloc.lower(), a.path) == (b.scheme, b.netloc.lower(), b.path)
+
+
+def says_yes(link: Link, name: str) -> bool:
+    """Whether a setting of a connection is on."""
+    return str(link.account.get(name) or "").strip().lower() in ("yes", "true", "1", "是")
 
 
 def channel(app: AppState) -> Channel:
@@ -79,47 +92,64 @@ class Top:
         """What of a bill goes there; bills that came from there do not go back."""
         if bill.owner in await foreign(conn, [bill.owner]):
             return []
-        can_delete = str(link.account.get("delete") or "").lower() in ("yes", "true", "1", "是")
+        can_delete = says_yes(link, "delete")
         family = self._family(link)
         if bill.kind == "receive" and bill.from_org is None and bill.lines:
             drugs = sorted({line.drug_id for line in bill.lines})
             bill = replace(bill, from_org=await conn.fetchval(store.SENDER, bill.id, drugs))
         return building.parcels(bill, family, can_delete=can_delete and bool(family.delete))
 
-    def _caller(self, link: Link) -> Call:
+    def _caller(self, link: Link, patience_s: float = pacing.SEND_PATIENCE_S) -> Call:
         async def asked(method: str, params: Mapping[str, object]) -> Said:
             given = dict(params)
             if needs_token(method):
-                given["license_token"] = await self._token(link, given)
-            said = await call(link, method, given, datetime.now(UTC), self._app.settings.webhook_hosts)
-            if said.limited and "limit" in (said.message + said.sub_code).lower():
-                # everybody on this AppKey waits; the platform's ban lasts a second or two
-                await asyncio.sleep(1.0)
-            return said
+                given["license_token"] = await self._token(link, given, patience_s)
+            return await self._call(link, method, given, patience_s)
 
         return asked
 
-    async def _token(self, link: Link, params: Mapping[str, object]) -> str:
+    async def _call(self, link: Link, method: str, params: Mapping[str, object], patience_s: float) -> Said:
+        """One call in its AppKey's turn."""
+        rate = pace_of(self._registry.lists, NAME).calls_per_s
+        if await pacing.turn(self._app.pool, link, rate, patience_s) is None:
+            return Said(0, QUEUED, code=BUSY)
+        said = await call(link, method, params, datetime.now(UTC), self._app.settings.webhook_hosts)
+        if said.limited:
+            # everybody on this AppKey waits; the platform's ban lasts a second or two
+            await pacing.shut(self._app.pool, link, LIMITED_S)
+        return said
+
+    async def _token(self, link: Link, params: Mapping[str, object], patience_s: float) -> str:
         """The token of the paid tier, asked for once a day or when it is refused."""
         if link.id not in self._tokens:
             given = {
                 "ref_ent_id": params.get("ref_ent_id") or "",
                 "license": link.secret.get("license") or "-",
             }
-            said = await call(link, TOKEN, given, datetime.now(UTC), self._app.settings.webhook_hosts)
+            said = await self._call(link, TOKEN, given, patience_s)
             model = said.model if isinstance(said.model, dict) else {}
             self._tokens[link.id] = str(model.get("license_token") or "")
             if not self._tokens[link.id]:
                 return self._tokens.pop(link.id)
         return self._tokens[link.id]
 
-    def _who(self, link: Link) -> Identities:
-        return Identities(self._app.pool, self._registry, link, self._family(link), self._caller(link))
+    def _who(self, link: Link, patience_s: float = pacing.SEND_PATIENCE_S) -> Identities:
+        return Identities(
+            self._app.pool, self._registry, link, self._family(link), self._caller(link, patience_s)
+        )
+
+    async def _buyer(self, delivery: Delivery, link: Link) -> Mapping[str, str]:
+        """Who a sale was to, where the firm wants it told; in a transaction of its own, with its audit record."""
+        if delivery.body["what"] != "retail" or delivery.bill_id is None or not says_yes(link, "buyers"):
+            return {}
+        async with self._app.pool.acquire() as conn, conn.transaction():
+            return await buyer(conn, self._app.parts["keeper"], self._registry.lists, link, delivery.bill_id)
 
     async def send(self, delivery: Delivery, link: Link) -> Outcome:
         """Levels 1 and 2."""
         self._tokens.pop(link.id, None) if delivery.tries else None
-        return await sending.send(delivery, self._family(link), self._who(link), self._caller(link))
+        person = await self._buyer(delivery, link)
+        return await sending.send(delivery, self._family(link), self._who(link), self._caller(link), person)
 
     async def ask(self, delivery: Delivery, link: Link) -> Outcome:
         """Levels 3 and 4."""
@@ -151,6 +181,12 @@ class Top:
             )
 
         fetcher = Fetcher(
-            self._registry, link.org, system_id, self._family(link), self._who(link), self._caller(link), take
+            self._registry,
+            link.org,
+            system_id,
+            self._family(link),
+            self._who(link, pacing.PULL_PATIENCE_S),
+            self._caller(link, pacing.PULL_PATIENCE_S),
+            take,
         )
         return await fetcher.fetch(cursor, datetime.now(UTC))

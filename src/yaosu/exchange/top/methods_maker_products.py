@@ -204,3 +204,36 @@ def _own_key(call: Call) -> None:
     given = call.text("app_key_n")
     if given and given != call.app_key:
         raise Failed("FAIL_BIZ_CODE_NO_AUTH", "app_key_n 应为调用方的 AppKey")
+
+
+@method(P + "drug.kyt.getdruglicense", scope=SCOPE)
+async def papers(call: Call) -> Reply:
+    """The licences of a product as the registry has them, by number and expiry. Pictures of them are kept in the firm's
+    own files, so there is no address to give."""
+    await call.ref_org()
+    number = call.text("drug_id")
+    product = call.registry.product(int(number)) if is_number(number) and len(number) < 10 else None
+    if product is None:
+        # the published answer has no place for a reason
+        return Reply({"model_list": []})
+    known = (
+        ("药品批准文号", product.approval_no, product.approval_expires),
+        ("进口药品注册证", product.import_cert_no, product.import_cert_expires),
+        ("进口药品批件", product.import_permit_no, product.import_permit_expires),
+    )
+    names = await names_of(call, [product.mah_id])
+    found = [
+        {
+            "id": product.id * 10 + kind,
+            "name": name,
+            "license_no": paper,
+            "license_type": kind,
+            "expire_date": expires,
+            "requisite": 1 if kind == 1 else 0,
+            "drug_id": str(product.id),
+            "ref_ent_id": names.ref(product.mah_id),
+        }
+        for kind, (name, paper, expires) in enumerate(known, 1)
+        if paper
+    ]
+    return Reply(fit(call, {"model_list": found}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -21,6 +23,10 @@ log = structlog.get_logger("yaosu.top.client")
 
 FIRST_DAYS = 7
 """How far back the first look goes."""
+LOOK_S = 200.0
+"""How long one look goes on before it leaves the rest to the next: calls are paced, and a look must end in time."""
+DONE_MAX = 5_000
+"""Bills remembered as taken in."""
 AGAIN_DAYS = 2
 """Bills may be uploaded late, so each look overlaps the one before by this."""
 PAGE = 50
@@ -51,21 +57,28 @@ class Fetcher:
     async def fetch(self, cursor: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
         """Everything new since `cursor`; the next cursor. Bills that could not be taken in stand in it under
         `waiting` with the reason, and are tried again; so does the platform itself when it does not answer."""
-        try:
-            return await self._fetch(cursor, now)
-        except AwayError as error:
-            reason = {"tries": 0, "reason": error.said.message or error.said.text[:500]}
-            return {**cursor, "waiting": {**(cursor.get("waiting") or {}), "": reason}}
-
-    async def _fetch(self, cursor: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
-        own = await self._who.own()
+        done: list[str] = list(cursor.get("done") or ())
+        waiting: dict[str, Any] = {k: v for k, v in (cursor.get("waiting") or {}).items() if k}
         since = (
             date.fromisoformat(cursor["day"]) if "day" in cursor else now.date() - timedelta(days=FIRST_DAYS)
         )
-        done: list[str] = list(cursor.get("done") or ())
-        waiting: dict[str, Any] = {k: v for k, v in (cursor.get("waiting") or {}).items() if k}
+        day = since
+        try:
+            if await self._fetch(done, waiting, since, now):
+                day = now.astimezone(CHINA).date() - timedelta(days=AGAIN_DAYS)
+        except AwayError as error:
+            waiting[""] = {"tries": 0, "reason": error.said.message or error.said.text[:500]}
+        # what was done stays done, however far this look came
+        return {"day": day.isoformat(), "done": done[-DONE_MAX:], "waiting": waiting}
+
+    async def _fetch(self, done: list[str], waiting: dict[str, Any], since: date, now: datetime) -> bool:
+        """Take in what is new and keep account of it in `done` and `waiting`; whether it came to the end."""
+        own = await self._who.own()
+        until = time.monotonic() + LOOK_S
         seen = set(done)
         for row in await self._listed(own.ref, since, now):
+            if time.monotonic() > until:
+                return False
             key = f"{row.get('from_ref_user_id')}|{row.get('bill_code')}"
             tried = int((waiting.get(key) or {}).get("tries", 0))
             if key in seen or tried >= TRIES_MAX:
@@ -78,8 +91,7 @@ class Fetcher:
                 continue
             waiting.pop(key, None)
             done.append(key)
-        day = (now.astimezone(CHINA).date() - timedelta(days=AGAIN_DAYS)).isoformat()
-        return {"day": day, "done": done[-5000:], "waiting": waiting}
+        return True
 
     async def _listed(self, ref: str, since: date, now: datetime) -> list[Mapping[str, Any]]:
         rows: dict[tuple[str, str], Mapping[str, Any]] = {}
@@ -227,11 +239,21 @@ class Fetcher:
         return make(code, 0)
 
 
+_DAY = re.compile(r"(\d{4})\D?(\d{1,2})\D?(\d{1,2})(?:\D.*)?")
+_JAVA_DAY = "%a %b %d %H:%M:%S CST %Y"
+"""How the platform's published answers write a few of their days."""
+
+
 def _day(value: object) -> date:
-    found = moment(str(value or ""))
-    if found is None:
-        raise NotKnownError(f"日期无法识别：{value}")
-    return found.astimezone(CHINA).date()
+    """A day in any of the forms their answers have: with dashes, slashes or dots, eight digits, Java's own."""
+    text = str(value or "").strip()
+    parts = _DAY.fullmatch(text)
+    try:
+        if parts is not None:
+            return date(*(int(part) for part in parts.groups()))
+        return datetime.strptime(text, _JAVA_DAY).replace(tzinfo=CHINA).date()
+    except ValueError:
+        raise NotKnownError(f"日期无法识别：{text[:40]}") from None
 
 
 def _bill_type(value: object) -> int:

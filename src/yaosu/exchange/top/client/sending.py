@@ -9,7 +9,7 @@ from typing import Any
 from yaosu.exchange.outbox.model import Delivery, Outcome
 from yaosu.exchange.top.client.families import Family
 from yaosu.exchange.top.client.identity import AwayError, Call, Identities, NotKnownError
-from yaosu.exchange.top.client.talk import LIMITED_S, Said, many
+from yaosu.exchange.top.client.talk import BUSY, LIMITED_S, Said, many
 from yaosu.exchange.top.fields import CHINA
 
 REPEATED = ("单据重复", "该单据号已存在", "单据号已存在", "BILL_FILE_NAME_DUPLICATE_UPLOAD", "BILL_REPEAT")
@@ -41,8 +41,10 @@ def refused_by_us(text: str) -> Outcome:
     return Outcome("failed", answer=text, final=True)
 
 
-async def send(delivery: Delivery, family: Family, who: Identities, call: Call) -> Outcome:
-    """One parcel, as built."""
+async def send(
+    delivery: Delivery, family: Family, who: Identities, call: Call, person: Mapping[str, str] | None = None
+) -> Outcome:
+    """One parcel, as built. `person`: fields about the buyer, which a parcel never holds."""
     body = delivery.body
     if body["what"] == "cannot_delete":
         codes = "、".join(body["codes"][:20])
@@ -63,10 +65,12 @@ async def send(delivery: Delivery, family: Family, who: Identities, call: Call) 
                 },
             )
             return deleted(said)
-        params = await _params(body, own.ref, who)
+        params = {**await _params(body, own.ref, who), **(person or {})}
     except AwayError as error:
         made = gateway(error.said)
         # nothing of the bill itself was sent yet
+        if made is not None and (error.said.code == BUSY or error.said.limited):
+            return made
         return Outcome(
             "failed", answer=made.answer if made else str(error), wait_s=made.wait_s if made else None
         )
@@ -161,6 +165,9 @@ async def ask(delivery: Delivery, family: Family, who: Identities, call: Call, n
     if said.level != 2:
         early = gateway(said)
         assert early is not None
+        if said.code == BUSY:
+            # nothing new is known, and nobody was asked
+            return Outcome("accepted" if delivery.state == "accepted" else "unknown", wait_s=early.wait_s)
         return Outcome("unknown", said.status, said.text, wait_s=early.wait_s)
     rows = many((said.model or {}).get("result_list") if isinstance(said.model, dict) else said.model)
     row = next((r for r in rows if str(r.get("bill_code")) == body["bill_code"]), None)

@@ -23,6 +23,8 @@ LIMITED_S = 2.0
 LIMITED = frozenset(
     {"7", "accesscontrol.limited-by-app-access-count", "isp.call-limited", "isp.call-in-progress"}
 )
+BUSY = "queued"
+"""Our own code of a call that was not made because the AppKey's turns are taken for a while."""
 AWAY = ("isp.",)
 """Sub codes of the platform's own trouble: the same call may succeed later."""
 
