@@ -1,6 +1,6 @@
 """SM2 signature and public-key encryption after GB/T 32918-2016 (GM/T 0003-2012), curve sm2p256v1 (part 5).
 
-Point arithmetic is `fastecdsa`'s (compiled), and for points that come again the tables of `comb`; here stand the
+Point arithmetic is `fastecdsa`'s (compiled), and for points that come again the tables of `multiples`; here stand the
 scheme's formulas only. A signature is r||s, 64 bytes, the
 form 医保 interfaces exchange in Base64; `to_der` and `from_der` turn it into the ASN.1 form of certificates and of
 Bouncy Castle. The arithmetic takes a time that depends on its numbers: sign on your own server, not as an oracle that
@@ -10,12 +10,13 @@ strangers may time millions of times.
 from __future__ import annotations
 
 import secrets
+from collections import OrderedDict
 from functools import lru_cache
 from typing import Literal
 
 from fastecdsa.rust import Curve, Point
 
-from yaosu.gm.comb import Comb, multiple
+from yaosu.gm.multiples import Multiples, has_x, total
 from yaosu.gm.symmetric import sm3
 
 P = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF00000000FFFFFFFFFFFFFFFF
@@ -58,15 +59,36 @@ def _point(public: bytes) -> Point:
     return Point(_int(raw[:SIZE]), _int(raw[SIZE:]), CURVE)
 
 
+GENERATOR_WIDTH = 9
+KEY_WIDTH = 5
+TABLE_AFTER = 3
+"""A key that has verified so often is worth a table."""
+_uses: OrderedDict[bytes, int] = OrderedDict()
+_USES_MAX = 65_536
+
+
 @lru_cache(maxsize=1)
-def _generator() -> Comb:
-    return Comb(GX, GY, P)
+def _generator() -> Multiples:
+    return Multiples(GX, GY, P, GENERATOR_WIDTH)
 
 
-@lru_cache(maxsize=512)
-def _comb(public: bytes) -> Comb:
-    """The table of a key that verifies; ValueError when it is none."""
-    return Comb(*_xy(_point(public)), P)
+@lru_cache(maxsize=256)
+def _table(public: bytes) -> Multiples:
+    """The table of a key that verifies again and again; ValueError when it is none."""
+    return Multiples(*_xy(_point(public)), P, KEY_WIDTH)
+
+
+def _points(public: bytes, number: int) -> list[tuple[int, int]]:
+    """Points whose sum is so many times the key; ValueError when it is none."""
+    count = _uses.pop(public, 0)
+    if count < TABLE_AFTER:
+        point = number * _point(public)
+        _uses[public] = count + 1
+        if len(_uses) > _USES_MAX:
+            _uses.popitem(last=False)
+        return [_xy(point)]
+    _uses[public] = count
+    return _table(public).points(number)
 
 
 def _xy(point: Point) -> tuple[int, int]:
@@ -81,10 +103,10 @@ def _scalar(private: bytes) -> int:
     return d
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4096)
 def public_of(private: bytes) -> bytes:
     """The 64-byte public key of a private one."""
-    x, y = multiple((_scalar(private), _generator()))
+    x, y = total(_generator().points(_scalar(private)), P)
     return _bytes(x) + _bytes(y)
 
 
@@ -113,7 +135,7 @@ def digest(public: bytes, data: bytes, user_id: bytes = USER_ID) -> int:
 
 def sign_digest(d: int, e: int, k: int) -> tuple[int, int] | None:
     """r, s for a chosen k (GB/T 32918.2 §6.1); None: take another k."""
-    x, _ = multiple((k, _generator()))
+    x, _ = total(_generator().points(k), P)
     r = (e + x) % N
     if r == 0 or r + k == N:
         return None
@@ -133,7 +155,7 @@ def sm2_sign(private: bytes, data: bytes, user_id: bytes = USER_ID) -> bytes:
 
 def sm2_verify(public: bytes, data: bytes, signature: bytes, user_id: bytes = USER_ID) -> bool:
     """Whether `signature` (r||s, 64 bytes) is the key's over `data`. ValueError: not a public key."""
-    base = _comb(public)
+    _point(public)
     if len(signature) != 2 * SIZE:
         return False
     r, s = _int(signature[:SIZE]), _int(signature[SIZE:])
@@ -142,12 +164,10 @@ def sm2_verify(public: bytes, data: bytes, signature: bytes, user_id: bytes = US
     t = (r + s) % N
     if t == 0:
         return False
-    try:
-        x, _ = multiple((s, _generator()), (t, base))
-    except ValueError:
-        # the sum is the point at infinity
-        return False
-    return (digest(public, data, user_id) + x) % N == r
+    # x of the sum is below P, and r is that plus e below N: at most two numbers fit
+    x = (r - digest(public, data, user_id)) % N
+    points = _generator().points(s) + _points(public, t)
+    return has_x(points, P, [one for one in (x, x + N) if one < P])
 
 
 def to_der(signature: bytes) -> bytes:
@@ -199,7 +219,7 @@ def _mask(data: bytes, stream: bytes) -> bytes:
 
 def encrypt_with(public: bytes, data: bytes, k: int, mode: Order = "C1C3C2") -> bytes | None:
     """Encryption with a chosen k; None: take another one."""
-    c1 = multiple((k, _generator()))
+    c1 = total(_generator().points(k), P)
     x, y = _xy(k * _point(public))
     stream = _stream(_bytes(x) + _bytes(y), len(data))
     if not any(stream):
