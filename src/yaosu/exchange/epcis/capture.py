@@ -47,6 +47,8 @@ log = structlog.get_logger("yaosu.exchange.epcis")
 TRIES = 4
 ERRORS_MAX = 2_000
 """Errors kept of one job; `count` tells how many there were."""
+IDLE_MAX = 500
+"""Events put on record in one exchange with the database."""
 RETRY = (
     ConflictError,
     asyncpg.UniqueViolationError,
@@ -180,14 +182,19 @@ class Capture:
         strange = await foreign(self.conn, self.tools.registry, fresh)
         acts = Planner(self.tools.registry, parties, self.subject.org, strange).acts(fresh)
         actor = Actor(self.conn, self.tools, self.subject, parties)
+        idle: list[Item] = []
         for n, act in enumerate(acts):
+            if act.kind == "keep" and not act.findings:
+                idle += act.items
+                continue
+            await self._keep_idle(idle, known)
             before = [(i, i.state, list(i.bills)) for i in act.items]
             try:
                 async with self.conn.transaction():
                     if act.kind == "undo":
                         await self._undo(actor, act, acts, known)
                     else:
-                        await actor.do(act, acts[n + 1 :])
+                        await actor.do(act, acts[n + 1 :] if act.kind == "activate" else ())
                     for item in act.items:
                         await self._keep(item, known)
             except RefusedActError as refused:
@@ -195,6 +202,7 @@ class Capture:
                 for item, state, bills in before:
                     item.state, item.bills = state, bills
                 continue
+        await self._keep_idle(idle, known)
         self.outcome.warnings += actor.warnings
         self.outcome.warnings += [
             Problem(i.path, Finding("epcis_kept_foreign")) for i in fresh if i.note == "foreign"
@@ -262,20 +270,29 @@ class Capture:
 
     async def _keep(self, item: Item, known: dict[str, dict[str, Any]]) -> None:
         """Put one event on record with the bills it made."""
+        self._kept(item, await store.put_event(self.conn, self._row(item), item.bills), known)
+
+    async def _keep_idle(self, idle: list[Item], known: dict[str, dict[str, Any]]) -> None:
+        """Put events on record that nothing is done for; the list is empty afterwards."""
+        for n in range(0, len(idle), IDLE_MAX):
+            part = idle[n : n + IDLE_MAX]
+            numbers = await store.put_events(self.conn, [self._row(i) for i in part])
+            for item, number in zip(part, numbers, strict=True):
+                self._kept(item, number, known)
+        idle.clear()
+
+    def _row(self, item: Item) -> tuple[Any, ...]:
+        """What the record of an event holds, in the order of EVENT_COLUMNS."""
         body = item.body
-        at = moment(body["eventTime"])
-        values = (
-            *(self.subject.org, item.index, self.job, at, self.now, item.declared, item.state),
-            *(
-                str(body["type"]),
-                body.get("action", ""),
-                body.get("bizStep", ""),
-                body.get("disposition", ""),
-            ),
+        return (
+            *(self.subject.org, item.index, self.job, moment(body["eventTime"]), self.now, item.declared),
+            *(item.state, str(body["type"]), body.get("action", ""), body.get("bizStep", "")),
+            body.get("disposition", ""),
             *(_place(body, "readPoint"), _place(body, "bizLocation"), item.event_id, item.content),
             *(indexed(body), dict(item.prefixes), zlib.compress(orjson.dumps(body), 1)),
         )
-        number = await store.put_event(self.conn, values, item.bills)
+
+    def _kept(self, item: Item, number: int, known: dict[str, dict[str, Any]]) -> None:
         if not item.declared:
             known[item.event_id] = {
                 "id": number,

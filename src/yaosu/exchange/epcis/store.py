@@ -71,6 +71,15 @@ INSERT_EVENT = f"""
 INSERT INTO epcis_event ({", ".join(EVENT_COLUMNS)})
 VALUES ({", ".join(f"${n}" for n in range(1, len(EVENT_COLUMNS) + 1))}) RETURNING id"""  # noqa: S608 - constant
 
+# Events that nothing is done for come by the thousand (sensors, goods of others): their numbers are drawn first, so
+# that all of them go in one exchange with the database.
+NEXT_EVENTS = (
+    "SELECT nextval(pg_get_serial_sequence('epcis_event', 'id')) AS id FROM generate_series(1, $1::int)"
+)
+INSERT_EVENTS = f"""
+INSERT INTO epcis_event (id, {", ".join(EVENT_COLUMNS)}) OVERRIDING SYSTEM VALUE
+VALUES ({", ".join(f"${n}" for n in range(1, len(EVENT_COLUMNS) + 2))})"""  # noqa: S608 - constant
+
 INSERT_ACTS = """
 INSERT INTO epcis_act (event, bill_id) SELECT $1, b FROM unnest($2::bigint[]) AS b ON CONFLICT DO NOTHING"""
 SET_UNDONE = "UPDATE epcis_event SET state = 'undone' WHERE id = ANY($1::bigint[])"
@@ -262,6 +271,13 @@ async def put_event(conn: Connection, values: Sequence[Any], bills: Iterable[int
     if made:
         await conn.execute(INSERT_ACTS, number, made)
     return number
+
+
+async def put_events(conn: Connection, rows: Sequence[Sequence[Any]]) -> list[int]:
+    """Keep events that made no bills; their numbers, in the order given."""
+    numbers = [r["id"] for r in await conn.fetch(NEXT_EVENTS, len(rows))]
+    await conn.executemany(INSERT_EVENTS, [(n, *row) for n, row in zip(numbers, rows, strict=True)])
+    return numbers
 
 
 async def jobs(conn: Connection, org: int, before: tuple[datetime, UUID] | None, limit: int) -> list[Record]:
