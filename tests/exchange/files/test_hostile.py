@@ -58,7 +58,7 @@ FILES: list[tuple[str, Callable[[], bytes], str, dict[str, object]]] = [
     ),
     ("other root", lambda: b'<Bills><DataField><Data Code="1"/></DataField></Bills>', "file_root", {"line": 1}),
     ("no Data", lambda: b'<Document><Events><Event Name="OA"><DataField/></Event></Events></Document>', "file_no_lines", {}),
-    ("unknown XML", lambda: b"<html><body>hello</body></html>", "file_unknown", {}),
+    ("unknown XML", lambda: b"<rss><channel>hello</channel></rss>", "file_unknown", {}),
     ("EPCIS", lambda: b'<epcis:EPCISDocument xmlns:epcis="u"/>', "file_is_epcis", {}),
     ("a bill as JSON", lambda: b'{"type": 201, "codes": []}', "file_is_json", {}),
     ("long value", lambda: GOOD.replace(b"A1", b"A" * 2_000), "file_value_too_long", {"line": 3}),

@@ -216,3 +216,90 @@ def test_a_workbook_with_bills_on_two_sheets_is_refused_and_nothing_is_left_out(
     assert codes(content_of(book('sheetId="2" state="hidden"'))) == [TWO]
     notes = "<worksheet><sheetData>" + text_row(1, ("说一句",)) + "</sheetData></worksheet>"
     assert codes(content_of(book('sheetId="2"', notes))) == [TWO]
+
+
+# -- what is called a workbook and is none --------------------------------------------------------------------------
+
+
+def html(rows: list[str], head: str = "<html><head><meta charset=gb2312></head><body>") -> bytes:
+    heads = "".join(f"<TH>{h}</TH>" for h in HEADS)
+    table_ = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"{head}<TABLE border=1><tr>{heads}</tr>{table_}</TABLE></body></html>".encode("gb18030")
+
+
+def test_a_page_saved_as_a_workbook_is_read_as_its_table() -> None:
+    cells = [f"<td x:str>{v}</td>" for v in ROW]
+    merged = "".join(f'<td rowspan="2">{v}</td>' for v in ROW[:4]) + f"<td>'{ONE}</td>"
+    for data in (
+        html(["".join(cells)]),
+        html([merged, f"<td style='mso-number-format:\"\\@\"'>{TWO}<br>&nbsp;</td>"]),
+        html(["".join(cells)], "<!DOCTYPE html><html><table><tr><td>菜单</td></tr></table>"),
+        html(["".join(c.replace("</td>", "") for c in cells)]),
+    ):
+        content = content_of(data)
+        (bill,) = content.bills
+        assert (content.format, bill.number, bill.receiver or bill.partner) == (
+            "xls",
+            "A",
+            "示例医药有限公司",
+        )
+        assert bill.codes[0] == ONE and set(bill.codes) <= {ONE, TWO}
+    assert len(content_of(html([merged, f"<td>{TWO}</td>"])).bills[0].codes) == 2
+    lost = content_of(html(["".join(f"<td>{v}</td>" for v in (*ROW[:4], "8.38579E+19"))]))
+    assert [p.finding.code for p in lost.problems] == ["file_code_rounded"]
+
+
+def test_the_xml_of_excel_2003_is_read_as_a_workbook() -> None:
+    def cell(value: str, kind: str = "String", more: str = "") -> str:
+        return f'<Cell{more}><Data ss:Type="{kind}">{value}</Data></Cell>'
+
+    def book(rows: str) -> bytes:
+        return (
+            '<?xml version="1.0" encoding="UTF-8"?>\n<?mso-application progid="Excel.Sheet"?>\n'
+            '<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet" '
+            'xmlns:ss="urn:schemas-microsoft-com:office:spreadsheet"><Worksheet ss:Name="单据"><Table>'
+            f"<Row>{''.join(map(cell, HEADS))}</Row>{rows}</Table></Worksheet></Workbook>"
+        ).encode()
+
+    at = cell("2026-09-30T10:12:31.000", "DateTime")
+    row = cell("A") + cell("201", "Number") + at + cell("示例医药有限公司")
+    fifth = cell(TWO, more=' ss:Index="5"')
+    content = content_of(book(f'<Row ss:Index="3">{row}{cell(ONE)}</Row><Row>{fifth}</Row>'))
+    (bill,) = content.bills
+    assert (bill.type, bill.codes, list(bill.lines)) == (201, [ONE, TWO], [3, 4])
+    assert bill.at == datetime(2026, 9, 30, 10, 12, 31, tzinfo=CHINA)
+    bad = (
+        cell("8.3857940000879772E+19", "Number"),
+        cell(ONE, more=' ss:Formula="=A1"'),
+        cell("#N/A", "Error"),
+    )
+    wrong = content_of(book("".join(f"<Row>{row}{one}</Row>" for one in bad)))
+    assert [p.finding.code for p in wrong.problems] == [
+        "file_code_rounded",
+        "file_formula",
+        "file_cell_error",
+    ]
+
+
+EXCEL = b'<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet">'
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"<html><body><p>Session expired</p></body></html>", "file_no_lines"),
+        (b"<html>" + b"<table>" * 100, "file_too_deep"),
+        (html(["<td>x</td>"])[:-24], "file_cut"),
+        (html(["<td>x</td>"], "<html><table><SCRIPT>if (a<b) </Script>")[:-24], "file_cut"),
+        (b"<html><table><tr>" + b"<!--" * 200_000, "file_cut"),
+        (html(["<td colspan=999999>x</td>" * 9]), "file_too_many"),
+        (html(["<td rowspan=99999>x</td>" * 200]), "file_too_many"),
+        (EXCEL + b'<Worksheet><Table><Row Index="999999"/>', "file_too_many"),
+        (EXCEL + b"<Worksheet>", "file_xml_syntax"),
+        (b'<!DOCTYPE a [<!ENTITY b "c">]>' + EXCEL, "file_doctype"),
+    ],
+)
+def test_a_page_that_is_no_table_of_bills_is_refused(data: bytes, code: str) -> None:
+    with pytest.raises(FileRefusedError) as refused:
+        content_of(data)
+    assert refused.value.code == code

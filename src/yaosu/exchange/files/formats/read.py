@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from yaosu.errors import Finding
 from yaosu.exchange.files.columns import key_of
-from yaosu.exchange.files.formats import client_txt, scan_xml, xls
+from yaosu.exchange.files.formats import client_txt, markup, scan_xml, xls
 from yaosu.exchange.files.formats.code_list import looks_like_codes, read_list
 from yaosu.exchange.files.formats.rows import Row, of_csv
 from yaosu.exchange.files.formats.source import Source, opened
@@ -22,7 +23,7 @@ _RELATION_COLUMNS = (
 
 
 def kind_of(source: Source) -> str:
-    """`relation`, `scan_xml`, `client_txt`, `code_list`, `csv`, `xlsx` or `xls`.
+    """`relation`, `scan_xml`, `client_txt`, `code_list`, `csv`, `xlsx`, `xls`, `html` or `excel_xml`.
 
     Raises FileRefusedError for what has another door, or none.
     """
@@ -30,6 +31,8 @@ def kind_of(source: Source) -> str:
         return source.kind
     text = source.text.lstrip()
     if text.startswith("<"):
+        if found := markup.kind_of(text):
+            return found
         found = scan_xml.kind_of(source.text)
         if found == "epcis":
             raise FileRefusedError("file_is_epcis")
@@ -80,7 +83,10 @@ def _content(source: Source, kind: str) -> FileContent:
     if kind == "xlsx":
         return _xlsx(source.data)
     if kind == "xls":
-        return _xls(source.data)
+        return _named("xls", xls.sheets(source.data))
+    if kind in ("html", "excel_xml"):
+        # old workbooks to the people who save them
+        return _named("xls", markup.sheets(source.text, kind))
     return FileContent("relation", source.encoding)
 
 
@@ -90,10 +96,10 @@ def _xlsx(data: bytes) -> FileContent:
     return _first_table("xlsx", [(title, lambda part=part: list(book.rows(part))) for title, part in sheets])
 
 
-def _xls(data: bytes) -> FileContent:
-    found = [(t, rows) for t, rows in xls.sheets(data)]
+def _named(format_: str, sheets: Iterable[tuple[str, list[Row]]]) -> FileContent:
+    found = list(sheets)
     named = [s for s in found if not _EXPLAINING.search(s[0])] or found
-    return _first_table("xls", [(title, lambda rows=rows: rows) for title, rows in named])
+    return _first_table(format_, [(title, lambda rows=rows: rows) for title, rows in named])
 
 
 def _first_table(format_: str, sheets: list[tuple[str, object]]) -> FileContent:
