@@ -167,6 +167,12 @@ async def test_what_opens_no_case_is_told_why(
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
 
 
+async def test_a_reason_that_is_too_short_is_told_in_characters(street: Street) -> None:
+    headers = {**street.keys["pharmacy"], "accept-language": "en"}
+    answer = await street.client.post("/api/v1/exceptions/1/withdraw", headers=headers, json={"reason": "x"})
+    assert answer.json()["findings"][0]["params"]["reason"] == "shorter than 2"
+
+
 async def test_the_whole_exchange_is_done_on_pages(street: Street) -> None:
     check_id = await street.short_check()
     token = await street.enter("pharmacy")

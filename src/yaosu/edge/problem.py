@@ -123,7 +123,10 @@ def field_findings(errors: Sequence[Any], lang: str) -> list[Finding]:
     for error in errors:
         where = ".".join(str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path"))
         where = where[:WHERE_MAX]
-        zh, en = _REASONS.get(error["type"], ("填写不正确（{msg}）", "{msg}"))
+        kind = error["type"]
+        if kind in ("too_long", "too_short") and isinstance(error.get("input"), str):
+            kind = f"string_{kind}"
+        zh, en = _REASONS.get(kind, ("填写不正确（{msg}）", "{msg}"))
         context = {**(error.get("ctx") or {}), "msg": error.get("msg", "")}
         template = zh if lang == "zh" else en
         reason = template
