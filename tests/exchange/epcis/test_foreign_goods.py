@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import orjson
+import pytest
 
 from exchange.epcis.helpers import (
     World,
@@ -15,6 +16,7 @@ from exchange.epcis.helpers import (
     shipping,
     sscc,
 )
+from yaosu.exchange.epcis import capture
 
 THEIRS = "urn:epc:id:sgtin:0614141.107346.{}"
 THEIR_LABEL = "urn:epc:id:sscc:0614141.1234567890"
@@ -66,3 +68,21 @@ async def test_a_carriers_label_that_holds_our_goods_moves_them(world: World) ->
     assert "warnings" not in job
     status, holder, dest, _ = await world.unit(f"(01){boxes[0].split('/')[4]}(21){boxes[0].split('/')[6]}")
     assert (status, holder, dest) == ("O", world.maker, world.wholesaler)
+
+
+async def test_a_job_tells_when_it_began_and_how_many_problems_it_does_not_list(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "ERRORS_MAX", 2)
+    doc = document(
+        *(event(action="OBSERVE", bizStep="sending", epcList=[THEIRS.format(n)]) for n in range(5))
+    )
+    job = await world.capture(doc)
+    assert [e["code"] for e in job["errors"]] == ["epcis_word_unknown"] * 2 + ["epcis_more_problems"]
+    assert "3" in job["errors"][-1]["title"]
+    assert job["createdAt"] <= job["startedAt"] <= job["finishedAt"]
+    doc = document(
+        *(event(action="OBSERVE", bizStep="shipping", epcList=[THEIRS.format(n)]) for n in range(5))
+    )
+    job = await world.done(doc)
+    assert [w["code"] for w in job["warnings"]] == ["epcis_kept_foreign"] * 2 + ["epcis_more_problems"]

@@ -46,7 +46,7 @@ log = structlog.get_logger("yaosu.exchange.epcis")
 
 TRIES = 4
 ERRORS_MAX = 2_000
-"""Errors kept of one job; `count` tells how many there were."""
+"""Errors, and warnings, kept of one job; one more entry tells how many there were beyond."""
 IDLE_MAX = 500
 """Events put on record in one exchange with the database."""
 RETRY = (
@@ -206,7 +206,7 @@ class Capture:
         self.outcome.warnings += actor.warnings
         self.outcome.warnings += [
             Problem(i.path, Finding("epcis_kept_foreign")) for i in fresh if i.note == "foreign"
-        ][:ERRORS_MAX]
+        ]
         prefixes = {p for i in fresh for v in _identifiers(i) if (p := company_prefix(v))}
         if prefixes:
             await self.conn.execute(store.PUT_PREFIXES, sorted(prefixes))
@@ -375,17 +375,26 @@ async def run_job(conn: Connection, tools: Tools, job: UUID) -> bool:
             break
     shown = Finding("internal_error", {"incident": str(job)[:8]})
     failure = Problem("", shown, "ImplementationException")
-    await conn.execute(store.END_JOB, job, "failed", False, 0, [failure.as_json("zh")], [], 0)
+    await conn.execute(store.END_JOB, job, "failed", False, 0, [failure.as_json("zh")], [], 0, None)
     return True
 
 
 async def _run(conn: Connection, tools: Tools, row: dict[str, Any]) -> None:
-    subject = subject_of(row["caller"])
+    subject, begun = subject_of(row["caller"]), datetime.now(UTC)
     document = await asyncio.to_thread(read, zlib.decompress(row["body"]), row["media"])
     outcome = await work_off(conn, tools, subject, row["id"], row["behaviour"], document)
-    errors = [p.as_json(subject.lang) for p in outcome.errors[:ERRORS_MAX]]
-    warnings = [p.as_json(subject.lang) for p in outcome.warnings[:ERRORS_MAX]]
+    errors, warnings = _told(outcome.errors, subject.lang), _told(outcome.warnings, subject.lang)
     await conn.execute(
         store.END_JOB,
         *(row["id"], "done", outcome.success, outcome.captured, errors, warnings, outcome.events),
+        begun,
     )
+
+
+def _told(problems: Sequence[Problem], lang: str) -> list[dict[str, object]]:
+    """Problems as the job keeps them; the last one says how many more there were."""
+    found = [p.as_json(lang) for p in problems[:ERRORS_MAX]]
+    if len(problems) > ERRORS_MAX:
+        more = Finding("epcis_more_problems", {"count": len(problems) - ERRORS_MAX})
+        found.append(Problem("", more).as_json(lang))
+    return found

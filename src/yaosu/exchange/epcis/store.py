@@ -25,13 +25,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id"""
 CLAIM_JOB = """
 SELECT * FROM epcis_job WHERE id = $1 AND state IN ('queued', 'running') FOR UPDATE SKIP LOCKED"""
 
-BEGIN_JOB = """
-UPDATE epcis_job SET state = 'running', started_at = coalesce(started_at, clock_timestamp()), tries = tries + 1
-WHERE id = $1 AND state IN ('queued', 'running')"""
-
 END_JOB = """
 UPDATE epcis_job SET state = $2, success = $3, captured = $4, errors = $5, warnings = $6, events = $7,
-    started_at = coalesce(started_at, clock_timestamp()), finished_at = clock_timestamp()
+    started_at = coalesce($8, clock_timestamp()), finished_at = clock_timestamp(), tries = tries + 1
 WHERE id = $1"""
 
 # Jobs that nobody has worked on for a while: their server is gone.
