@@ -40,6 +40,18 @@ def test_parts_are_dispensed_drawn_and_listed(
     done = run(app, ["dispense", str(file), *by, "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["lines"][0]["parts"][0]["trdn_flag"] == "1"
+    file.write_text(json.dumps({"number": "CT-1", "lines": [{"code": boxes[0], "units": 2}]}))
+    back = run(app, ["return", str(file), *by, "--json"])
+    assert back.exit_code == 0 and json.loads(back.stdout)["kind"] == "return", back.output
+    file.write_text(
+        json.dumps({"number": "CS-9", "reason": "掉落", "lines": [{"code": boxes[0], "units": 2}]})
+    )
+    lost = run(app, ["lose", str(file), *by])
+    assert lost.exit_code == 0 and "CS-9: 1 盒" in lost.output, lost.output
+    file.write_text(
+        json.dumps({"number": "CS-8", "reason": "掉落", "lines": [{"code": boxes[0], "units": 99}]})
+    )
+    assert run(app, ["lose", str(file), *by]).exit_code == 1
     codes = tmp_path / "codes.txt"
     codes.write_text("\n".join(boxes[1:3]))
     assert run(app, ["load", str(pool_id), str(codes), "--number", "ZC-1", *by]).exit_code == 0
@@ -55,7 +67,7 @@ def test_parts_are_dispensed_drawn_and_listed(
     assert sorted(b["left"] for b in ledger) == [18, 18]
     out = tmp_path / "ledger.xlsx"
     assert run(app, ["boxes", *by, "--out", str(out)]).exit_code == 0 and out.read_bytes()[:2] == b"PK"
-    assert json.loads(run(app, ["box", boxes[0], *by]).stdout)["dispensed"] == 6
+    assert json.loads(run(app, ["box", boxes[0], *by]).stdout)["dispensed"] == 4
     assert run(app, ["box", boxes[9], *by]).exit_code == 1
     nothing = run(app, ["close-expired", "--number", "CS-1", "--reason", "过期", *by])
     assert nothing.exit_code == 1 and "没有已过期" in nothing.output

@@ -25,9 +25,9 @@ from yaosu.dispensing import split_papers, split_pools, split_service, split_vie
 from yaosu.dispensing import split_store as store
 from yaosu.dispensing import split_store_pool as pool_store
 from yaosu.dispensing.split_deps import box_key, soon_of
-from yaosu.dispensing.split_model import BOX_STATES
+from yaosu.dispensing.split_model import BOX_STATES, Line
 from yaosu.dispensing.split_orders import Desk
-from yaosu.dispensing.split_schemas import DrawIn, PartsIn
+from yaosu.dispensing.split_schemas import BackIn, DrawIn, LossIn, PartsIn
 from yaosu.edge.terminal import checked, json_of, lines_of, print_json, read_file, refusals
 from yaosu.errors import YaosuError
 from yaosu.registry.resolver import load_registry
@@ -276,6 +276,44 @@ def box(
         }
 
     print_json(_run(data, org, work))
+
+
+@app.command(name="return")
+def take_back(
+    file: FileArgument, org: OrgOption, as_json: JsonOption = False, data: DataOption = None
+) -> None:
+    """Take parts back into their boxes 拆零退药. Repeating the same file is safe."""
+    content = read_file(file)
+
+    async def work(desk: Desk, _: BatchCache) -> dict[str, Any]:
+        body = checked(BackIn, json_of(content))
+        lines = [line.line() for line in body.lines]
+        done = await split_service.take_back(
+            desk, body.number, lines, content, happened_at=body.happened_at, owner=body.owner
+        )
+        return split_views.order_view(desk.registry, done, "zh")
+
+    _print_order(_run(data, org, work), as_json)
+
+
+@app.command()
+def lose(file: FileArgument, org: OrgOption, as_json: JsonOption = False, data: DataOption = None) -> None:
+    """Write parts of opened boxes off, with the reason 拆零损耗: all lines or none."""
+    content = read_file(file)
+
+    async def work(desk: Desk, _: BatchCache) -> dict[str, Any]:
+        body = checked(LossIn, json_of(content))
+        lines = [Line(one.code, one.units) for one in body.lines]
+        result = await split_service.lose(
+            desk, body.number, lines, body.reason, content, happened_at=body.happened_at, owner=body.owner
+        )
+        return result.as_json("zh")
+
+    made = _run(data, org, work)
+    if as_json:
+        print_json(made)
+    else:
+        out.print(f"{made['bill_no']}: {len(made['results'])} 盒", markup=False)
 
 
 @app.command(name="close-expired")
