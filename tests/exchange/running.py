@@ -16,7 +16,8 @@ from pathlib import Path
 import httpx
 import psycopg
 
-STARTED_WITHIN_S = 60
+STARTED_WITHIN_S = 150
+"""Generous: on a busy machine a start takes many times the usual two seconds."""
 
 
 def free_port() -> int:

@@ -13,8 +13,8 @@ WITH told AS (
     INSERT INTO delivery (org, target, target_id, event, kind, body, lane, waits)
     SELECT w.org, 'webhook', w.id, t.event, $2,
         $6::jsonb || jsonb_build_object('id', t.event, 'message', t.id, 'org', t.org, 'at', t.at),
-        $3, EXISTS (SELECT 1 FROM delivery e WHERE e.target = 'webhook' AND e.target_id = w.id AND e.lane = $3
-            AND e.settled_at IS NULL)
+        $3, $3 <> '' AND EXISTS (SELECT 1 FROM delivery e WHERE e.target = 'webhook' AND e.target_id = w.id
+            AND e.lane = $3 AND e.settled_at IS NULL)
     FROM told t JOIN webhook w ON w.org = t.org
     WHERE w.active AND w.removed_at IS NULL AND $7::bool AND (w.kinds = '{}' OR $2 = ANY (w.kinds))
 ) SELECT count(*)::int FROM told"""
@@ -81,9 +81,9 @@ WITH wanted AS (
     INSERT INTO delivery (org, target, target_id, event, kind, body, lane, waits)
     SELECT org, 'webhook', $2, event, kind, jsonb_build_object('kind', kind, 'ref', ref, 'link', link, 'params', params,
         'id', event, 'message', id, 'org', org, 'at', at), ref,
-        lag(true) OVER (PARTITION BY ref ORDER BY id) IS TRUE OR EXISTS (
+        ref <> '' AND (lag(true) OVER (PARTITION BY ref ORDER BY id) IS TRUE OR EXISTS (
             SELECT 1 FROM delivery e WHERE e.target = 'webhook' AND e.target_id = $2 AND e.lane = ref
-                AND e.settled_at IS NULL)
+                AND e.settled_at IS NULL))
     FROM wanted ORDER BY id
 ) SELECT count(*)::int AS count, max(id) AS last FROM wanted"""
 

@@ -224,9 +224,10 @@ async def claim(
     for row in await conn.fetch(ADDRESSES, list(paces)):
         target, target_id = row["target"], row["target_id"]
         pace = paces[target]
-        room = per_address - busy.get((target, target_id), 0)
-        if room <= 0:
-            continue
+        under_way = busy.get((target, target_id), 0)
+        room = per_address - under_way
+        if room <= 0 or (under_way and room < per_address // 2):
+            continue  # full, or not worth a claim yet: a few at a time cost no more than one
         if not pace.calls_per_s:
             few.append((target, target_id, room))
             continue

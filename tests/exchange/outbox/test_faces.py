@@ -91,6 +91,12 @@ async def test_a_firm_connects_its_erp_and_follows_a_bill_to_its_end(
             (refused,) = (await client.get(f"{api}/deliveries?todo=true", headers=maker)).json()["items"]
             assert refused["advice"] == "delivery_refused" and refused["answer"] == "gone for good"
             csrf = await signed_in(client, pool, market.maker)
+            assert "全部重试" in (await client.get(f"/exchange/{made['id']}")).text
+            once_more = await client.post(f"{link}/retry", json={"refused": True}, headers=maker)
+            assert once_more.json() == {"count": 1}
+            await _settled(pool, 3, least=5)
+            elsewhere = await client.post(f"{link}/retry", json={}, headers=stranger)
+            assert elsewhere.status_code == 404
             for path in (
                 "", "?channel=erp", f"/{made['id']}", "/deliveries", "/deliveries?todo=true",
                 f"/deliveries/{refused['id']}",
@@ -110,6 +116,7 @@ async def test_a_firm_connects_its_erp_and_follows_a_bill_to_its_end(
             for path, form in (
                 (f"deliveries/{refused['id']}/give-up", {"reason": "该系统已停用"}),
                 (f"{made['id']}/test", {}),
+                (f"{made['id']}/retry", {"refused": "true"}),
                 (f"{made['id']}/change", {"title": "新ERP", "url": receiver.url, "f_secret": "k" * 20}),
                 (f"{made['id']}/backfill", {"since": "2026-01-01"}),
                 (f"{made['id']}/replay", {"since": "2026-01-01"}),

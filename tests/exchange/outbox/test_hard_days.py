@@ -13,7 +13,7 @@ from circulation.helpers import Goods, activate, make_market
 from exchange.outbox.world import KEEPER, Exchange, exchange, forgotten
 from notify.helpers import until
 from yaosu.db.engine import Pool
-from yaosu.exchange.outbox import deliveries
+from yaosu.exchange.outbox import connections, deliveries
 from yaosu.exchange.outbox.model import Delivery, Link, Outcome
 from yaosu.exchange.outbox.parts import target_of
 from yaosu.exchange.outbox.why import why
@@ -215,6 +215,7 @@ async def test_what_was_told_is_taken_back_whatever_the_rules_say_by_then(
         assert found.answer.finding.code == "why_not_owed"
         await conn.execute("DELETE FROM code_list_item WHERE list = 'route_rule'")
         await conn.execute("UPDATE code_list SET version = version + 1 WHERE name = 'route_rule'")
+    await registry.refresh(market.conn)
 
 
 async def test_a_replay_goes_before_what_is_still_owed_of_the_same_bill(
@@ -238,3 +239,19 @@ async def test_a_replay_goes_before_what_is_still_owed_of_the_same_bill(
         assert (await deliveries.replay(conn, subject, link))[0] == 2
     await box.sent()
     assert [k.split(":", 1)[1] for k in box.other.order] == ["R1:1", "R1:2", "R1:3"]
+
+
+async def test_new_credentials_set_going_what_waited_for_them(fresh: tuple[Exchange, list[str]]) -> None:
+    box, boxes = fresh
+    market, subject = box.market, box.subject(box.market.maker)
+    link = await box.connect(market.maker, "jianguan")
+    await market.ship(market.maker, market.wholesaler, boxes[:2], bill_no="K1")
+    await box.routed()
+    box.other.answers += [Outcome("failed", 401, "wrong key")] * 9
+    await box.sent()
+    assert await box.states(link) == [("K1:1", "failed")]
+    async with box.pool.acquire() as conn, conn.transaction():
+        await connections.rotate(conn, subject, KEEPER, link, {"app_secret": "new"})
+    await box.sent()
+    assert await box.states(link) == [("K1:1", "processed")]
+    assert box.other.secrets[-1] == "new"

@@ -18,7 +18,8 @@ from registry.helpers import make_org
 from yaosu.db.engine import Pool
 from yaosu.edge.state import AppState
 from yaosu.exchange.adopt.service import set_foreign
-from yaosu.exchange.xietong import desk, envelope
+from yaosu.exchange.outbox.model import Link
+from yaosu.exchange.xietong import client, desk, envelope, wire
 from yaosu.exchange.xietong import store_client as store
 from yaosu.registry.resolver import load_registry
 
@@ -277,3 +278,28 @@ async def test_two_systems_may_choose_the_same_event_id(world: World) -> None:
         assert await conn.fetchval(store.TAKE, LINK, *args) is not None, (
             "neither can make the other's word unheard"
         )
+
+
+async def test_an_event_that_cannot_be_taken_from_the_mailbox_is_named_to_the_operator(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = Link(LINK + 1, 1, "xietong", "", "t", "https://x.example", {"app_id": "xt-a"}, {"key": "k"}, True)
+    forged = {
+        "app_id": "xt-a",
+        "event_id": str(uuid.uuid4()),
+        "event_type": "20",
+        "sub_type": "2008",
+        "n": "7",
+        "from_app_id": ORIGIN,
+        "timestamp": "2026-09-30 10:12:31",
+        "data": "UEsDBA==",
+        "sign": "0" * 64,
+    }
+
+    async def call(url: str, params: object, key: str, allowed: object) -> wire.Said:
+        return wire.Said(True, True, True, "ok", "", 200, {"events": [forged]})
+
+    monkeypatch.setattr(client.wire, "call", call)
+    assert await client.pull(world.app, link) == 0
+    said = await world.market.conn.fetchval("SELECT said FROM xietong_place WHERE connection = $1", link.id)
+    assert said.startswith("n=7: xietong_sign")

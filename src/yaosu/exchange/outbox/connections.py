@@ -191,7 +191,7 @@ async def listed(conn: Connection, subject: Subject) -> list[Known]:
 async def rotate(
     conn: Connection, subject: Subject, keeper: Keeper, connection_id: int, secret: Mapping[str, str]
 ) -> None:
-    """New credentials from now on; those not given stay as they are."""
+    """New credentials from now on; those not given stay as they are. What came to rest for want of them goes again."""
     subject.require(MANAGE)
     row = await conn.fetchrow(store.ONE, connection_id)
     if row is None or row["org"] != owner_of(subject) or row["state"] == "ended":
@@ -202,6 +202,8 @@ async def rotate(
     except YaosuError:
         kept = {}
     await conn.execute(store.SET_SECRET, connection_id, seal(keeper, connection_id, {**kept, **given}))
+    await conn.execute(store.DUE_AGAIN, row["channel"], connection_id, subject.account_id)
+    await conn.execute(store.ROUTED_AGAIN, connection_id)
     await audit.record(conn, subject, "connection.rotate", ("connection", connection_id), {})
 
 
@@ -217,13 +219,16 @@ async def change(
     profile: str = "",
     allowed: Collection[str] = (),
 ) -> None:
-    """Change what is not secret. What was already made for it goes to the new address."""
+    """Change what is not secret. What was already made for it goes to the new address, what came to rest too."""
     subject.require(MANAGE)
+    before = await conn.fetchrow(store.ONE, connection_id)
     if url:
         await check_url(subject, url, allowed)
     args = (connection_id, owner_of(subject), title.strip()[:TITLE_MAX], url, dict(account), region, profile)
     if await conn.fetchval(store.CHANGE, *args) is None:
         raise missing(subject)
+    if before is not None and before["url"] != url:
+        await conn.execute(store.DUE_AGAIN, before["channel"], connection_id, subject.account_id)
     await raise_version(conn)
     await audit.record(conn, subject, "connection.change", ("connection", connection_id), {"url": url})
 

@@ -209,7 +209,7 @@ async def retry_all(conn: Connection, subject: Subject, connection_id: int, refu
     if link.state == "ended":
         raise connections.missing(subject)
     where = (link.channel, connection_id, subject.account_id)
-    tags: list[str] = [await conn.execute(store_bills.RETRY_RESTING, *where)]
+    tags: list[str] = [await conn.execute(store_links.DUE_AGAIN, *where)]
     if refused:
         tags.append(await conn.execute(store_bills.RETRY_REFUSED, *where, REPLAY_MAX))
     count = sum(int(tag.rsplit(" ", 1)[1]) for tag in tags)

@@ -37,6 +37,14 @@ UPDATE delivery SET state = 'given_up', settled_at = now(), next_at = 'infinity'
 WHERE target = $1 AND target_id = $2 AND settled_at IS NULL"""
 DROP_DUE = "DELETE FROM route_due WHERE connection_id = $1"
 
+# New credentials or a new address: what waited for them is due now. The first of each lane; the others wait behind it.
+DUE_AGAIN = """
+UPDATE delivery SET state = CASE WHEN state IN ('unknown', 'sent', 'accepted') THEN 'unknown' ELSE 'pending' END,
+    next_at = now(), tries = 0, done_by = $3
+WHERE target = $1 AND target_id = $2 AND settled_at IS NULL AND next_at = 'infinity' AND state <> 'held'
+    AND NOT claimed"""
+ROUTED_AGAIN = "UPDATE route_due SET next_at = now() WHERE connection_id = $1 AND error LIKE 'connection_%'"
+
 ONE = f"SELECT {_COLUMNS} FROM connection WHERE id = $1"  # noqa: S608 - constant columns
 
 OF_ORG = f"SELECT {_COLUMNS} FROM connection WHERE org = $1 ORDER BY state = 'ended', id"  # noqa: S608

@@ -67,13 +67,7 @@ BACK_IN_LINE = """
 UPDATE delivery SET waits = true WHERE target = $1 AND target_id = $2 AND lane = $3 AND id > $4
     AND settled_at IS NULL AND NOT claimed"""
 
-# Everything of a connection that waits for a person since the line was dead. The first of each lane: the others wait.
-RETRY_RESTING = """
-UPDATE delivery SET state = CASE WHEN state IN ('unknown', 'sent', 'accepted') THEN 'unknown' ELSE 'pending' END,
-    next_at = now(), tries = 0, note = '', done_by = $3
-WHERE target = $1 AND target_id = $2 AND settled_at IS NULL AND next_at = 'infinity' AND state <> 'held'
-    AND NOT claimed"""
-# And what they refused, each lane in its order, where nothing later of the lane has reached them.
+# What they refused, each lane in its order, where nothing later of the lane has reached them.
 RETRY_REFUSED = """
 WITH again AS (
     SELECT d.id, d.lane, row_number() OVER (PARTITION BY d.lane ORDER BY d.id) AS n FROM delivery d

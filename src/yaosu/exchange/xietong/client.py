@@ -142,27 +142,29 @@ async def pull(app: AppState, link: Link) -> int:
     params = {"app_id": str(link.account.get("app_id", "")), "after": str(place), "limit": str(PULL_LIMIT)}
     full = wire.signed(params, key, link.secret.get("private_key", ""))
     said = await wire.call(mailbox_url(link.url), full, key, app.settings.webhook_hosts)
-    taken = 0
+    taken, trouble = 0, ""
     if said.genuine and said.success:
         events = said.body.get("events")
         for one in events if isinstance(events, list) else []:
-            taken += await _take_pulled(app.pool, link, key, one)
+            try:
+                taken += await _take_pulled(app.pool, link, key, one)
+            except YaosuError as error:
+                # the place stays before it; the operator reads which one and why
+                number = str(one.get("n", "?"))[:20] if isinstance(one, Mapping) else "?"
+                trouble = trouble or f"n={number}: {error.code} {error.as_json('zh')['message']}"
+                log.warning("xietong_pulled_refused", n=number, code=error.code)
     async with app.pool.acquire() as conn:
-        await conn.execute(store.ASKED, link.id, said.text[:500])
+        await conn.execute(store.ASKED, link.id, (trouble or said.text)[:500])
         await conn.execute(store.ADVANCE, link.id)
     return taken
 
 
 async def _take_pulled(pool: Pool, link: Link, key: str, one: object) -> int:
-    try:
-        params = envelope.params_of(one)
-        found = envelope.read(params)
-    except YaosuError as error:
-        log.warning("xietong_pulled_malformed", field=error.params.get("field"))
-        return 0
+    """Keep one event of an answer; 1 when it is new. Refused: `xietong_field`, `xietong_data`, `xietong_sign`."""
+    params = envelope.params_of(one)
+    found = envelope.read(params)
     if not envelope.genuine(params, key):
-        log.warning("xietong_pulled_not_genuine", n=found.n)
-        return 0
+        raise YaosuError("xietong_sign")
     async with pool.acquire() as conn, conn.transaction():
         return int(await take(conn, link.id, found))
 
