@@ -58,6 +58,30 @@ def test_what_old_systems_leave_behind_the_end_is_nothing(end: bytes) -> None:
         assert codes(content_of(data + end)) == [ONE]
 
 
+def test_several_documents_in_one_file_are_all_read() -> None:
+    first = scan_xml("SalesWareHouseOut", [("A", "某", [ONE])])
+    second = scan_xml("PurchaseWareHouseIn", [("B", "某", [TWO])])
+    bare = second.split(b"?>", 1)[1]
+    for data in (first + second, first.rstrip() + second, first + b"\n \n" + bare, first + first + bare):
+        content = content_of(data)
+        assert [(b.number, b.type) for b in content.bills] == [("A", 201), ("B", 102)]
+        assert set(codes(content)) == {ONE, TWO}
+        assert data.split(b"\n")[content.bills[1].lines[0] - 1].count(TWO.encode()) == 1
+    with pytest.raises(FileRefusedError) as refused:
+        content_of(first + second[:-30])
+    assert (refused.value.code, refused.value.incomplete) == ("file_cut", True)
+    assert refused.value.params["line"] == first.count(b"\n") + 4
+    with pytest.raises(FileRefusedError) as other:
+        content_of(first + b"<Relation/>")
+    assert other.value.code == "file_xml_syntax"
+
+
+def test_a_name_and_an_action_that_contradict_each_other_are_told() -> None:
+    data = scan_xml("SalesWareHouseOut", [("A", "某", [ONE])]).replace(b'"WareHouseOut"', b'"WareHouseIn"')
+    content = content_of(data)
+    assert content.bills[0].type == 201 and [n.code for n in content.notes] == ["file_note_action"]
+
+
 # -- times ----------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 import re
 
-from yaosu.codes import NotACode, parse
+from yaosu.codes import NotACode, is_cn20, parse
 from yaosu.errors import Finding
 from yaosu.exchange.files.columns import key_of
 from yaosu.exchange.files.formats.cells import CHINA, lost_digits, moment, plain
@@ -42,10 +42,10 @@ def _codes_of(line: str, anything: bool = False) -> list[str]:
     """The codes of a line; none when something on it is neither a code nor what stands beside codes, unless that may
     be `anything`.
     """
-    whole = plain(line.strip('"'))
-    if _is_code(whole):
-        return [whole]
     cells = _cells(line)
+    # a GS1 code may hold a comma of its own; beside a 20-digit code there is none
+    if not any(map(is_cn20, cells)) and _is_code(whole := plain(line.strip('"'))):
+        return [whole]
     codes = [c for c in cells if _is_code(c)]
     beside = cells[0] in codes or all(
         _BESIDE.match(c) is not None or moment(c) is not None for c in cells if c not in codes
@@ -58,7 +58,13 @@ def _cells(line: str) -> list[str]:
 
 
 def _is_code(cell: str) -> bool:
-    return len(cell) >= 7 and (not isinstance(parse(cell, ()), NotACode) or lost_digits(cell))
+    if is_cn20(cell):
+        return True
+    return (
+        len(cell) >= 7
+        and moment(cell) is None
+        and (not isinstance(parse(cell, ()), NotACode) or lost_digits(cell))
+    )
 
 
 def read_list(text: str, encoding: str) -> FileContent:

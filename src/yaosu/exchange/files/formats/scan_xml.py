@@ -7,6 +7,7 @@ is one code; Data of the same bill number under the same name are one bill.
 
 from __future__ import annotations
 
+import re
 from xml.parsers import expat
 
 from yaosu.errors import Finding
@@ -19,12 +20,13 @@ from yaosu.exchange.files.model import (
     FileRefusedError,
     Problem,
 )
-from yaosu.exchange.files.names import type_of
+from yaosu.exchange.files.names import main_action, type_of
 
 DEPTH_MAX = 12
 ATTRIBUTES_MAX = 40
 VALUE_MAX = 1_000
 FEED = 1 << 20
+_NEXT = re.compile(r"</(?:\w+:)?Document\s*>\s*(?=<(?:\?xml|(?:\w+:)?Document))", re.IGNORECASE)
 _USED = {
     "code",
     "corporderid",
@@ -59,15 +61,19 @@ class _Reader:
         self._names: list[tuple[str, str]] = [("", "")]
         self._count = 0
         self._noted: set[str] = set()
+        self._before = 0
+        self._parser = self._fresh()
+
+    def _fresh(self) -> expat.XMLParserType:
         parser = expat.ParserCreate(encoding="utf-8")
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.StartDoctypeDeclHandler = self._doctype
         parser.EntityDeclHandler = self._doctype
-        self._parser = parser
+        return parser
 
     def _line(self) -> int:
-        return int(self._parser.CurrentLineNumber)
+        return int(self._parser.CurrentLineNumber) + self._before
 
     def _doctype(self, *_: object) -> None:
         raise FileRefusedError("file_doctype", line=self._line())
@@ -155,12 +161,25 @@ class _Reader:
     def _open(self, name: str, action: str, number: str, line: int) -> FileBill:
         if len(self.content.bills) >= BILLS_MAX:
             raise FileRefusedError("file_too_many", line=line, what="CorpOrderID", limit=BILLS_MAX)
-        bill = FileBill(len(self.content.bills) + 1, number, name or action, type_of(name), line)
+        code = type_of(name)
+        if code and action and action.casefold() != main_action(code).casefold():
+            self._note("file_note_action", f"{name} / {action}"[:80], line)
+        bill = FileBill(len(self.content.bills) + 1, number, name or action, code, line)
         self.content.bills.append(bill)
         self._bills[(name, number)] = bill
         return bill
 
     def read(self, text: str) -> FileContent:
+        """Every document of the text: some software appends one behind the other."""
+        at = 0
+        for end in (*(found.end() for found in _NEXT.finditer(text)), len(text)):
+            self._document(_undeclared(text[at:end]))
+            self._before += text.count("\n", at, end)
+            self._parser = self._fresh()
+            at = end
+        return self.content
+
+    def _document(self, text: str) -> None:
         data = text.encode()
         try:
             for at in range(0, len(data), FEED):
@@ -174,16 +193,16 @@ class _Reader:
                 expat.errors.codes[expat.errors.XML_ERROR_PARTIAL_CHAR],
             )
             if cut:
-                raise FileRefusedError("file_cut", incomplete=True, line=error.lineno) from None
+                line = error.lineno + self._before
+                raise FileRefusedError("file_cut", incomplete=True, line=line) from None
             raise FileRefusedError(
-                "file_xml_syntax", line=error.lineno, column=error.offset + 1, reason=reason
+                "file_xml_syntax", line=error.lineno + self._before, column=error.offset + 1, reason=reason
             ) from None
-        return self.content
 
 
 def read(text: str, encoding: str) -> FileContent:
     """The bills of a scan-bill XML. Raises FileRefusedError with the line where reading had to stop."""
-    content = _Reader(encoding).read(_undeclared(text))
+    content = _Reader(encoding).read(text)
     if not content.bills:
         raise FileRefusedError("file_no_lines")
     return content
