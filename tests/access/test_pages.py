@@ -194,6 +194,13 @@ async def test_the_own_password_and_language_are_changed_on_the_account_page(
     assert (await browser.get("/lang/xx", headers=HTML)).status_code == 422
 
 
+async def test_a_page_speaks_one_language_its_rooms_too(browser: httpx.AsyncClient) -> None:
+    browser.cookies.set("yaosu_lang", "en")
+    assert (await browser.get("/api/v1/me")).json()["lang"] == "en"
+    browser.cookies.set("yaosu_lang", "zh")
+    assert (await browser.get("/api/v1/me")).json()["lang"] == "zh"
+
+
 async def test_the_record_of_changes_is_a_page(browser: httpx.AsyncClient) -> None:
     page = await browser.get("/audit?action=sign_in", headers=HTML)
     assert page.status_code == 200

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets as random
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -87,6 +88,10 @@ class Guard:
         if identity is not None:
             subject = identity.subject
             scope["state"]["subject"] = subject
+            if by_cookie and (lang := problem.language(Request(scope))) != subject.lang:
+                # the switch on the page, not only the account's habit: services answer in the page's language
+                subject = replace(subject, lang=lang)
+                scope["state"]["subject"] = subject
             scope["state"]["csrf"] = identity.csrf
             scope["state"]["org_name"] = identity.org_name
             answered.private = True
