@@ -351,3 +351,29 @@ async def test_a_profile_with_sign_in_demands_the_number_of_the_day(
     assert "insurance_in_not_signed_in" in ended["err_msg"]
     # where nobody demands it, nothing changes
     assert (await shop.send("3503", {"purcinfo": bought("I5", [])}))["infcode"] == "0"
+
+
+async def test_a_fee_line_of_a_whole_box_and_an_opened_one_keeps_them_apart(
+    scene: Scene, ward: Sender
+) -> None:
+    goods = await stocked(scene, scene.market.hospital)
+    whole, opened = goods.boxes[:2]
+
+    def row(code: str, split: str) -> dict[str, str]:
+        return {"feedetl_sn": "MX1", "drug_trac_codg": code, "trdn_flag": split, "min_prcunt_type": "1"}
+
+    fee = {"feedetl_sn": "MX1", "med_list_codg": "XA02BCT040A001010100001", "cnt": "1.5"}
+    assert (await ward.send("2204", {"feedetail": [fee]}))["infcode"] == "0"
+    rows = [row(whole, "0"), row(opened, "1")]
+    answer = await ward.send("2207", {"data": {"mdtrt_id": "MXV", "psn_no": "1"}, "drug_trac_info": rows})
+    assert answer["infcode"] == "0", answer["err_msg"]
+    assert [(await scene.rows(code))[0]["split"] for code in (whole, opened)] == [False, True]
+
+
+async def test_a_query_without_end_and_one_that_ends_before_it_begins(shop: Sender) -> None:
+    query = {"psn_cert_type": "01", "begndate": "2026-01-01", "enddate": "9999-12-31"}
+    assert (await shop.send("3513", {"data": query}))["infcode"] == "0"
+    back = await shop.send("3513", {"data": {**query, "enddate": "2025-12-31"}})
+    assert "yibao_field_order" in back["err_msg"]
+    early = await shop.send("3513", {"data": {**query, "begndate": "0001-01-01"}})
+    assert "yibao_field_form" in early["err_msg"]
