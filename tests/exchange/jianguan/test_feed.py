@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from circulation.helpers import activate, make_market
 from yaosu.db.engine import Pool
 from yaosu.edge.state import AppState
 from yaosu.errors import YaosuError
-from yaosu.exchange.jianguan import compare, feed, form, parts, service
+from yaosu.exchange.jianguan import compare, feed, form, held, parts, service
 from yaosu.exchange.jianguan import store_feed as store
 from yaosu.exchange.jianguan.wire import Said
 from yaosu.exchange.outbox import connections
@@ -201,3 +202,43 @@ async def test_a_regulator_that_pulls_compares_and_the_differing_event_has_a_nam
     assert check["equal"] is False
     (event,) = check["events"]
     assert event["seq"] == world.last and event["billNo"].startswith("CK") and event["eventID"]
+
+
+async def test_a_forged_and_a_lost_event_are_found_named_and_put_right(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.app.pool.acquire() as conn, conn.transaction():
+        source, _ = await held.register(conn, SYSTEM, world.app.parts["keeper"], "药溯", "37")
+        # the feed knows itself by the name it was given first
+        source = replace(source, source_id="src1")
+
+    async def call(url: str, name: str, key: str, body: Mapping[str, Any], allowed: object) -> Said:
+        """The regulator's own rooms, without the wire."""
+        async with world.app.pool.acquire() as conn, conn.transaction():
+            if url.endswith("/events"):
+                told = await held.take(conn, source, body)
+            else:
+                told = await compare.answer(conn, compare.received(source.id), body)
+        return Said(True, "jianguan_ok", {"success": True, **told}, genuine=True)
+
+    monkeypatch.setattr(feed.wire, "call", call)
+    monkeypatch.setattr(compare.wire, "call", call)
+    await world.push(3)
+    assert (await world.state())["acked"] == world.last
+    first = await service.reconcile(world.app, SYSTEM, world.number)
+    assert first is not None and first.equal and first.events == []
+    async with world.app.pool.acquire() as conn:
+        row = await conn.fetchrow(
+            "SELECT seq, body FROM jianguan_received WHERE kind = 'bill' ORDER BY seq DESC LIMIT 1"
+        )
+        assert row is not None
+        forged = zlib.compress(zlib.decompress(row["body"]).replace(b'"qty":', b'"qty":1', 1))
+        await conn.execute("UPDATE jianguan_received SET body = $2 WHERE seq = $1", row["seq"], forged)
+        await conn.execute("DELETE FROM jianguan_received WHERE seq = $1", row["seq"] - 1)
+    second = await service.reconcile(world.app, SYSTEM, world.number)
+    assert second is not None and second.equal and second.resent == 2
+    assert [(e["seq"], e["there"]) for e in second.events] == [
+        (row["seq"] - 1, "missing"),
+        (row["seq"], "other"),
+    ]
+    assert all(e["billNo"].startswith("CK") and e["eventID"] and e["owner"] for e in second.events)
