@@ -38,11 +38,11 @@ async def test_an_upload_that_waits_for_a_person_stands_on_the_overview(firms: F
         "INSERT INTO connection (org, channel, title, url) VALUES ($1, 'yibao', 'T', 'https://t.example') RETURNING id",
         own,
     )
-    # at rest; refused for good; under way; done
+    # at rest; refused for good; to be tried again (not while this runs: a sender is at work); done
     for state, due, settled in (
         ("pending", "infinity", None),
         ("failed", "now", "now"),
-        ("pending", "now", None),
+        ("pending", "tomorrow", None),
         ("sent", "now", "now"),
     ):
         await conn.execute(
