@@ -285,6 +285,15 @@ class Model:
         self.bills[m.bill_no] = bill
         return ["refused" if f == "memo" else f for f in fates]
 
+    def _stopped_uncoded(self, kind: BillType, owner: int, batch_no: str) -> bool:
+        """Goods without codes of a stopped batch are neither bought nor sold; suspended ones may still be bought."""
+        if batch_no != self.batch_no or kind.code not in (21, 23):
+            return False
+        return any(
+            stop.codes is None and (stop.org is None or (stop.org == owner and kind.code == 23))
+            for stop in self.stops
+        )
+
     def _judge(self, kind: BillType, m: Movement, kept: dict[str, Line]) -> tuple[list[str], Bill]:
         bill = Bill(m, kind, dict(kept))
         if kind.by_quantity:
@@ -292,7 +301,8 @@ class Model:
             have = {q.batch_no: self.uncoded.get((m.owner, q.batch_no, "U"), 0) for q in m.quantities}
             for q in m.quantities:
                 enough = kind.code == 21 or have[q.batch_no] >= q.qty
-                fates.append("moved" if enough else "refused")
+                stopped = self._stopped_uncoded(kind, m.owner, q.batch_no)
+                fates.append("moved" if enough and not stopped else "refused")
             return fates, bill
         fates, chosen, seen = [], set(m.codes), set()
         left = self.uncoded.get((m.owner, self.batch_no, "U"), 0)

@@ -206,7 +206,7 @@ class _Work:
         """
         undo = revise.Undo()
         reversal: Posting | None = None
-        uncoded_before = dict(self.books.have)
+        uncoded_before = self.books.mark()
         if previous is not None:
             reversal = await self._reversal(n, one, previous, undo)
             if one.movement.void:
@@ -223,7 +223,7 @@ class _Work:
         nothing = len(refused) == len(verdicts) and not keeps_record
         if nothing or (refused and one.order.atomic):
             undo.restore()
-            self.books.have = uncoded_before
+            self.books.undo(uncoded_before)
             return refusal(one, verdicts)
         posting = Posting(one, next(self.ids), [], verdicts)
         posting.transfers = moved.transfers
@@ -262,7 +262,7 @@ class _Work:
             self.world, back, reversal.bill_id, self.times, undo, self.split_entries, self.chains
         )
         try:
-            reversal.transfers = uncoded.take_back(self.books, entries)
+            reversal.transfers = uncoded.take_back(self.books, one, entries)
         except YaosuError:
             undo.restore()
             raise

@@ -13,7 +13,7 @@ JOIN stop s ON s.id = b.stop_id WHERE s.lifted_at IS NULL ORDER BY s.id"""
 # What entered and left one uncoded account by bill, net of all revisions, with the day of purchase that each names.
 # ungated: the owner's own account, read while the owner's bill is judged; answers nobody
 PURCHASES = """
-SELECT max(b.type) AS type, sum(x.qty)::bigint AS qty,
+SELECT b.bill_no, max(b.type) AS type, sum(x.qty)::bigint AS qty,
     max(b.header ->> 'invoice_date') FILTER (WHERE b.status = 'A') AS invoice_date,
     max(b.happened_at) FILTER (WHERE b.status = 'A') AS at
 FROM (
@@ -23,5 +23,4 @@ FROM (
     SELECT e.bill_id, -e.qty FROM entry e
     WHERE e.from_org = $1 AND e.from_status = 'U' AND e.drug_id = $2 AND e.batch_id = $3
 ) x JOIN bill b ON b.id = x.bill_id AND b.owner = $1
-WHERE b.bill_no <> $4
 GROUP BY b.bill_no HAVING sum(x.qty) <> 0"""

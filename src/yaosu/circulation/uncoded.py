@@ -35,6 +35,32 @@ class Books:
     """(batch id, expiry) by product and batch number."""
     stops: dict[tuple[int, int], list[Stop]] = field(default_factory=dict)
     """Recalls, locks and suspensions in force by product and batch."""
+    moves: list[Move] = field(default_factory=list)
+    """What the group's bills did to the accounts so far."""
+
+    def post(self, one: Prepared, account: Account, delta: int) -> None:
+        """A bill of the group puts goods into an account or takes them out."""
+        self.have[account] = self.have.get(account, 0) + delta
+        self.moves.append(Move(account, one.movement.bill_no, delta, _bought(one)))
+
+    def mark(self) -> tuple[dict[Account, int], int]:
+        """What `undo` goes back to."""
+        return dict(self.have), len(self.moves)
+
+    def undo(self, mark: tuple[dict[Account, int], int]) -> None:
+        """Forget what was posted since `mark`."""
+        self.have = mark[0]
+        del self.moves[mark[1] :]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Goods without codes that a bill of the group brought in (`delta` above nothing) or took out."""
+
+    account: Account
+    bill_no: str
+    delta: int
+    bought: date | None
 
 
 @dataclass(slots=True)
@@ -96,9 +122,7 @@ async def judge(conn: Connection, books: Books, one: Prepared) -> Moved:
             moved.verdicts.append(Verdict(scan, refusal.code, "refused", refusal.params))
             continue
         batch_id, _ = books.batches[(asked.drug_id, asked.batch_no)]
-        account = (asked.drug_id, batch_id, owner)
-        held = books.have.get(account, 0)
-        books.have[account] = held + (asked.qty if target == "U" else -asked.qty)
+        books.post(one, (asked.drug_id, batch_id, owner), asked.qty if target == "U" else -asked.qty)
         moved.add((asked.drug_id, batch_id, owner, source, owner, target), asked.qty)
         moved.verdicts.append(Verdict(scan, qty=asked.qty, batch_id=batch_id))
     return moved
@@ -132,7 +156,7 @@ async def _refusal(
             return Finding("uncoded_short", {**params, "have": have})
         if not one.kind.expired and known[1] < _day(one.movement.happened_at):
             return Finding("expired", params)
-        return await _bought_later(conn, one, asked, known[0])
+        return await _bought_later(conn, books, one, asked, known[0])
     if known is None:
         if asked.produced_on is None or asked.expires_on is None:
             return Finding("uncoded_batch_dates_needed", params)
@@ -157,7 +181,9 @@ async def _refusal(
     return None
 
 
-async def _bought_later(conn: Connection, one: Prepared, asked: Quantity, batch_id: int) -> Finding | None:
+async def _bought_later(
+    conn: Connection, books: Books, one: Prepared, asked: Quantity, batch_id: int
+) -> Finding | None:
     """Why a sale may not call its goods bought as early as it does, or None.
 
     The dates are judged by the purchase that the bill names; goods that entered on a later invoice do not become
@@ -166,17 +192,20 @@ async def _bought_later(conn: Connection, one: Prepared, asked: Quantity, batch_
     claimed = _date(one.movement.header.get("invoice_date"))
     if claimed is None or one.kind.code != uncoded_rules.SALE:
         return None
-    left = 0
-    rows = await conn.fetch(
-        store_uncoded.PURCHASES, one.movement.owner, asked.drug_id, batch_id, one.movement.bill_no
-    )
+    # by bill: when its goods were bought, and what it left in the account
+    bills: dict[str, tuple[date | None, int]] = {}
+    rows = await conn.fetch(store_uncoded.PURCHASES, one.movement.owner, asked.drug_id, batch_id)
     for row in rows:
         bought = _date(row["invoice_date"])
         if row["type"] == uncoded_rules.PURCHASE and bought is None and row["at"] is not None:
             bought = _day(row["at"])
-        # what left without naming its purchase was taken from the oldest
-        if bought is None or bought <= claimed:
-            left += row["qty"]
+        bills[row["bill_no"]] = bought, row["qty"]
+    for move in books.moves:
+        if move.account == (asked.drug_id, batch_id, one.movement.owner):
+            bills[move.bill_no] = move.bought, bills.get(move.bill_no, (None, 0))[1] + move.delta
+    bills.pop(one.movement.bill_no, None)
+    # what left without naming its purchase was taken from the oldest
+    left = sum(qty for bought, qty in bills.values() if bought is None or bought <= claimed)
     if left >= asked.qty:
         return None
     params = {
@@ -186,6 +215,14 @@ async def _bought_later(conn: Connection, one: Prepared, asked: Quantity, batch_
         "asked": asked.qty,
     }
     return Finding("uncoded_bought_later", params)
+
+
+def _bought(one: Prepared) -> date | None:
+    """When the goods that a bill moves were bought, as far as it says so."""
+    named = _date(one.movement.header.get("invoice_date"))
+    if named is None and one.kind.code == uncoded_rules.PURCHASE:
+        return _day(one.movement.happened_at)
+    return named
 
 
 def _day(moment: datetime) -> date:
@@ -222,7 +259,7 @@ def supplement(books: Books, one: Prepared, verdicts: Sequence[Verdict], batch_n
             verdict.params = {"batch": batch_no.get(batch_id, "—"), "asked": qty, "have": have}
             continue
         for (drug_id, batch_id), qty in needed.items():
-            books.have[(drug_id, batch_id, owner)] -= qty
+            books.post(one, (drug_id, batch_id, owner), -qty)
             moved.add((drug_id, batch_id, owner, source, owner, target), qty)
     return moved
 
@@ -239,8 +276,10 @@ async def entries_of(conn: Connection, bill_id: int, drug_ids: Sequence[int]) ->
     ]
 
 
-def take_back(books: Books, entries: Sequence[tuple[Transfer, int]]) -> dict[Transfer, int]:
-    """The reversing transfers; refused (`later_fact`) where the goods have left the stock since."""
+def take_back(books: Books, one: Prepared, entries: Sequence[tuple[Transfer, int]]) -> dict[Transfer, int]:
+    """The reversing transfers of what `one` corrects or voids; refused (`later_fact`) where the goods have left the
+    stock since.
+    """
     short = []
     for (drug_id, batch_id, _, _, to_org, to_status), qty in entries:
         if to_status == "U" and books.have.get((drug_id, batch_id, to_org), 0) < qty:
@@ -251,8 +290,8 @@ def take_back(books: Books, entries: Sequence[tuple[Transfer, int]]) -> dict[Tra
     found = {}
     for (drug_id, batch_id, from_org, from_status, to_org, to_status), qty in entries:
         if to_status == "U":
-            books.have[(drug_id, batch_id, to_org)] -= qty
+            books.post(one, (drug_id, batch_id, to_org), -qty)
         if from_status == "U":
-            books.have[(drug_id, batch_id, from_org)] = books.have.get((drug_id, batch_id, from_org), 0) + qty
+            books.post(one, (drug_id, batch_id, from_org), qty)
         found[(drug_id, batch_id, to_org, to_status, from_org, from_status)] = qty
     return found
