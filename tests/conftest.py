@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -40,14 +41,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def server_address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The server the tests run on: `YAOSU_TEST_DATABASE_URL`, or an embedded one of their own."""
+def server_address() -> Iterator[str]:
+    """The server the tests run on: `YAOSU_TEST_DATABASE_URL`, or an embedded one of their own, gone afterwards."""
     given = os.environ.get("YAOSU_TEST_DATABASE_URL", "")
-    if given:
-        return given
     shared = os.environ.get("YAOSU_TEST_DATA")
-    # a short path: a socket's address has a length limit
-    return embedded.start(Path(shared) if shared else Path(tempfile.mkdtemp(prefix="yaosu-test-")))
+    if given:
+        yield given
+    elif shared:
+        yield embedded.start(Path(shared))
+    else:
+        # a short path: a socket's address has a length limit
+        data = Path(tempfile.mkdtemp(prefix="yaosu-test-"))
+        address = embedded.start(data)
+        with psycopg.connect(address, autocommit=True) as conn:
+            # killed servers lose nothing by it, only a machine that loses power would
+            conn.execute("ALTER SYSTEM SET fsync = off")
+            conn.execute("SELECT pg_reload_conf()")
+        try:
+            yield address
+        finally:
+            embedded.stop(data)
+            shutil.rmtree(data, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
