@@ -64,7 +64,7 @@ class Watching:
         self.process.communicate()
 
 
-async def until(path: Path, seconds: float = 15) -> Path:
+async def until(path: Path, seconds: float = 60) -> Path:
     """Wait for a file."""
     end = time.monotonic() + seconds
     while not path.exists():  # noqa: ASYNC240 - a look at a local folder
