@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 
-import yaml
+from yaosu import yamls
 
 _MISSING = re.compile(r"\{(\w+)\}")
 
@@ -50,7 +50,7 @@ def registry() -> Mapping[str, Message]:
     for entry in sorted(folder.iterdir(), key=lambda e: e.name):
         if not entry.name.endswith(".yaml"):
             continue
-        content = yaml.safe_load(entry.read_text("utf-8")) or {}
+        content = yamls.read(entry.read_text("utf-8")) or {}
         for code, row in content.items():
             if code in found:
                 raise ValueError(f"message code {code!r} stands twice (again in {entry.name})")

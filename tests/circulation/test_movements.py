@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -449,14 +450,19 @@ async def test_rejected_goods_come_back_also_when_the_bill_names_the_buyer(marke
     assert [tuple(r) for r in states] == [("refused", "open"), ("matched", "closed")]
 
 
-async def test_an_identity_card_scanned_for_a_code_is_kept_nowhere(db: Connection) -> None:
+@pytest.mark.parametrize("words", ["{}", "证件{}", "身份证 {} 男"])
+@pytest.mark.parametrize("ascii_only", [False, True])
+async def test_an_identity_card_scanned_for_a_code_is_kept_nowhere(
+    db: Connection, words: str, ascii_only: bool
+) -> None:
     """A reader at the till types whatever lies under it (design §6)."""
     market = await make_market(db)
     goods = await activate(market)
     number = card("650102", "19850615", 321)
-    body = f'{{"codes": ["{number}", "{goods.cases[0]}"]}}'.encode()
+    scan = words.format(number)
+    body = json.dumps({"codes": [scan, goods.cases[0]]}, ensure_ascii=ascii_only).encode()
     movement = replace(
-        market.movement(201, market.maker, [number, goods.cases[0]], to_org=market.wholesaler), body=body
+        market.movement(201, market.maker, [scan, goods.cases[0]], to_org=market.wholesaler), body=body
     )
     result = await market.submit(movement)
     assert [r.verdict for r in result.results] == ["code_is_identity_card", "accepted"]

@@ -10,7 +10,10 @@ import pytest
 import pytest_asyncio
 
 from circulation.helpers import Market, activate, make_market
-from yaosu.circulation.model import MovementResult, Quantity
+from people.helpers import card
+from yaosu.circulation.apply import apply_group
+from yaosu.circulation.model import Movement, MovementResult, Quantity
+from yaosu.circulation.prepare import prepare
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 
@@ -135,3 +138,40 @@ async def test_the_batch_on_record_keeps_its_expiry(market: Market) -> None:
     other = Quantity(market.drug_id, "U-10", 1, PRODUCED, date(2030, 1, 1))
     result = await market.move(21, market.pharmacy, [], quantities=[other], header=HEADER)
     assert [r.verdict for r in result.results] == ["uncoded_dates_differ"]
+
+
+async def test_a_date_of_purchase_that_cannot_be_read_never_counts_as_today(market: Market) -> None:
+    for written in ("2025/06/01", "去年六月", "2025-06-31"):
+        with pytest.raises(YaosuError) as refused:
+            await book(market, 21, ("U-8", 5), header={**HEADER, "invoice_date": written})
+        assert [f.where for f in refused.value.findings] == ["header.invoice_date"], written
+    number = card("370102", "19700101", 12)
+    with pytest.raises(YaosuError) as refused:
+        await book(market, 21, (f"批{number}", 5))
+    assert [(f.code, f.where) for f in refused.value.findings] == [
+        ("personal_in_text", "quantities[0].batch_no")
+    ]
+
+
+async def test_bills_of_one_commit_know_when_the_goods_of_the_others_were_bought(market: Market) -> None:
+    def bill(kind: int, qty: int, bought: str) -> Movement:
+        dates = (PRODUCED, EXPIRES) if kind == 21 else ()
+        quantities = [Quantity(market.drug_id, "U-9", qty, *dates)]
+        header = {**HEADER, "invoice_date": bought}
+        return market.movement(kind, market.pharmacy, [], quantities=quantities, header=header)
+
+    await book(market, 21, ("U-9", 1))
+    bills = [
+        bill(21, 10, "2025-06-01"),
+        bill(21, 10, "2025-09-01"),
+        bill(23, 9, "2025-06-01"),
+        bill(23, 9, "2025-06-01"),
+        bill(23, 9, "2025-09-01"),
+    ]
+    prepared = [await prepare(market.conn, market.registry, market.subject(m.owner), m) for m in bills]
+    async with market.conn.transaction():
+        outcomes = await apply_group(market.conn, prepared, market.batches)
+    told = [o.results[0].verdict for o in outcomes if isinstance(o, MovementResult)]
+    # of 11 bought in June 9 are sold; what is left was bought in September
+    assert told == ["accepted", "accepted", "accepted", "uncoded_bought_later", "accepted"]
+    assert await uncoded(market, "U-9") == 3

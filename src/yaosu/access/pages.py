@@ -9,10 +9,10 @@ from importlib import resources
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-import yaml
 from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import Response
 
+from yaosu import yamls
 from yaosu.access import accounts, audit, keys, scopes, service
 from yaosu.access.model import Account, ApiKey
 from yaosu.access.parts import sign_in_limit
@@ -326,7 +326,7 @@ async def end_key(conn: Conn, subject: CurrentSubject, number: Number, org_id: O
 
 @cache
 def _actions() -> dict[str, dict[str, str]]:
-    loaded: dict[str, dict[str, str]] = yaml.safe_load(
+    loaded: dict[str, dict[str, str]] = yamls.read(
         (resources.files("yaosu.access") / "actions.yaml").read_text("utf-8")
     )
     return loaded

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-import yaml
-
+from yaosu import yamls
 from yaosu.errors import YaosuError
 
 ANY = "*"
@@ -74,7 +73,7 @@ class Permissions:
 def permissions() -> Permissions:
     """The table in force. Raises ValueError when a role names a permission that does not exist."""
     text = (resources.files("yaosu.access") / "permissions.yaml").read_text("utf-8")
-    data = yaml.safe_load(text)
+    data = yamls.read(text)
     scopes = {k: Scope(k, v["zh"], v["en"], frozenset(v.get("types", ()))) for k, v in data["scopes"].items()}
     roles = {}
     for key, row in data["roles"].items():

@@ -9,10 +9,10 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-import yaml
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from yaosu import yamls
 from yaosu.api.openapi_view import Group, common_refusals, groups
 from yaosu.edge.pages import render
 from yaosu.edge.problem import language
@@ -105,7 +105,7 @@ def codes_by_room() -> dict[str, list[str]]:
     """Every registered code, by the file it stands in, in the file's order."""
     folder = resources.files("yaosu") / "messages"
     return {
-        entry.name.removesuffix(".yaml"): list(yaml.safe_load(entry.read_text("utf-8")) or {})
+        entry.name.removesuffix(".yaml"): list(yamls.read(entry.read_text("utf-8")) or {})
         for entry in sorted(folder.iterdir(), key=lambda e: e.name)
         if entry.name.endswith(".yaml")
     }

@@ -5,6 +5,7 @@ writes; the only reads are the notice and delegations.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -42,8 +43,8 @@ QTY_MAX = 100_000_000
 RAW_KEPT_MAX = 200
 """Characters of an unreadable scan that are kept."""
 
-NOT_KEPT = "***"
-"""Stands for a scan that is not kept: the reader took an identity card."""
+_CARD = "code_is_identity_card"
+"""The reader took an identity card: such a scan is not kept."""
 
 _FIELDS = {
     "from": ("发货方", "sender (from_org)"),
@@ -74,8 +75,10 @@ def scans_of(registry: Registry, raws: Sequence[str]) -> tuple[list[Scan], list[
             continue
         code = parse(raw, registry.customs)
         if isinstance(code, NotACode):
-            shown = NOT_KEPT if code.code == "code_is_identity_card" else raw[:RAW_KEPT_MAX]
-            scans.append(Scan(n, shown, "", 0, code.code, code.params))
+            if code.code == _CARD or free_text.holds_citizen(raw):
+                scans.append(Scan(n, free_text.NOT_KEPT, "", 0, _CARD, {}))
+            else:
+                scans.append(Scan(n, raw[:RAW_KEPT_MAX], "", 0, code.code, code.params))
             continue
         if code.scheme is Scheme.SSCC:
             containers.append(code.text)
@@ -99,14 +102,15 @@ def scans_of(registry: Registry, raws: Sequence[str]) -> tuple[list[Scan], list[
 def _without_cards(movement: Movement, scans: Sequence[Scan]) -> Movement:
     """The movement without identity cards that were scanned for codes, also in the submission that is kept: D8 gives
     way to design §6, a personal identifier is kept nowhere it does not belong."""
-    cards = [movement.codes[s.n] for s in scans if s.raw == NOT_KEPT]
-    if not cards:
+    gone = {movement.codes[s.n] for s in scans if s.problem == _CARD}
+    if not gone:
         return movement
-    body = movement.body
-    for card in cards:
-        body = body.replace(card.encode(), NOT_KEPT.encode())
-    gone = set(cards)
-    return replace(movement, body=body, codes=[NOT_KEPT if c in gone else c for c in movement.codes])
+    body, nothing = movement.body, free_text.NOT_KEPT
+    for card in gone:
+        # as it stands in the body: plain, or as JSON writes other letters than ASCII
+        for written in (card, json.dumps(card)[1:-1]):
+            body = body.replace(written.encode(), nothing.encode())
+    return replace(movement, body=body, codes=[nothing if c in gone else c for c in movement.codes])
 
 
 def _home(found: Resolution) -> dict[str, object]:
@@ -165,7 +169,8 @@ async def prepare(
     findings = _header_findings(registry, movement, kind, owner)
     findings += _quantity_findings(registry, movement, kind, owner)
     findings += headers.findings(movement.header, sale=kind.kind in ("use", "give_back"))
-    findings += free_text.findings({"bill_no": movement.bill_no})
+    named = {f"quantities[{n}].batch_no": q.batch_no for n, q in enumerate(movement.quantities)}
+    findings += free_text.findings({"bill_no": movement.bill_no, **named})
     if not movement.codes and not movement.void and not kind.by_quantity:
         findings.append(Finding("no_codes", {}, "codes"))
     if findings:
@@ -297,6 +302,11 @@ def _quantity_findings(
     if (movement.codes or not movement.quantities) and not movement.void:
         return [Finding("quantities_needed", params, "quantities")]
     card = registry.org(movement.owner)
+    invoiced = movement.header.get("invoice_date")
+    if invoiced and _day(invoiced) is None:
+        # dates of purchase decide: what cannot be read must not count as today
+        reason = f"{str(invoiced)[:40]} ≠ YYYY-MM-DD"
+        return [Finding("field_invalid", {"field": "invoice_date", "reason": reason}, "header.invoice_date")]
     found = []
     seen: set[tuple[int, str]] = set()
     for n, one in enumerate(movement.quantities, 1):

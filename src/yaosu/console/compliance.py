@@ -11,7 +11,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-import yaml
+from yaosu import yamls
 
 State = Literal["done", "partly", "planned"]
 STATES: tuple[State, ...] = ("done", "partly", "planned")
@@ -116,7 +116,7 @@ def _duty(number: str, entry: dict[str, Any]) -> Duty:
 def register() -> Register:
     """The list as it is delivered."""
     text = (resources.files("yaosu.console") / "compliance.yaml").read_text("utf-8")
-    loaded: dict[str, Any] = yaml.safe_load(text)
+    loaded: dict[str, Any] = yamls.read(text)
     return Register(
         sources={name: Text(e["zh"], e["en"]) for name, e in loaded["sources"].items()},
         roles={name: Text(e["zh"], e["en"]) for name, e in loaded["roles"].items()},

@@ -9,10 +9,10 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from yaosu import yamls
 from yaosu.edge.pages import render
 from yaosu.edge.problem import language
 from yaosu.errors import YaosuError
@@ -28,7 +28,7 @@ _BUREAU_POSTS = frozenset({"insurer", "insurer_admin"})
 
 @cache
 def _table(name: str) -> dict[str, dict[str, Any]]:
-    loaded: dict[str, dict[str, Any]] = yaml.safe_load(
+    loaded: dict[str, dict[str, Any]] = yamls.read(
         (resources.files("yaosu.console") / name).read_text("utf-8")
     )
     return loaded

@@ -16,8 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
-
+from yaosu import yamls
 from yaosu.errors import Finding
 from yaosu.insurance.profiles import Profile
 
@@ -93,7 +92,7 @@ class Tables:
 def tables() -> Tables:
     """The tables, read once. ValueError: a defect of the package."""
     text = (resources.files("yaosu.insurance") / "fields.yaml").read_text("utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)
+    content: dict[str, Any] = yamls.read(text)
     fields: dict[str, Field] = {}
     aliases: dict[str, str] = {}
     for name, row in content["fields"].items():

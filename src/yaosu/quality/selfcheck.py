@@ -14,9 +14,9 @@ from importlib import resources
 from typing import Any
 
 import orjson
-import yaml
 from asyncpg import Record
 
+from yaosu import yamls
 from yaosu.access import audit
 from yaosu.access.visibility import record_read, visible
 from yaosu.db.engine import Connection
@@ -81,7 +81,7 @@ def forms() -> dict[str, Form]:
     """The tables of the package by kind."""
     text = (resources.files("yaosu.quality") / "selfcheck.yaml").read_text("utf-8")
     found = {}
-    for kind, one in yaml.safe_load(text).items():
+    for kind, one in yamls.read(text).items():
         items = tuple(
             Item(i["code"], i["zh"], list(i["evidence"]), bool(i.get("added"))) for i in one["items"]
         )

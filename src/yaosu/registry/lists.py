@@ -15,8 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
-
+from yaosu import yamls
 from yaosu.registry.model import Item
 
 _KNOWN = {"code", "zh", "en", "source", "region", "valid_from", "valid_to"}
@@ -119,7 +118,7 @@ def _day(value: object, where: str, otherwise: date | None) -> date | None:
 
 def parse(text: str, where: str) -> CodeList:
     """The list in a YAML text. Raises ListError naming `where` and the item that is wrong."""
-    head: dict[str, Any] = yaml.safe_load(text)
+    head: dict[str, Any] = yamls.read(text)
     for key in ("list", "zh", "en", "source", "version", "items"):
         if not head.get(key):
             raise ListError(f"{where}: the head lacks {key}")

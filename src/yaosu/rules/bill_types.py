@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import Literal
 
-import yaml
+from yaosu import yamls
 
 Kind = Literal[
     "internal",
@@ -78,7 +78,7 @@ class BillType:
 def bill_types() -> Mapping[int, BillType]:
     """All bill types by code."""
     text = (resources.files("yaosu.rules") / "bill_types.yaml").read_text("utf-8")
-    rows = yaml.safe_load(text)["types"]
+    rows = yamls.read(text)["types"]
     found = {}
     for code, row in rows.items():
         found[int(code)] = BillType(

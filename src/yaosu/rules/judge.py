@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from yaosu.rules.bill_types import BillType
 from yaosu.rules.world import Split, Stop, Unit, World
+
+_CHINA = timezone(timedelta(hours=8))
+"""Days are told as they count there."""
 
 
 @dataclass(slots=True)
@@ -356,7 +359,8 @@ def _split_reason(world: World, order: Order, scan: Scan, unit: Unit, root: Unit
         params = {"asked": part, "left": split.left}
         return Verdict(scan, "split_not_enough", "refused", params, unit.last_bill)
     if means == "dispense" and split.use_before is not None and order.happened_at >= split.use_before:
-        params = {"opened": split.opened_at.date().isoformat(), "until": split.use_before.date().isoformat()}
+        opened, until = (at.astimezone(_CHINA).date() for at in (split.opened_at, split.use_before))
+        params = {"opened": opened.isoformat(), "until": until.isoformat()}
         return Verdict(scan, "split_opened_too_long", "refused", params, split.opened_bill)
     return None
 

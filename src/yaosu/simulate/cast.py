@@ -9,8 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
-
+from yaosu import yamls
 from yaosu.codes.identifiers.checksums import mod10_digit
 from yaosu.codes.identifiers.uscc import organisation_check_character, uscc_check_character
 
@@ -137,7 +136,7 @@ class Cast:
 
 
 def _table(name: str) -> Any:
-    return yaml.safe_load((resources.files("yaosu.simulate") / "demo" / f"{name}.yaml").read_text("utf-8"))
+    return yamls.read((resources.files("yaosu.simulate") / "demo" / f"{name}.yaml").read_text("utf-8"))
 
 
 def made_up_uscc(number: int, region: str, organ: str = "91") -> str:

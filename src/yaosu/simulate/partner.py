@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
 
+from yaosu import yamls
 from yaosu.db import embedded
 from yaosu.settings import Settings
 from yaosu.simulate import setup
@@ -40,7 +40,7 @@ _PR_SET_PDEATHSIG = 1
 def partner_cast() -> Cast:
     """Who works in the other system, and what is made there."""
     text = (resources.files("yaosu.simulate") / "demo" / "partner.yaml").read_text("utf-8")
-    table = yaml.safe_load(text)
+    table = yamls.read(text)
     ours = cast().orgs
     orgs: dict[str, DemoOrg] = {}
     for row in table["orgs"]:

@@ -7,12 +7,12 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
-import yaml
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from yaosu import yamls
 from yaosu.settings import Settings
 from yaosu.simulate.cast import Cast, DemoOrg, Staff
 from yaosu.simulate.planner import CHINA
@@ -28,7 +28,7 @@ COLUMNS = 80
 @cache
 def _groups() -> list[dict[str, Any]]:
     text = (resources.files("yaosu.simulate") / "demo" / "examples.yaml").read_text("utf-8")
-    groups: list[dict[str, Any]] = yaml.safe_load(text)["groups"]
+    groups: list[dict[str, Any]] = yamls.read(text)["groups"]
     return groups
 
 

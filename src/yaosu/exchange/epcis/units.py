@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
+from yaosu import yamls
 
 CLOSE = 1e-9
 """Relative difference below which two converted values are the same."""
@@ -27,7 +27,7 @@ class Unit:
 @cache
 def units() -> Mapping[str, Unit]:
     """All units that can be converted, by their UN/CEFACT code; read once from `units.yaml`."""
-    content = yaml.safe_load((resources.files("yaosu.exchange.epcis") / "units.yaml").read_text("utf-8"))
+    content = yamls.read((resources.files("yaosu.exchange.epcis") / "units.yaml").read_text("utf-8"))
     return {
         str(code): Unit(kind, float(factor), float(offset))
         for kind, members in content["kinds"].items()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-import yaml
+from yaosu import yamls
 
 YAOSU = "https://yaosu.org/ns/epcis#"
 """Namespace of our own extension fields. Only a name; nothing is fetched from it."""
@@ -46,7 +46,7 @@ class Standard:
 @cache
 def standard() -> Standard:
     """The standard's vocabulary, read once from `cbv.yaml`."""
-    content = yaml.safe_load((resources.files("yaosu.exchange.epcis") / "cbv.yaml").read_text("utf-8"))
+    content = yamls.read((resources.files("yaosu.exchange.epcis") / "cbv.yaml").read_text("utf-8"))
     found = {
         name: Vocabulary(name, row["urn"], row["web"], frozenset(row["words"]))
         for name, row in content["vocabularies"].items()

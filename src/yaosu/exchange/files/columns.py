@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from importlib import resources
 
-import yaml
+from yaosu import yamls
 
 NOTE_MARK = "说明"
 EXAMPLE_MARK = "示例"
@@ -43,7 +43,7 @@ def _columns() -> tuple[Column, ...]:
             bool(row.get("bill", False)),
             row.get("header", ""),
         )
-        for row in yaml.safe_load(text)["columns"]
+        for row in yamls.read(text)["columns"]
     )
 
 

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
-import yaml
-
+from yaosu import yamls
 from yaosu.rules.bill_types import submittable
 
 _NUMBER = re.compile(r"(?<![0-9])([0-9]{1,3})(?![0-9])")
@@ -18,7 +17,7 @@ _NUMBER = re.compile(r"(?<![0-9])([0-9]{1,3})(?![0-9])")
 @cache
 def _rows() -> Mapping[int, Mapping[str, list[str]]]:
     text = (resources.files("yaosu.exchange.files") / "bill_names.yaml").read_text("utf-8")
-    return {int(code): row for code, row in yaml.safe_load(text)["types"].items()}
+    return {int(code): row for code, row in yamls.read(text)["types"].items()}
 
 
 @cache

@@ -11,8 +11,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
 
-import yaml
-
+from yaosu import yamls
 from yaosu.exchange.top.fields import published
 from yaosu.exchange.top.protocol import load_methods
 
@@ -31,7 +30,7 @@ class Entry:
 @cache
 def _reasons() -> Sequence[tuple[str, str]]:
     text = (resources.files("yaosu.exchange.top") / "left_out.yaml").read_text("utf-8")
-    return [(row["match"], row["why"]) for row in yaml.safe_load(text)["reasons"]]
+    return [(row["match"], row["why"]) for row in yamls.read(text)["reasons"]]
 
 
 def entries() -> list[Entry]:

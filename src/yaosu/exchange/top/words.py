@@ -9,8 +9,8 @@ from functools import cache
 from importlib import resources
 
 import orjson
-import yaml
 
+from yaosu import yamls
 from yaosu.circulation.model import CodeResult
 from yaosu.errors import Finding, YaosuError, message
 from yaosu.exchange.top.fields import CHINA
@@ -42,7 +42,7 @@ class Words:
 def words() -> Words:
     """The list in force."""
     text = (resources.files("yaosu.exchange.top") / "words.yaml").read_text("utf-8")
-    data = yaml.safe_load(text)
+    data = yamls.read(text)
     return Words(
         data["msg_codes"],
         {code: (int(no), sub) for code, (no, sub) in data["refused"].items()},

@@ -11,8 +11,8 @@ from string import ascii_letters
 from typing import Any
 
 import structlog
-import yaml
 
+from yaosu import yamls
 from yaosu.simulate.client import DemoError
 from yaosu.simulate.scenes import acting, desk, mismatch, named, quality, recall, sharing, shelf, systems
 from yaosu.simulate.scenes.stage import OtherMissingError, Stage
@@ -71,7 +71,7 @@ LETTERS = ascii_letters[26:] + ascii_letters[:26]
 def texts() -> list[dict[str, Any]]:
     """The stories as they are told, in their order."""
     text = (resources.files("yaosu.simulate") / "demo" / "stories.yaml").read_text("utf-8")
-    found: list[dict[str, Any]] = yaml.safe_load(text)["stories"]
+    found: list[dict[str, Any]] = yamls.read(text)["stories"]
     return found
 
 
