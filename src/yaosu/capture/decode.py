@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import cos, hypot, radians, sin
 
-import zxingcpp
 from PIL import Image, ImageOps
 
-FORMATS = zxingcpp.barcode_formats_from_str("Code128,DataMatrix,QRCode,EAN13,EAN8,UPCA,ITF,Code39,DataBar")
+FORMATS = "Code128,DataMatrix,QRCode,EAN13,EAN8,UPCA,ITF,Code39,DataBar"
 """What stands on packages of medicine: trace codes (1-D and 2-D), retail barcodes, logistics labels."""
 CODES_MAX = 500
 """Symbols taken from one picture."""
@@ -92,7 +91,7 @@ def _same_label(one: Symbol, other: Symbol) -> bool:
 def _looks(grey: Image.Image) -> Iterator[list[Symbol]]:
     yield _read(grey)
     yield from ([s for tile in _tiles(grey) for s in tile],)
-    yield _read(grey, binarizer=zxingcpp.Binarizer.GlobalHistogram)
+    yield _read(grey, shadows=True)
     # turning blurs fine bars, so a small picture is enlarged for it
     scale = min(TURNED_ENLARGED, TURNED_EDGE_MAX / max(grey.size))
     other = grey.resize((round(grey.width * scale), round(grey.height * scale)), Image.Resampling.BICUBIC)
@@ -100,10 +99,15 @@ def _looks(grey: Image.Image) -> Iterator[list[Symbol]]:
         yield [Symbol(s.text, s.format, _scaled(s.corners, 1 / scale)) for s in _turned(other, angle)]
 
 
-def _read(grey: Image.Image, binarizer: zxingcpp.Binarizer = zxingcpp.Binarizer.LocalAverage) -> list[Symbol]:
+def _read(grey: Image.Image, *, shadows: bool = False) -> list[Symbol]:
+    # loaded where a picture is read: a process that reads none ends without the library's words about what it held
+    import zxingcpp
+
+    binarizer = zxingcpp.Binarizer.GlobalHistogram if shadows else zxingcpp.Binarizer.LocalAverage
+    formats = zxingcpp.barcode_formats_from_str(FORMATS)
     symbols = []
     for one in zxingcpp.read_barcodes(
-        grey, formats=FORMATS, text_mode=zxingcpp.TextMode.Plain, binarizer=binarizer
+        grey, formats=formats, text_mode=zxingcpp.TextMode.Plain, binarizer=binarizer
     ):
         gs1 = one.content_type == zxingcpp.ContentType.GS1
         prefix = _GS1_PREFIX.get(one.symbology_identifier[:2], "") if gs1 else ""

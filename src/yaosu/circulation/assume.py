@@ -72,8 +72,9 @@ async def assume(conn: Connection, world: World, runs: Sequence[Sequence[Key]]) 
         assert first.status is not None and first.holder is not None
         state = _state(first)
         units = [Unit(drug_id, code, *state) for drug_id, code in keys]
-        for unit in units:
-            world.add(unit)
+        # no two runs share a key, and nothing else is in the world yet
+        world.units.update(zip(keys, units, strict=True))
+        world.rows_of.update([(unit.code, [unit]) for unit in units])
         world.assumed.append(
             Assumed(units, first.status, first.holder, first.dest, first.notice, first.since)
         )

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import itemgetter
+from functools import cache
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from yaosu.db.engine import Connection
@@ -236,6 +237,9 @@ async def read_units(conn: Connection, keys: Sequence[tuple[int, str]], *, lock:
     return [Unit(*row) for row in rows]
 
 
+_AFTER = attrgetter("last_bill", "status", "holder", "dest", "since", "notice", "qty", "parent")
+
+
 class AssumptionError(ConflictError):
     """Units were not in the state that was taken from a few of them: the group is judged again on what it reads."""
 
@@ -246,17 +250,16 @@ async def update_assumed(conn: Connection, runs: Sequence[Assumed]) -> None:
     """
     for run in runs:
         u = run.units[0]
-        after = (u.last_bill, u.status, u.holder, u.dest, u.since, u.notice)
-        if not u.touched or any(
-            (o.last_bill, o.status, o.holder, o.dest, o.since, o.notice) != after or o.qty != o.was_qty
-            for o in run.units
-        ):
+        if not u.touched or u.qty != u.was_qty or len(set(map(_AFTER, run.units))) > 1:
             raise AssumptionError("units taken as alike were not moved alike")
         done = await conn.execute(
             UPDATE_UNITS_ASSUMED,
             u.drug_id,
             "\n".join([one.code for one in run.units]),
-            *after[:4],
+            u.last_bill,
+            u.status,
+            u.holder,
+            u.dest,
             u.since,
             u.notice,
             u.was,
@@ -328,9 +331,18 @@ def _all_written(tag: str, count: int) -> None:
 async def insert_rows(
     conn: Connection, table: str, names: Sequence[str], rows: Sequence[tuple[object, ...]]
 ) -> None:
-    """Record rows of one of the tables above."""
-    if rows:
+    """Record rows of one of the tables above. A single one, as of a large bill, needs no COPY and its two answers."""
+    if len(rows) == 1:
+        await conn.execute(_insert_one(table, tuple(names)), *rows[0])
+    elif rows:
         await conn.copy_records_to_table(table, records=rows, columns=names)
+
+
+@cache
+def _insert_one(table: str, names: tuple[str, ...]) -> str:
+    """Made of the constants above, never of what anybody sent."""
+    values = ", ".join(f"${n}" for n in range(1, len(names) + 1))
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values})"  # noqa: S608
 
 
 @dataclass(slots=True)

@@ -50,10 +50,10 @@ async def write(
     The two long ones, units and lines, run while their successors are still being put together: the database works
     on one core and we on another.
     """
-    rows = await _meanwhile(_units(conn, world), lambda: _rows(postings))
-    await splits.write(conn, world, postings)
     bodies = [p.prepared.movement.body for p in postings]
-    submission = await conn.fetchval(store.INSERT_SUBMISSION, len(bodies), pack_bodies(bodies))
+    rows, packed = await _meanwhile(_units(conn, world), lambda: (_rows(postings), pack_bodies(bodies)))
+    await splits.write(conn, world, postings)
+    submission = await conn.fetchval(store.INSERT_SUBMISSION, len(bodies), packed)
 
     def heads() -> list[tuple[object, ...]]:
         made = []

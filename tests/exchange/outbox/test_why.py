@@ -97,6 +97,22 @@ async def test_a_code_that_they_skipped_is_told_from_one_that_they_took(
     assert [await code_of(box, boxes[0]), await code_of(box, boxes[1])] == ["why_partly", "why_done"]
 
 
+async def test_a_code_that_they_took_with_a_doubt_is_told_from_one_that_they_took(
+    fresh: tuple[Exchange, list[str]],
+) -> None:
+    box, boxes = fresh
+    await shipped(box, boxes)
+    said = {boxes[0]: {"code": "warned", "text": "settled elsewhere"}}
+    box.other.answers.append(Outcome("processed", 200, "with a doubt", details={"codes": said}))
+    await box.sent()
+    assert [await code_of(box, boxes[0]), await code_of(box, boxes[1])] == ["why_doubted", "why_done"]
+    found = (await asked(box, boxes[0])).answer
+    async with box.pool.acquire() as conn:
+        told = await deliveries.get(conn, box.subject(box.market.maker), found.delivery or 0)
+    assert (told["state"], told["advice"]) == ("processed", "delivery_doubted")
+    assert told["next"]
+
+
 async def test_what_people_did_is_told(fresh: tuple[Exchange, list[str]]) -> None:
     box, boxes = fresh
     link, number = await shipped(box, boxes[:2])

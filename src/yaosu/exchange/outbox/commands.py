@@ -19,6 +19,7 @@ from yaosu.db.engine import Connection
 from yaosu.exchange.outbox import connections, deliveries, service
 from yaosu.exchange.outbox.erp import Erp
 from yaosu.exchange.outbox.model import Channel
+from yaosu.exchange.outbox.why import UPLOADED
 from yaosu.exchange.outbox.why import why as explain
 from yaosu.people.parts import keeper_for
 from yaosu.registry.resolver import Registry
@@ -250,4 +251,4 @@ def why(
     out.print(f"{found['answer']['text']} {found['answer']['next']}", markup=False)
     for one in found["connections"]:
         out.print(f"- {one['title']}：{one['text']}", markup=False)
-    raise typer.Exit(0 if found["answer"]["code"] == "why_done" else 2)
+    raise typer.Exit(0 if found["answer"]["code"] in UPLOADED else 2)

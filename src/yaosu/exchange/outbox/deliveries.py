@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +34,8 @@ def _missing(subject: Subject) -> YaosuError:
 def advice(row: Record) -> str:
     """The message code that says what is owed and what to do about a delivery."""
     state = row["state"]
+    if state == "processed" and doubted(row["details"]):
+        return "delivery_doubted"
     if state in ("processed", "partly", "given_up", "held"):
         return f"delivery_{state}"
     if state == "failed" and row["settled_at"] is not None:
@@ -45,6 +47,12 @@ def advice(row: Record) -> str:
     if row["settled_at"] is None and row["next_at"].year > 9000:
         return "delivery_at_rest"
     return f"delivery_{state}"
+
+
+def doubted(details: Mapping[str, Any] | None) -> list[str]:
+    """Codes that the other side took in with a doubt."""
+    codes = (details or {}).get("codes") or {}
+    return [c for c, said in codes.items() if isinstance(said, dict) and said.get("code") == "warned"]
 
 
 def shown(row: Record, lang: str) -> dict[str, Any]:

@@ -25,9 +25,11 @@ ORDER = (
     "why_not_a_code", "why_not_scanned", "why_refused", "why_void", "why_exempt", "why_no_connection", "why_due",
     "why_unbuilt", "why_not_asked", "why_not_owed", "why_link_held", "why_no_credentials", "why_held", "why_waits",
     "why_pending", "why_rejected", "why_at_rest", "why_failed", "why_unknown", "why_sent", "why_partly",
-    "why_given_up", "why_done",
+    "why_given_up", "why_doubted", "why_done",
 )  # fmt: skip
 """The answers in the order of the checks that give them."""
+UPLOADED = frozenset({"why_doubted", "why_done"})
+"""The answers by which the other side has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,10 @@ async def why(
     # the code, and the packages by which it moved
     codes = {*around, *(b["code"] for b in bills)}
     each = [await _through(conn, subject, link, last, codes, channels) for link in mine]
-    if not any(a.finding.code == "why_done" for a in each):
+    if not any(a.finding.code in UPLOADED for a in each):
         # what went out while a connection was in force is uploaded, whatever became of the connection
         past = [await _through(conn, subject, c, last, codes, channels) for c in links if c.state == "ended"]
-        each += [a for a in past if a.finding.code == "why_done"]
+        each += [a for a in past if a.finding.code in UPLOADED]
     if in_force is None and not any(a.delivery for a in each):
         return said(_a("why_void", {"bill_no": last["bill_no"]}, bill=last["id"]))
     if not each:
@@ -238,6 +240,8 @@ def _state_answer(row: Record, codes: set[str]) -> str:
     if advice == "delivery_partly":
         skipped = (row["details"] or {}).get("codes") or {}
         return "why_partly" if not skipped or codes & set(skipped) else "why_done"
+    if advice == "delivery_doubted":
+        return "why_doubted" if codes & set(deliveries.doubted(row["details"])) else "why_done"
     return {
         "delivery_processed": "why_done", "delivery_given_up": "why_given_up", "delivery_held": "why_held",
         "delivery_refused": "why_rejected", "delivery_link_held": "why_link_held", "delivery_waits": "why_waits",
