@@ -154,8 +154,9 @@ def debian_server() -> Iterator[str | None]:
 
 def tests() -> bool:
     """Everything that runs."""
-    # a file on one worker: its databases and servers are made once
-    pytest = [sys.executable, "-m", "pytest", "-q", "--dist", "loadfile"]
+    # A file on one worker: its databases and servers are made once. In the order of their names: by number of tests the
+    # few long ones, with processes of their own, would all come last.
+    pytest = [sys.executable, "-m", "pytest", "-q", "--dist", "loadfile", "--no-loadscope-reorder"]
     parts = [run("tests (embedded PostgreSQL)", *pytest, "-n", WORKERS, "-m", "not browser", "tests")]
     with debian_server() as address:
         if address is not None:

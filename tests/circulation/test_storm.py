@@ -1,7 +1,7 @@
 """Random bills of every kind against the boxes-only model (issue 3; design §6): nothing is lost, doubled or invented.
 
-`YAOSU_TEST_STORM_STEPS` sets the steps of each test (four of them; together at least 100,000 by default) and
-`YAOSU_TEST_STORM_SEED` the first seed. A failure names its seed and the bill.
+`YAOSU_TEST_STORM_STEPS` sets the steps of each of the first three tests (together at least 100,000 by default; the
+fourth, with guesses, takes a quarter) and `YAOSU_TEST_STORM_SEED` the first seed. A failure names its seed and the bill.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from circulation.storm import Storm
 from yaosu.circulation import assume, store_write
 from yaosu.db.engine import Connection
 
-STEPS = int(os.environ.get("YAOSU_TEST_STORM_STEPS", "25200"))
+STEPS = int(os.environ.get("YAOSU_TEST_STORM_STEPS", "33600"))
 SEED = int(os.environ.get("YAOSU_TEST_STORM_SEED", "20261121"))
 SEASON = 600
 """Steps with the same goods."""
@@ -37,7 +37,7 @@ async def test_no_storm_of_bills_loses_doubles_or_invents_anything(
     steps = moved = refused = forbidden = guessed = wrong = 0
     kinds: dict[str, int] = {}
     season = 0
-    while steps < STEPS:
+    while steps < (STEPS // 4 if guessing else STEPS):
         seed = SEED * 1000 + part * 100_000_000 + season
         storm = Storm(market, random.Random(seed))
         if guessing:
