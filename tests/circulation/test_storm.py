@@ -1,7 +1,7 @@
 """Random bills of every kind against the boxes-only model (issue 3; design §6): nothing is lost, doubled or invented.
 
 `YAOSU_TEST_STORM_STEPS` sets the steps of each of the first three tests (together at least 100,000 by default; the
-fourth, with guesses, takes a quarter) and `YAOSU_TEST_STORM_SEED` the first seed. A failure names its seed and the bill.
+fourth, with guesses, takes a quarter), `YAOSU_TEST_STORM_SEED` the first seed. A failure names its seed and the bill.
 """
 
 from __future__ import annotations
