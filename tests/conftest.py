@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
+from yaosu.access.cache import identities
 from yaosu.db import embedded
 from yaosu.db.engine import Connection, Pool, connect, open_pool
 from yaosu.db.migrate import migrate
@@ -89,6 +90,8 @@ def database(server_address: str, template_name: str) -> Iterator[str]:
     name = f"yaosu_test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server_address, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {name} TEMPLATE {template_name}")
+    # the process remembers who was signed off a moment ago, and another database has others under the same numbers
+    identities.clear()
     yield _with_database(server_address, name)
     with psycopg.connect(server_address, autocommit=True) as conn:
         conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
