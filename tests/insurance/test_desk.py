@@ -3,49 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
-from insurance.helpers import Scene, make_scene, register, stocked
+from insurance.helpers import Scene, register, stocked
 from insurance.sending import Sender, back, bought, sale
-from yaosu.db.engine import Pool
 from yaosu.errors import YaosuError
 from yaosu.insurance import institutions, store_message
 from yaosu.people.keeper import Keeper
-
-
-def _app(client: httpx.AsyncClient) -> Any:
-    return client._transport.app.state.yaosu  # type: ignore[attr-defined]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene(client: httpx.AsyncClient, pool: Pool) -> AsyncIterator[Scene]:
-    """A committed scene that the server knows."""
-    from insurance import helpers
-
-    keeper: Keeper = _app(client).parts["keeper"]
-    helpers.KEEPER, before = keeper, helpers.KEEPER
-    async with pool.acquire() as conn:
-        made = await make_scene(conn)
-        await _app(client).parts["registry"].refresh(conn, full=True)
-        yield made
-    helpers.KEEPER = before
-
-
-@pytest.fixture
-def shop(scene: Scene, client: httpx.AsyncClient) -> Sender:
-    """The pharmacy's software."""
-    return Sender(scene.pharmacy, client)
-
-
-@pytest.fixture
-def ward(scene: Scene, client: httpx.AsyncClient) -> Sender:
-    """The hospital's software."""
-    return Sender(scene.hospital, client)
 
 
 async def _transactions(scene: Scene, keys: list[str]) -> int:
@@ -141,12 +108,11 @@ async def test_a_call_that_cannot_be_written_fails_alone(
 
 
 async def test_keys_renewed_by_another_server_hold_at_once_and_the_old_ones_never_again(
-    scene: Scene, client: httpx.AsyncClient
+    scene: Scene, client: httpx.AsyncClient, keeper: Keeper
 ) -> None:
     issued = await register(scene, None, "H37010200066")
     old = Sender(issued, client)
     assert (await old.send("3503", {"purcinfo": bought("R1", [])}))["infcode"] == "0"
-    keeper: Keeper = _app(client).parts["keeper"]
     renewed = await institutions.renew(
         scene.conn, scene.market.registry, keeper, scene.officer(), issued.institution.id
     )

@@ -2,57 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import orjson
 import pytest
-import pytest_asyncio
 
-from insurance.helpers import OTHER_YIBAO, Scene, make_scene, register, stocked
+from insurance.helpers import OTHER_YIBAO, Scene, register, stocked
 from insurance.sending import PATH, Sender, back, bought, sale
-from yaosu.db.engine import Pool
 from yaosu.insurance import desk
 from yaosu.insurance.model import CHINA
 from yaosu.people.keeper import Keeper
-
-
-def _app(client: httpx.AsyncClient) -> Any:
-    return client._transport.app.state.yaosu  # type: ignore[attr-defined]
-
-
-@pytest.fixture(scope="module")
-def keeper(client: httpx.AsyncClient) -> Keeper:
-    """The server's own."""
-    found: Keeper = _app(client).parts["keeper"]
-    return found
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene(client: httpx.AsyncClient, pool: Pool, keeper: Keeper) -> AsyncIterator[Scene]:
-    """A committed scene that the server knows."""
-    from insurance import helpers
-
-    helpers.KEEPER, before = keeper, helpers.KEEPER
-    async with pool.acquire() as conn:
-        made = await make_scene(conn)
-        await _app(client).parts["registry"].refresh(conn, full=True)
-        yield made
-    helpers.KEEPER = before
-
-
-@pytest.fixture
-def shop(scene: Scene, client: httpx.AsyncClient) -> Sender:
-    """The pharmacy's software."""
-    return Sender(scene.pharmacy, client)
-
-
-@pytest.fixture
-def ward(scene: Scene, client: httpx.AsyncClient) -> Sender:
-    """The hospital's software."""
-    return Sender(scene.hospital, client)
 
 
 async def test_a_sale_is_taken_in_once_and_the_answer_is_signed(scene: Scene, shop: Sender) -> None:

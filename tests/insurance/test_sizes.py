@@ -3,41 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from typing import Any
 
-import httpx
 import pytest
-import pytest_asyncio
 
-from insurance.helpers import Scene, make_scene, stocked
+from insurance.helpers import Scene, stocked
 from insurance.sending import Sender, sale
-from yaosu.db.engine import Pool
-from yaosu.people.keeper import Keeper
-
-
-def _app(client: httpx.AsyncClient) -> Any:
-    return client._transport.app.state.yaosu  # type: ignore[attr-defined]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene(client: httpx.AsyncClient, pool: Pool) -> AsyncIterator[Scene]:
-    """A committed scene that the server knows."""
-    from insurance import helpers
-
-    keeper: Keeper = _app(client).parts["keeper"]
-    helpers.KEEPER, before = keeper, helpers.KEEPER
-    async with pool.acquire() as conn:
-        made = await make_scene(conn)
-        await _app(client).parts["registry"].refresh(conn, full=True)
-        yield made
-    helpers.KEEPER = before
-
-
-@pytest.fixture
-def shop(scene: Scene, client: httpx.AsyncClient) -> Sender:
-    """The pharmacy's software."""
-    return Sender(scene.pharmacy, client)
 
 
 @pytest.mark.parametrize("rows", [1, 100, 1000])

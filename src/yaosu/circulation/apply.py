@@ -129,7 +129,7 @@ async def _apply(
         await revise.times_before(conn, old),
         await splits.entries_of(conn, flat) if flat else {},
         await revise.Chains.load(conn, world, flat),
-        await uncoded.load(conn, [one for _, one, _ in todo]),
+        await uncoded.load(conn, [one for _, one, _ in todo], world.stop_batches),
     )
     for n, one, previous in todo:
         if work.now - one.order.happened_at > LATE_AFTER:

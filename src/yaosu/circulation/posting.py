@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from yaosu.circulation.model import Flag, Kept, MovementResult, Prepared
 from yaosu.errors import YaosuError
-from yaosu.rules.judge import Alike, Line, Transfer, Verdict, alike
+from yaosu.rules.judge import Verdict
+from yaosu.rules.lines import Alike, Line, Transfer, alike
 
 Outcome = MovementResult | YaosuError
 

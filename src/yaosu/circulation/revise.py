@@ -18,7 +18,7 @@ from yaosu.circulation.evidence import add_evidence
 from yaosu.circulation.model import CodeResult, MovementResult, Prepared
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
-from yaosu.rules.judge import Line
+from yaosu.rules.lines import Line
 from yaosu.rules.world import Split, Unit, World
 
 FINDINGS_MAX = 200

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-# Stops in force on whole batches. The bill's transaction took the shared side of the stops' lock before it asks, so
-# none is placed between this look and its commit.
-# ungated: write path, whether named batches may move
-STOPS = """
-SELECT b.drug_id, b.batch_id, s.id, s.kind, s.ref, s.number, s.title, s.level, s.org, s.placed_by, s.reason, s.placed_at
-FROM unnest($1::int[], $2::int[]) AS v(d, b0) JOIN stop_batch b ON b.drug_id = v.d AND b.batch_id = v.b0
-JOIN stop s ON s.id = b.stop_id WHERE s.lifted_at IS NULL ORDER BY s.id"""
-
 # What entered and left one uncoded account by bill, net of all revisions, with the day of purchase that each names.
 # ungated: the owner's own account, read while the owner's bill is judged; answers nobody
 PURCHASES = """

@@ -6,7 +6,7 @@ codes arrive for such goods (type 24), units come in and the same quantity leave
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -19,7 +19,8 @@ from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
 from yaosu.registry import uncoded_rules
 from yaosu.registry.model import Product
-from yaosu.rules.judge import Scan, Transfer, Verdict
+from yaosu.rules.judge import Scan, Verdict
+from yaosu.rules.lines import Transfer
 from yaosu.rules.world import Stop
 
 Account = tuple[int, int, int]
@@ -33,7 +34,7 @@ class Books:
     have: dict[Account, int] = field(default_factory=dict)
     batches: dict[tuple[int, str], tuple[int, date]] = field(default_factory=dict)
     """(batch id, expiry) by product and batch number."""
-    stops: dict[tuple[int, int], list[Stop]] = field(default_factory=dict)
+    stops: Mapping[tuple[int, int], Sequence[Stop]] = field(default_factory=dict)
     """Recalls, locks and suspensions in force by product and batch."""
     moves: list[Move] = field(default_factory=list)
     """What the group's bills did to the accounts so far."""
@@ -80,9 +81,11 @@ def concerned(one: Prepared) -> bool:
     return one.kind.uncoded is not None
 
 
-async def load(conn: Connection, group: Sequence[Prepared]) -> Books:
-    """The books that `group` needs, locked; empty where no bill concerns them."""
-    books = Books()
+async def load(
+    conn: Connection, group: Sequence[Prepared], stops: Mapping[tuple[int, int], Sequence[Stop]]
+) -> Books:
+    """The books that `group` needs, locked; empty where no bill concerns them. `stops`: in force, by batch."""
+    books = Books(stops=stops)
     group = [one for one in group if concerned(one)]
     if not group:
         return books
@@ -92,9 +95,6 @@ async def load(conn: Connection, group: Sequence[Prepared]) -> Books:
     if named:
         rows = await conn.fetch(store.NAMED_BATCHES, [d for d, _ in named], [b for _, b in named])
         books.batches = {(r["drug_id"], r["batch_no"]): (r["id"], r["expires_on"]) for r in rows}
-        for r in await conn.fetch(store_uncoded.STOPS, [r["drug_id"] for r in rows], [r["id"] for r in rows]):
-            drug_id, batch_id, *stop = r.values()
-            books.stops.setdefault((drug_id, batch_id), []).append(Stop(*stop))
     await more(conn, books, owners, drug_ids)
     return books
 

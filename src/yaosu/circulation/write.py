@@ -16,7 +16,7 @@ from yaosu.circulation.posting import Posting
 from yaosu.db.engine import Connection
 from yaosu.db.leaf import leaf_hash
 from yaosu.notify.routed import Routed
-from yaosu.rules.judge import transfers
+from yaosu.rules.lines import transfers
 from yaosu.rules.world import World
 
 T = TypeVar("T")

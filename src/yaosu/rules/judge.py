@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 from yaosu.rules.bill_types import BillType
+from yaosu.rules.lines import Line
 from yaosu.rules.world import Split, Stop, Unit, World
 
 _CHINA = timezone(timedelta(hours=8))
@@ -98,84 +99,6 @@ class Verdict:
     def accepted(self) -> bool:
         """Whether the unit moved as the order asked."""
         return self.severity != "refused"
-
-
-@dataclass(slots=True)
-class Line:
-    """One unit's change by a bill: before and after."""
-
-    unit: Unit
-    pre: str
-    post: str
-    pre_holder: int
-    post_holder: int
-    pre_dest: int
-    prev_bill: int
-    notice_bill: int
-    left_parent: str
-    contents: dict[int, int]
-    """Smallest packages by batch."""
-    part: int = 0
-    """Preparation units dispensed, returned or lost by this line; 0: the package moved as a whole."""
-    opened: int = 0
-    """Preparation units of the box when this line opened it; 0: it did not."""
-    dest: int = 0
-    """Where it put the goods on their way to; 0: nowhere."""
-
-    @property
-    def qty(self) -> int:
-        """Smallest packages in the unit when it moved; a later bill of the same group may have taken some out since."""
-        return sum(self.contents.values())
-
-
-@dataclass(slots=True)
-class Alike:
-    """Lines in a row that differ in nothing but the code: boxes of one delivery, say. What is counted or booked is the
-    same for each, so it is looked at once."""
-
-    first: Line
-    lines: list[Line]
-
-    @property
-    def contents(self) -> dict[int, int]:
-        """Smallest packages by batch, of all together."""
-        count = len(self.lines)
-        return {batch_id: qty * count for batch_id, qty in self.first.contents.items()}
-
-    @property
-    def qty(self) -> int:
-        """Smallest packages of all together."""
-        return self.first.qty * len(self.lines)
-
-
-def alike(lines: Sequence[Line]) -> list[Alike]:
-    """`lines` in their order, parted where anything but the code changes."""
-    found: list[Alike] = []
-    last: tuple[object, ...] = ()
-    same: list[Line] = []
-    for line in lines:
-        unit = line.unit
-        now = (
-            line.prev_bill,
-            line.pre,
-            line.post,
-            line.pre_holder,
-            line.post_holder,
-            line.pre_dest,
-            line.dest,
-            line.notice_bill,
-            line.left_parent,
-            unit.drug_id,
-            unit.batch_id,
-            line.contents,
-            line.part,
-            line.opened,
-        )
-        if now != last:
-            last, same = now, []
-            found.append(Alike(line, same))
-        same.append(line)
-    return found
 
 
 def examine(world: World, order: Order, scans: Sequence[Scan]) -> list[Verdict]:
@@ -495,20 +418,3 @@ def carry_out(world: World, order: Order, verdicts: Sequence[Verdict], bill_id: 
                 )
             )
     return lines
-
-
-Transfer = tuple[int, int, int, str, int, str]
-"""(drug_id, batch_id, from_org, from_status, to_org, to_status)"""
-
-
-def transfers(parts: Sequence[Alike]) -> dict[Transfer, int]:
-    """The ledger's side of a bill's lines: smallest packages per transfer between two different accounts (D4)."""
-    found: dict[Transfer, int] = {}
-    for part in parts:
-        line = part.first
-        if line.pre == line.post and line.pre_holder == line.post_holder:
-            continue
-        for batch_id, qty in part.contents.items():
-            key = (line.unit.drug_id, batch_id, line.pre_holder, line.pre, line.post_holder, line.post)
-            found[key] = found.get(key, 0) + qty
-    return found

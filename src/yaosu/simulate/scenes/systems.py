@@ -41,7 +41,9 @@ def doubled(case: Mapping[str, Any]) -> bool:
 
 
 async def insured(stage: Stage) -> None:
-    """Sales go to the insurance bureau by themselves; a code that another pharmacy settled before is refused there."""
+    """Sales go to the insurance bureau by themselves; a code that another pharmacy settled before is
+    taken there with a doubt.
+    """
     other, shop = stage.other, "P37010200031"
     body = {
         "code": shop,
@@ -69,17 +71,7 @@ async def insured(stage: Stage) -> None:
     await far.organisations()
     other.running_api.act_for("maker_a", "operator")
     await far.file_own(granules, system_id=system["id"])
-    account = {
-        "fixmedins_code": shop, "fixmedins_name": body["name"], "mdtrtarea_admvs": "370102", "opter": "001",
-        "opter_name": "收银员", "phar_name": "示例药师", "phar_prac_cert_no": "YS990001", "prsc_dr_name": "无",
-        "invoice_default": "无", "app_id": issued["app"], "platform_key": issued["bureau_key"],
-    }  # fmt: skip
-    link = await stage.post(
-        "@pharmacy", "/exchange/connections",
-        {"channel": "yibao", "title": "演示省医保", "url": f"{other.url}/fsi/api/rsfComIfsService/callService",
-         "profile": "national", "account": account,
-         "secret": {"secret": issued["secret"], "private_key": issued["private_key"]}},
-    )  # fmt: skip
+    link = await _reports_to_bureau(stage, "@pharmacy", body, issued, "收银员", "YS990001")
     line = {"drug_id": stage.world.drugs["cold_granules"], "fixmedins_hilist_id": "YS0001", "price": "18.50"}
     await stage.put("@pharmacy", "/yibao/mapping", {"lines": [line]})
     (case,) = await stage.make("cold_granules", 1)
@@ -115,25 +107,33 @@ async def insured(stage: Stage) -> None:
     stage.bill("bill", again)
 
 
+async def _reports_to_bureau(
+    stage: Stage, who: str, body: dict[str, Any], issued: dict[str, Any], operator: str, certificate: str
+) -> dict[str, Any]:
+    """Connect an institution to the bureau of the other system, with the keys that the bureau issued to it."""
+    account = {
+        "fixmedins_code": body["code"], "fixmedins_name": body["name"], "mdtrtarea_admvs": "370102", "opter": "001",
+        "opter_name": operator, "phar_name": "示例药师", "phar_prac_cert_no": certificate, "prsc_dr_name": "无",
+        "invoice_default": "无", "app_id": issued["app"], "platform_key": issued["bureau_key"],
+    }  # fmt: skip
+    made: dict[str, Any] = await stage.post(
+        who, "/exchange/connections",
+        {"channel": "yibao", "title": "演示省医保",
+         "url": f"{stage.other.url}/fsi/api/rsfComIfsService/callService",
+         "profile": "national", "account": account,
+         "secret": {"secret": issued["secret"], "private_key": issued["private_key"]}},
+    )  # fmt: skip
+    return made
+
+
 async def waiting(stage: Stage) -> None:
     """A product whose catalogue number nobody entered: nothing is sent, the delivery waits for a person."""
-    other = stage.other
     body = {"code": "H37010200033", "name": stage.world.cast.orgs["hospital_a"].name, "region": "370102"}
     issued = await stage.post("~bureau", "/insurance/institutions", body)
     (case,) = await stage.make("metformin", 1)
     boxes = boxes_of(case)
     await stage.pass_on([case], "maker_a", "wholesaler_a", "hospital_a")
-    account = {
-        "fixmedins_code": body["code"], "fixmedins_name": body["name"], "mdtrtarea_admvs": "370102", "opter": "001",
-        "opter_name": "药房窗口", "phar_name": "示例药师", "phar_prac_cert_no": "YS990002", "prsc_dr_name": "无",
-        "invoice_default": "无", "app_id": issued["app"], "platform_key": issued["bureau_key"],
-    }  # fmt: skip
-    link = await stage.post(
-        "@hospital", "/exchange/connections",
-        {"channel": "yibao", "title": "演示省医保", "url": f"{other.url}/fsi/api/rsfComIfsService/callService",
-         "profile": "national", "account": account,
-         "secret": {"secret": issued["secret"], "private_key": issued["private_key"]}},
-    )  # fmt: skip
+    link = await _reports_to_bureau(stage, "@hospital", body, issued, "药房窗口", "YS990002")
     used = await stage.move(323, "hospital_a", boxes[:1])
     found = await stage.until(
         "hospital_a", "/exchange/deliveries", lambda f: any(d["state"] == "failed" for d in f["items"]),
