@@ -60,6 +60,10 @@ class IdentityCache:
         for digest in gone:
             del self._entries[digest]
 
+    def forgotten(self, kind: str, number: int) -> bool:
+        """Whether it was forgotten so lately that what others remember of it may be older."""
+        return self._barred.get((kind, number), 0.0) > self._clock()
+
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()

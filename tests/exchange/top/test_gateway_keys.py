@@ -11,14 +11,18 @@ import pytest
 import pytest_asyncio
 from typer.testing import CliRunner
 
-from access.helpers import PASSWORD, make_account
+from access.helpers import PASSWORD, make_account, subject_of
 from exchange.top.client import TopClient
-from exchange.top.world import World, make_world
+from exchange.top.world import World, bill_time, make_world
+from yaosu.access import accounts, service
+from yaosu.access import keys as api_keys
 from yaosu.errors import YaosuError
 from yaosu.exchange.top import catalogue, commands, keys
+from yaosu.subject import Subject
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ACTIVE = "alibaba.alihealth.drugtrace.top.lsyd.querycodeactive"
+RETAIL = "alibaba.alihealth.drugtrace.top.lsyd.uploadretail"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -88,6 +92,70 @@ async def test_nobody_manages_anothers_keys_or_gives_more_than_held(world: World
         assert till.app_key not in {k.app_key for k in await keys.listed(conn, stranger)}
 
 
+async def key_of(world: World, maker: Subject, role: str) -> TopClient:
+    """A key that this account answers for."""
+    app = world.app
+    async with app.pool.acquire() as conn, conn.transaction():
+        made, secret = await keys.add(
+            conn, app.parts["registry"], app.parts["top.sealing"], maker, "收银程序", role
+        )
+    return TopClient(world.http, made.app_key, secret)
+
+
+async def test_a_key_never_does_more_than_the_account_behind_it_may_today(world: World) -> None:
+    shop, me = world.market.pharmacy, await world.alias(world.market.pharmacy)
+    sale = {"ref_user_id": me.ref_ent_id, "bill_code": "K-1", "bill_time": bill_time(), "bill_type": "321",
+            "trace_codes": "83857930000000000001"}  # fmt: skip
+    async with world.app.pool.acquire() as conn:
+        chief, maker = await subject_of(conn, shop), await subject_of(conn, shop)
+        assert maker.account_id is not None
+        till = await key_of(world, maker, "sales")
+        assert "error_response" not in await till.call(RETAIL, sale)
+        await accounts.change_account(conn, chief, maker.account_id, role="reader")
+        assert (await till.error(RETAIL, sale))["code"] == 11, "at once on this server"
+        assert await asks(world, till), "asking is still in the role"
+        (shown,) = (k for k in await keys.listed(conn, chief) if k.app_key == till.app_key)
+        assert (shown.maker, shown.maker_active, shown.narrowed) == (maker.name, True, True)
+        await accounts.change_account(conn, chief, maker.account_id, active=False)
+        gone = await till.error(ACTIVE, {})
+        assert (gone["code"], gone["sub_code"]) == (29, "isv.appkey-disabled")
+        async with conn.transaction():
+            await keys.take_over(conn, chief, till.app_key)
+        world.app.parts["top.keys"].forget(till.app_key)
+        assert "error_response" not in await till.call(RETAIL, sale), "the secret stays the same"
+
+
+async def test_nobody_takes_over_a_key_that_may_more_or_is_somebody_elses(world: World) -> None:
+    shop = world.market.pharmacy
+    async with world.app.pool.acquire() as conn:
+        chief = await subject_of(conn, shop)
+        till = await key_of(world, chief, "admin")
+        clerk = Subject("account", 1, shop, "4", "", frozenset({"key.manage", "bill.read"}))
+        program = Subject("key", None, shop, "4", "", chief.scopes, session_id="none")
+        stranger = await subject_of(conn, world.market.hospital)
+        for who, code in (
+            (clerk, "scope_beyond"),
+            (program, "key_needs_account"),
+            (stranger, "not_found"),
+        ):
+            with pytest.raises(YaosuError) as refused:
+                await keys.take_over(conn, who, till.app_key)
+            assert refused.value.code == code
+
+
+async def test_a_key_made_by_a_program_stands_under_the_account_behind_that(world: World) -> None:
+    shop = world.market.pharmacy
+    async with world.app.pool.acquire() as conn:
+        chief, maker = await subject_of(conn, shop), await subject_of(conn, shop)
+        assert maker.account_id is not None
+        _, first = await api_keys.create_key(conn, maker, "ERP", sorted(maker.scopes))
+        program = (await service.authenticate_key(conn, first)).subject
+        till = await key_of(world, program, "sales")
+        assert await asks(world, till)
+        await accounts.change_account(conn, chief, maker.account_id, active=False)
+        assert (await till.error(ACTIVE, {}))["sub_code"] == "isv.appkey-disabled"
+
+
 async def test_the_page_makes_rotates_and_revokes(world: World, client: httpx.AsyncClient) -> None:
     org = world.market.pharmacy
     async with world.app.pool.acquire() as conn:
@@ -109,6 +177,18 @@ async def test_the_page_makes_rotates_and_revokes(world: World, client: httpx.As
     assert wrong.status_code == 422
     rotated = (await client.post(f"/top/keys/{number.group(1)}/rotate", data=csrf)).text
     assert "旧密钥有效至" in rotated
+
+    def row(page: str) -> str:
+        (found,) = re.findall(rf"<tr>\s*<td><code>{number.group(1)}.*?</tr>", page, re.DOTALL)
+        return str(found)
+
+    assert login in row(rotated) and "接管" not in row(rotated)
+    async with world.app.pool.acquire() as conn:
+        other, _ = await make_account(conn, org, "reader")
+        await conn.execute("UPDATE top_key SET made_by = $2 WHERE app_key = $1", number.group(1), other)
+    assert "部分权限失效" in row((await client.get("/top")).text)
+    taken = await client.post(f"/top/keys/{number.group(1)}/take-over", data=csrf)
+    assert taken.status_code == 303 and login in row((await client.get("/top")).text)
     ended = await client.post(f"/top/keys/{number.group(1)}/revoke", data=csrf)
     assert ended.status_code == 303
     assert "已停用" in (await client.get("/top")).text

@@ -51,26 +51,50 @@ async def serve(request: Request, app: AppState) -> Response:
     xml, simplify = True, False
     try:
         incoming = await read(request, app.settings.body_mb_max * 2**20)
-        given = incoming.params.get("format", "xml").strip().lower() or "xml"
-        if given not in ("json", "xml"):
-            raise Refused("isv.invalid-format", "format 应为 json 或 xml", 23)
-        xml = given == "xml"
-        simplify = incoming.params.get("simplify", "").strip().lower() == "true"
-        known = await _caller(app, incoming)
-        done = _method(incoming.params)
-        call = _call(app, incoming, known, done, request_id)
+        xml, simplify = wanted_form(incoming.params)
+        named_method(incoming.params)
+        known = await caller(app, incoming)
         request.state.subject = known.subject
-        reply = await _once(call, done) if done.once else await carry_out(call, done)
-        body = envelope.answer(done.name, reply, request_id, xml=xml, simplify=simplify)
+        body = await answered(app, incoming, known, request_id, xml=xml, simplify=simplify)
     except Refused as no:
         body = refusal(no, request_id, xml=xml)
     except Exception as error:
-        if type(error).__name__ in ("BodyRefusedError", "ClientDisconnect"):
-            raise
-        log.error("top_failed", id=request_id, exc_info=error)
-        failure = Refused("isp.system-error", f"系统错误，编号 {request_id}")
-        body = refusal(failure, request_id, xml=xml)
-    return _response(request, body, xml=xml)
+        body = failed(error, request_id, xml=xml)
+    return response(request, body, xml=xml)
+
+
+def wanted_form(params: Mapping[str, str]) -> tuple[bool, bool]:
+    """(XML rather than JSON, simplified) as asked for. Refused: `isv.invalid-format`."""
+    given = params.get("format", "xml").strip().lower() or "xml"
+    if given not in ("json", "xml"):
+        raise Refused("isv.invalid-format", "format 应为 json 或 xml", 23)
+    return given == "xml", params.get("simplify", "").strip().lower() == "true"
+
+
+async def answered(
+    app: AppState,
+    incoming: Incoming,
+    known: Known,
+    request_id: str,
+    *,
+    xml: bool,
+    simplify: bool,
+    place: str = "",
+) -> bytes:
+    """Carry out one call of a known caller; its answer as sent. `place` tells calls under one signature apart."""
+    done = _method(incoming.params)
+    call = _call(app, incoming, known, done, request_id)
+    call.notes["sign"] += place
+    reply = await _once(call, done) if done.once else await carry_out(call, done)
+    return envelope.answer(done.name, reply, request_id, xml=xml, simplify=simplify)
+
+
+def failed(error: Exception, request_id: str, *, xml: bool) -> bytes:
+    """The answer to a call that broke by our fault; it is in the log under its number."""
+    if type(error).__name__ in ("BodyRefusedError", "ClientDisconnect"):
+        raise error
+    log.error("top_failed", id=request_id, exc_info=error)
+    return refusal(Refused("isp.system-error", f"系统错误，编号 {request_id}"), request_id, xml=xml)
 
 
 def refusal(no: Refused, request_id: str, *, xml: bool) -> bytes:
@@ -78,7 +102,8 @@ def refusal(no: Refused, request_id: str, *, xml: bool) -> bytes:
     return envelope.error(no.code, no.msg, no.sub_code, no.sub_msg, request_id, xml=xml)
 
 
-def _response(request: Request, body: bytes, *, xml: bool) -> Response:
+def response(request: Request, body: bytes, *, xml: bool) -> Response:
+    """The HTTP answer, compressed where that is worth it."""
     media = "text/xml;charset=UTF-8" if xml else "application/json;charset=UTF-8"
     headers = {"content-type": media, "cache-control": "no-store"}
     if len(body) >= GZIP_FROM and "gzip" in request.headers.get("accept-encoding", "").lower():
@@ -88,11 +113,15 @@ def _response(request: Request, body: bytes, *, xml: bool) -> Response:
     return Response(body, headers=headers)
 
 
-async def _caller(app: AppState, incoming: Incoming) -> Known:
-    """The key of the caller. Refused with the gateway's own codes, in the order the gateway asks."""
-    params = incoming.params
+def named_method(params: Mapping[str, str]) -> None:
+    """Refused (21) unless a method is named."""
     if not params.get("method", "").strip():
         raise Refused("isv.missing-method", "缺少参数 method", 21)
+
+
+async def caller(app: AppState, incoming: Incoming, signed_body: bytes = b"") -> Known:
+    """The key of the caller. Refused with the gateway's own codes, in the order the gateway asks."""
+    params = incoming.params
     version = params.get("v", "").strip()
     if not version:
         raise Refused("isv.missing-version", "缺少参数 v", 32)
@@ -117,8 +146,10 @@ async def _caller(app: AppState, incoming: Incoming) -> Known:
     known = await keys.find(app.pool, app_key) if app_key.isdigit() and len(app_key) == 8 else None
     if known is None:
         raise Refused("isv.appkey-not-exists", "AppKey 不存在或已停用", 29)
-    if not signing.good(known.secrets(), how, params, incoming.charset):
+    if not signing.good(known.secrets(), how, params, incoming.charset, signed_body):
         raise Refused("isv.invalid-signature", "签名不正确：请核对 AppSecret、参与签名的参数与字符集", 25)
+    if not known.alive:
+        raise Refused("isv.appkey-disabled", "AppKey 的负责人账号已停用：请在“码上放心接口”页面接管", 29)
     return known
 
 
@@ -174,7 +205,7 @@ def _call(app: AppState, incoming: Incoming, known: Known, done: Method, request
         elif not fits(value, one.type):
             raise call.invalid(one.name)
     if done.scope and not known.subject.can(done.scope):
-        raise Refused("isv.permission-denied", f"AppKey 的角色没有所需权限：{done.scope}", 11)
+        raise Refused("isv.permission-denied", f"AppKey 的角色或其负责人没有所需权限：{done.scope}", 11)
     return call
 
 

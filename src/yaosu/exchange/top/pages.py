@@ -15,7 +15,7 @@ from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.pages import render, see_other
 from yaosu.edge.state import state
 from yaosu.errors import Finding, YaosuError
-from yaosu.exchange.top import catalogue, downloads, gateway, keys
+from yaosu.exchange.top import batch, catalogue, downloads, gateway, keys
 from yaosu.exchange.top import methods_retail_drugs as drugs
 from yaosu.exchange.top.parts import aliases_of, keys_of, sealing_of
 from yaosu.exchange.top.protocol import Refused
@@ -25,8 +25,10 @@ from yaosu.subject import Subject
 router = APIRouter()
 router.include_router(downloads.router)
 
-ADDRESSES = ("/router/rest", "/top/router/rest", "/router/rest/")
+ADDRESSES = ("/router/rest", "/top/router/rest", "/router/rest/", "/gw/router/rest")
 """Where published clients send calls, on whatever host they are told."""
+BATCHES = ("/router/batch", "/top/router/batch", "/router/batch/", "/gw/router/batch")
+"""Where they send many calls in one request."""
 
 AppKey = Annotated[str, Path(pattern=r"^[0-9]{8}$")]
 
@@ -38,6 +40,15 @@ async def rest(request: Request) -> Response:
 
 for _address in ADDRESSES:
     router.add_api_route(_address, rest, methods=["GET", "POST"], include_in_schema=False)
+
+
+async def many(request: Request) -> Response:
+    """A batch of calls of the protocol."""
+    return await batch.serve(request, state(request))
+
+
+for _address in BATCHES:
+    router.add_api_route(_address, many, methods=["POST"], include_in_schema=False)
 
 
 def _refused(request: Request, error: YaosuError) -> Response:
@@ -54,7 +65,7 @@ def _refused(request: Request, error: YaosuError) -> Response:
     return Response(gateway.refusal(no, request_id, xml=xml), headers={"content-type": media})
 
 
-for _address in ADDRESSES:
+for _address in (*ADDRESSES, *BATCHES):
     problem.OWN_FORMS[_address] = _refused
 
 
@@ -122,6 +133,17 @@ async def rotate_key(
         return await _page(request, conn, subject, error)
     keys_of(request).forget(app_key)
     return await _page(request, conn, subject, shown_once=(app_key, secret))
+
+
+@router.post("/top/keys/{app_key}/take-over")
+async def take_over_key(request: Request, app_key: AppKey, subject: CurrentSubject, conn: Conn) -> Response:
+    """Another account answers for the key."""
+    try:
+        await keys.take_over(conn, subject, app_key)
+    except YaosuError as error:
+        return await _page(request, conn, subject, error)
+    keys_of(request).forget(app_key)
+    return see_other("/top")
 
 
 @router.post("/top/keys/{app_key}/revoke")

@@ -30,8 +30,12 @@ def sign(secret: str, method: str, text: bytes) -> str:
     raise ValueError(method)
 
 
-def good(secrets: list[str], method: str, params: Mapping[str, str], charset: str = "utf-8") -> bool:
+def good(
+    secrets: list[str], method: str, params: Mapping[str, str], charset: str = "utf-8", body: bytes = b""
+) -> bool:
     """Whether `params["sign"]` is right under one of the secrets; constant time in the signature.
+
+    `body`: what is signed behind the parameters (a batch of calls); empty for single calls.
 
     Published clients differ in two points, so both readings are tried: whether a parameter with an empty value is
     part of the text, and whether the text is in UTF-8 or in the charset of the request.
@@ -43,7 +47,7 @@ def good(secrets: list[str], method: str, params: Mapping[str, str], charset: st
     for text in texts:
         for data in _encoded(text, charset):
             for secret in secrets:
-                if hmac.compare_digest(sign(secret, method, data).encode(), given):
+                if hmac.compare_digest(sign(secret, method, data + body).encode(), given):
                     return True
     return False
 

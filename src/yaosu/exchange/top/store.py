@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-_KEY = "app_key, org, title, role, secret, old_secret, old_until, made_by, made_at, rotated_at, revoked_at, used_at"
+# With what its organisation is, and who answers for it with the role of today (names as in access.store.KEY_BY_DIGEST).
+_KEY = """
+SELECT k.app_key, k.org AS org_id, k.title, k.role, k.secret, k.old_secret, k.old_until, k.made_at, k.rotated_at,
+    k.revoked_at, k.used_at, o.type::text AS org_type, o.sub_type, o.region, o.status = 1 AS in_use,
+    k.made_by AS maker, m.login, m.org_id AS maker_org, m.role AS maker_role, m.active AS maker_active,
+    w.type::text AS maker_type, w.sub_type AS maker_sub_type
+FROM top_key k JOIN org o ON o.id = k.org LEFT JOIN account m ON m.id = k.made_by LEFT JOIN org w ON w.id = m.org_id"""
 
-# A key by what the caller calls it, with what access needs to know of its organisation.
+# A key by what the caller calls it.
 # ungated: authentication, before there is a subject
-KEY = """
-SELECT k.app_key, k.org, k.title, k.role, k.secret, k.old_secret, k.old_until, k.revoked_at, o.type::text AS org_type,
-    o.sub_type, o.region, o.status = 1 AS active
-FROM top_key k JOIN org o ON o.id = k.org WHERE k.app_key = $1"""
+KEY = f"{_KEY} WHERE k.app_key = $1"
 
 # Keys of one organisation, revoked ones last.
 # ungated: the caller's own organisation, checked by the service
-KEYS = f"SELECT {_KEY} FROM top_key WHERE org = $1 ORDER BY revoked_at IS NOT NULL, made_at, app_key"  # noqa: S608
+KEYS = f"{_KEY} WHERE k.org = $1 ORDER BY k.revoked_at IS NOT NULL, k.made_at, k.app_key"
 
 # One of them, under lock.
 # ungated: bound to the organisation that manages it
-ONE_KEY = f"SELECT {_KEY} FROM top_key WHERE org = $1 AND app_key = $2 FOR UPDATE"  # noqa: S608
+ONE_KEY = f"{_KEY} WHERE k.org = $1 AND k.app_key = $2 FOR UPDATE OF k"
 
 # A new key, unless its number is taken.
 ADD_KEY = """
@@ -29,6 +32,9 @@ ROTATE_KEY = """
 UPDATE top_key SET secret = $2, old_secret = CASE WHEN $3::timestamptz IS NOT NULL THEN secret END, old_until = $3,
     rotated_at = now()
 WHERE app_key = $1"""
+
+# Who answers for a key from now on.
+TAKE_OVER = "UPDATE top_key SET made_by = $2 WHERE app_key = $1 AND revoked_at IS NULL"
 
 # The end of a key.
 REVOKE_KEY = "UPDATE top_key SET revoked_at = now() WHERE app_key = $1 AND revoked_at IS NULL"
