@@ -188,10 +188,20 @@ async def test_the_own_password_and_language_are_changed_on_the_account_page(
     assert "不一致" in refused.text
     done = await browser.post("/account", data={**differ, "again": "one-new-password"}, headers=HTML)
     assert done.headers["location"] == "/account?done=password"
-    switched = await browser.get("/lang/en?next=/account", headers=HTML)
+    switched = await browser.post("/lang/en", data={**csrf, "next": "/account"}, headers=HTML)
     assert (switched.headers["location"], browser.cookies["yaosu_lang"]) == ("/account", "en")
     assert 'lang="en"' in (await browser.get("/account", headers=HTML)).text
-    assert (await browser.get("/lang/xx", headers=HTML)).status_code == 422
+    assert (await browser.post("/lang/xx", data=csrf, headers=HTML)).status_code == 422
+
+
+async def test_a_link_from_anywhere_changes_no_accounts_language(browser: httpx.AsyncClient) -> None:
+    followed = await browser.get("/lang/en?next=/account", headers=HTML)
+    assert (followed.headers["location"], browser.cookies["yaosu_lang"]) == ("/account", "en")
+    browser.cookies.delete("yaosu_lang")
+    assert (await browser.get("/api/v1/me")).json()["lang"] == "zh"
+    forged = await browser.post("/lang/en", data={"next": "/account"}, headers=HTML)
+    assert forged.status_code == 403
+    assert (await browser.get("/api/v1/me")).json()["lang"] == "zh"
 
 
 async def test_a_page_speaks_one_language_its_rooms_too(browser: httpx.AsyncClient) -> None:

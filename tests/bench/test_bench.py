@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -246,3 +252,27 @@ def test_the_table_shows_both_sides_ratio_and_verdict() -> None:
     text = console.export_text()
     for part in ("activate", "675", "1,000", "0.675", "aim", "the work"):
         assert part in text
+
+
+def test_a_benchmark_that_is_told_to_end_leaves_no_database_and_no_folder(tmp_path: Path) -> None:
+    """SIGTERM while its PostgreSQL runs; every row at full size takes minutes, so it cannot have been done before."""
+    # a socket's address has a length limit, and test folders are deep
+    with tempfile.TemporaryDirectory(prefix="yb-") as place:
+        env = {k: v for k, v in os.environ.items() if k != "YAOSU_DATABASE_URL"}
+        with (tmp_path / "out").open("wb") as out:
+            bench = subprocess.Popen(
+                [sys.executable, "-m", "yaosu.cli.main", "bench", "--rows", "issue"],
+                env={**env, "TMPDIR": place},
+                stdout=out,
+                stderr=out,
+            )
+        until = time.monotonic() + 180
+        pids: list[Path] = []
+        while not pids and bench.poll() is None and time.monotonic() < until:
+            pids = list(Path(place).glob("yaosu-bench-*/data/pg/postmaster.pid"))
+            time.sleep(0.05)
+        bench.send_signal(signal.SIGTERM)
+        code = bench.wait(180)
+        assert pids, (tmp_path / "out").read_text()
+        assert code == 128 + signal.SIGTERM
+        assert list(Path(place).glob("yaosu*")) == []

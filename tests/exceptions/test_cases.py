@@ -283,6 +283,9 @@ async def test_the_clock_reminds_and_then_tells_holder_and_regulator(desk: Desk)
     (case_id,) = await desk.open("pharmacy", await desk.short_delivery())
     city = await bare_org(desk.conn, 110, "370100")
     province = await bare_org(desk.conn, 110, "370000")
+    for sub_type in (1102, 1103):
+        other = await bare_org(desk.conn, 110, "370100")
+        await desk.conn.execute("UPDATE org SET sub_type = $2 WHERE id = $1", other, sub_type)
     await _age(desk, case_id, 21)
     assert await desk.news("wholesaler") == ["notice_exception_opened", "notice_exception_answer_soon"]
     await _age(desk, case_id, 4)
@@ -297,7 +300,7 @@ async def test_the_clock_reminds_and_then_tells_holder_and_regulator(desk: Desk)
         r["org"]
         for r in await desk.conn.fetch("SELECT org FROM message WHERE kind = 'notice_exception_regulator'")
     }
-    # the closest authority of the parties' region, not every one above it
+    # the closest drug regulator of the parties' region: not every one above it, nor health and insurance beside it
     assert told == {desk.market.pharmacy, desk.market.wholesaler, city}
     assert province not in told
     before = len(view["entries"])

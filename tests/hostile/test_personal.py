@@ -156,6 +156,9 @@ def _texts(world: World) -> dict[str, tuple[str, str, dict[str, Any]]]:
             "wholesaler", "/quality/clues", {"kind": "resale", "title": "甲", "text": "甲", "codes": [said]}
         ),
         "number of a stock count": ("maker", "/counts", {"bill_no": said, "codes": ["1"], **drug}),
+        "name of a place": ("hospital", "/places", {"name": said, "sub_type": 3904}),
+        "address of a place": ("hospital", "/places", {"name": "三病区", "sub_type": 3904, "address": said}),
+        "name of a group": ("hospital", "/groups", {"name": said, "kind": "county"}),
     }  # fmt: skip
 
 
@@ -164,6 +167,7 @@ KINDS = (
     "note of a case", "clue", "title of a clue", "answer to a finding", "lock", "recall", "split dispensing",
     "draw from a pool", "request for codes", "prescription", "place in the zone", "who counted",
     "batch without codes", "name of a pool", "second person", "agent", "codes of a clue", "number of a stock count",
+    "name of a place", "address of a place", "name of a group",
 )  # fmt: skip
 
 

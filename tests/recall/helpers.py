@@ -26,9 +26,11 @@ def who(market: Market, org: int, account: int = 1) -> Subject:
     return Subject("account", account, org, str(card.type), "admin", scopes, region=card.region)
 
 
-async def office(market: Market, conn: Connection, region: str = "370000") -> int:
-    """A supervising office of that region."""
-    org = await make_org(conn, OrgType.GOVERNMENT, region=region)
+async def office(
+    market: Market, conn: Connection, region: str = "370000", sub_type: int | None = None
+) -> int:
+    """A supervising office of that region; a drug regulator unless it says otherwise (list `org_sub_type`)."""
+    org = await make_org(conn, OrgType.GOVERNMENT, region=region, sub_type=sub_type)
     market.registry = await load_registry(conn)
     return org
 

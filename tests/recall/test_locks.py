@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from recall.helpers import Market, activate, make_market, office, who
+from recall.helpers import Market, activate, draft_of, make_market, office, who
 from registry.helpers import make_org
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
-from yaosu.recall import locks
+from yaosu.recall import locks, service
 from yaosu.registry.model import OrgType
 from yaosu.registry.resolver import load_registry
 from yaosu.subject import Subject
@@ -148,3 +148,17 @@ async def test_a_lock_names_a_firm_that_exists_and_a_parent_stops_only_stores_of
         await _place(market, who(market, market.wholesaler), org=daughter, **more)
     assert own.value.code == "recall_not_yours"
     assert await _place(market, who(market, market.pharmacy), org=market.store, **more)
+
+
+async def test_a_health_authority_neither_locks_goods_nor_orders_a_recall(db: Connection) -> None:
+    market = await make_market(db)
+    goods = await activate(market)
+    await market.pass_on(market.maker, market.pharmacy, goods.cases[:1])
+    health = who(market, await office(market, db, sub_type=1102))
+    for more in ({"codes": goods.cases[:1]}, {"batch_nos": [goods.batch_no], "org": market.pharmacy}):
+        with pytest.raises(YaosuError) as refused:
+            await _place(market, health, **more)
+        assert refused.value.code == "lock_beyond_remit"
+    with pytest.raises(YaosuError) as ordered:
+        await service.draft(db, market.registry, health, draft_of(goods, kind="ordered"))
+    assert ordered.value.code == "recall_not_yours"

@@ -117,7 +117,9 @@ async def test_holders_are_reminded_halfway_and_the_office_is_told_when_the_time
 ) -> None:
     market = await make_market(db)
     goods = await activate(market)
-    province = await office(market, db)
+    health = await office(market, db, "370100", 1102)
+    insurance = await office(market, db, "370100", 1103)
+    province = await office(market, db, sub_type=1101)
     await market.pass_on(market.maker, market.pharmacy, goods.cases[:1])
     order = await published(market, db, draft_of(goods))
     await tasks.acknowledge(db, who(market, market.maker), order.id)
@@ -142,6 +144,8 @@ async def test_holders_are_reminded_halfway_and_the_office_is_told_when_the_time
     assert await told("notice_recall_overdue") == sorted([market.maker, province])
     assert await told("notice_recall_report_due") == [market.maker]
     assert await told("notice_recall_report_overdue") == sorted([market.maker, province])
+    anything = await db.fetch("SELECT kind FROM message WHERE org = ANY($1::int[])", [health, insurance])
+    assert anything == []
 
 
 async def test_reports_keep_the_figures_of_their_moment(db: Connection) -> None:

@@ -103,14 +103,26 @@ async def logout(request: Request, conn: Conn, subject: MaybeSubject) -> Respons
 
 
 @router.get("/lang/{lang}")
+async def show_language(
+    request: Request,
+    lang: Literal["zh", "en"],
+    next: Annotated[str, Query(max_length=500)] = "/",
+) -> Response:
+    """Pages of this browser in the other language; the account stays as it is, since any site can lead here."""
+    response = see_other(local_path(next))
+    set_language(request, response, lang)
+    return response
+
+
+@router.post("/lang/{lang}")
 async def switch_language(
     request: Request,
     conn: Conn,
     subject: MaybeSubject,
     lang: Literal["zh", "en"],
-    next: Annotated[str, Query(max_length=500)] = "/",
+    next: Annotated[str, Form(max_length=500)] = "/",
 ) -> Response:
-    """Change the language and come back."""
+    """Change the language of the account and of this browser, and come back."""
     await accounts.set_language(conn, subject, lang)
     response = see_other(local_path(next))
     set_language(request, response, lang)

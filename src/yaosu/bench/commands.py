@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import typer
 from rich.console import Console
 
 from yaosu.bench.measure import FULL, SMALL, Row, Say, Scale
+
+T = TypeVar("T")
 
 ROWS = (
     "activate",
@@ -90,6 +93,14 @@ async def measure(
         return rows, failed, report.as_json(rows, failed, server, scale, time.monotonic() - begun, load)
 
 
+async def _until_told(work: Coroutine[object, object, T]) -> T:
+    """`work`, cancelled by SIGTERM: its database is stopped and its folder removed as at every end."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
+
+
 def add_to(app: typer.Typer) -> None:
     """Mount the command."""
     app.command()(bench)
@@ -149,7 +160,10 @@ def bench(
                 console.print(line, highlight=False)
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            found, failed, content = runner.run(measure(names, chosen, runs, url, say))
+            try:
+                found, failed, content = runner.run(_until_told(measure(names, chosen, runs, url, say)))
+            except asyncio.CancelledError:
+                raise typer.Exit(128 + signal.SIGTERM) from None
     report.show(console, found)
     for name, reason in failed.items():
         console.print(f"{name}: 未能测量 not measured: {reason}", style="red", highlight=False)

@@ -209,9 +209,11 @@ FOR UPDATE SKIP LOCKED"""
 
 TICKED = "UPDATE exception_case SET done = $2, next_at = $3, level = greatest(level, $4) WHERE id = $1"
 
-# Authorities whose region covers a firm's: the closest ones.
+# Drug regulators whose region covers a firm's: the closest ones. Health and insurance authorities (1102, 1103) have no
+# part in goods that do not match (SD25 (一)3).
 REGULATORS = """
-SELECT o.id, o.region FROM org o WHERE o.type = 110 AND o.status = 1 AND o.region::text IN ($1::text,
+SELECT o.id, o.region FROM org o WHERE o.type = 110 AND o.status = 1
+    AND coalesce(o.sub_type, 1101) = 1101 AND o.region::text IN ($1::text,
     left($1::text, 4) || '00', left($1::text, 2) || '0000') ORDER BY o.region DESC, o.id"""
 
 ACCOUNTS = "SELECT id, name FROM account WHERE id = ANY($1::int[])"

@@ -7,27 +7,15 @@ told from other words, so forms say where they belong instead.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
-from yaosu.codes.identifiers import check_identity_card
+from yaosu.codes.identifiers import holds_citizen
 from yaosu.errors import Finding, YaosuError
 
-_LIKE = re.compile(r"(?<![0-9A-Za-z])[1-9](?:[ \-]?[0-9]){16}[ \-]?[0-9Xx](?![0-9A-Za-z])", re.ASCII)
+__all__ = ["NOT_KEPT", "findings", "holds_citizen", "refuse"]
 
 NOT_KEPT = "***"
 """What stands for a scan that is an identity card."""
-
-
-def holds_citizen(text: str) -> bool:
-    """Whether a right identity-card number of somebody born by now stands in `text`."""
-    for found in _LIKE.finditer(unicodedata.normalize("NFKC", text)):
-        number = found.group().replace(" ", "").replace("-", "")
-        if check_identity_card(number).value is not None and int(number[6:10]) <= datetime.now(UTC).year:
-            return True
-    return False
 
 
 def findings(texts: Mapping[str, object]) -> list[Finding]:

@@ -15,7 +15,7 @@ from yaosu.notify.service import tell_many
 from yaosu.people import free_text
 from yaosu.recall import service, store_lock
 from yaosu.recall.model import BATCHES_MAX, CODES_MAX, Lock
-from yaosu.recall.remit import in_charge, is_office, over_product, product_of
+from yaosu.recall.remit import in_charge, is_office, over_product, product_of, regulates
 from yaosu.registry.acting import acts_for
 from yaosu.registry.model import Product
 from yaosu.registry.resolver import Registry
@@ -158,6 +158,8 @@ async def _bound(
         return org
     if not is_office(subject):
         raise YaosuError("recall_not_yours")
+    if not regulates(subject, registry):
+        raise YaosuError("lock_beyond_remit")
     sight = visible(subject)
     if org is not None and in_charge(subject, registry, org):
         if codes or await store_lock.holds(conn, sight, product.id, batch_ids, org):

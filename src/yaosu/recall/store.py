@@ -107,9 +107,10 @@ END = """
 UPDATE recall_order SET state = $2, ended_by = $3, ended_at = clock_timestamp(), end_reason = $4, version = version + 1
 WHERE id = $1"""
 
-# Offices in charge of a region, the nearest first (GB/T 2260 prefixes).
+# Drug regulators in charge of a region, the nearest first (GB/T 2260 prefixes). Authorities for health and insurance
+# (list org_sub_type, 1102 and 1103) are told of no recall: it is not theirs to see that it is done.
 OFFICES = """
-SELECT id FROM org WHERE type = 110 AND status = 1 AND (
+SELECT id FROM org WHERE type = 110 AND status = 1 AND coalesce(sub_type, 1101) = 1101 AND (
     starts_with($1, CASE WHEN region LIKE '%0000' THEN left(region, 2) WHEN region LIKE '%00' THEN left(region, 4)
         ELSE region END) OR region IN ('000000', '100000'))
 ORDER BY (region IN ('000000', '100000')), length(rtrim(region, '0')) DESC, id LIMIT $2"""
@@ -190,5 +191,5 @@ async def put_goods(
 
 
 async def offices(conn: Connection, region: str, limit: int = 3) -> list[int]:
-    """Offices in charge of a region, the nearest first."""
+    """Drug regulators in charge of a region, the nearest first."""
     return [r["id"] for r in await conn.fetch(OFFICES, region, limit)]

@@ -17,6 +17,7 @@ from yaosu.codes.identifiers import (
     check_yibao,
     check_ypid,
     gtin14,
+    holds_citizen,
 )
 from yaosu.errors import Finding
 from yaosu.registry import lists
@@ -39,13 +40,15 @@ LINK_KINDS = tuple(_LINKS)
 
 
 def text(value: str, where: str, longest: int = TEXT_MAX, needed: bool = False) -> Finding | None:
-    """What is wrong with a free text: missing, too long, or with control characters."""
+    """What is wrong with a free text: missing, too long, control characters, a citizen's number (design §6)."""
     if needed and not value.strip():
         return Finding("value_missing", {"field": where}, where)
     if len(value) > longest:
         return Finding("value_too_long", {"field": where, "length": len(value), "max": longest}, where)
     if any(unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") for c in value):
         return Finding("value_characters", {"field": where}, where)
+    if holds_citizen(value):
+        return Finding("personal_in_text", {"field": where}, where)
     return None
 
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from yaosu.access import audit
 from yaosu.db.engine import Connection, Reads
 from yaosu.errors import Finding, YaosuError
+from yaosu.registry import checks
 from yaosu.registry import groups_store as store
 from yaosu.registry.model import OrgType
 from yaosu.registry.resolver import Registry
@@ -187,6 +188,8 @@ async def create(conn: Connection, registry: Registry, subject: Subject, name: s
     clean = name.strip()
     if not clean or len(clean) > NAME_MAX:
         raise YaosuError("field_invalid", {"field": "name", "reason": f"1–{NAME_MAX}"})
+    if wrong := checks.text(clean, "name", NAME_MAX):
+        raise YaosuError("invalid_request", {"count": 1}, [wrong])
     if registry.lists.item("care_group_kind", kind) is None:
         raise YaosuError("field_invalid", {"field": "kind", "reason": "care_group_kind"})
     made: int = await conn.fetchval(store.CREATE, clean, kind, subject.org)

@@ -3,7 +3,7 @@
 from yaosu.codes.identifiers.approval_number import check_approval_number, is_import_certificate
 from yaosu.codes.identifiers.checked import Checked
 from yaosu.codes.identifiers.gtin import check_gtin, gtin14, is_chinese_prefix
-from yaosu.codes.identifiers.identity_card import check_identity_card
+from yaosu.codes.identifiers.identity_card import check_identity_card, holds_citizen
 from yaosu.codes.identifiers.national_drug_code import check_national_drug_code, is_suspicious
 from yaosu.codes.identifiers.opaque import check_cndc, check_ypid
 from yaosu.codes.identifiers.sscc import check_sscc
@@ -22,6 +22,7 @@ __all__ = [
     "check_yibao",
     "check_ypid",
     "gtin14",
+    "holds_citizen",
     "is_chinese_prefix",
     "is_import_certificate",
     "is_suspicious",

@@ -7,11 +7,13 @@ data: no problem reported here ever carries the number, neither in its parameter
 from __future__ import annotations
 
 import re
-from datetime import date
+import unicodedata
+from datetime import UTC, date, datetime
 
 from yaosu.codes.identifiers.checked import Checked, bad, good, squeeze
 
 _SHAPE = re.compile(r"[1-9]\d{16}[\dX]", re.ASCII)
+_LIKE = re.compile(r"(?<![0-9A-Za-z])[1-9](?:[ \-]?[0-9]){16}[ \-]?[0-9Xx](?![0-9A-Za-z])", re.ASCII)
 
 
 def identity_card_check_character(body: str) -> str:
@@ -36,3 +38,12 @@ def check_identity_card(raw: str) -> Checked:
     if identity_card_check_character(text[:17]) != text[17]:
         return bad("identity_card_check_digit", "")
     return good(text)
+
+
+def holds_citizen(text: str) -> bool:
+    """Whether a right identity-card number of somebody born by now stands in `text`, also with blanks or hyphens."""
+    for found in _LIKE.finditer(unicodedata.normalize("NFKC", text)):
+        number = found.group().replace(" ", "").replace("-", "")
+        if check_identity_card(number).value is not None and int(number[6:10]) <= datetime.now(UTC).year:
+            return True
+    return False
