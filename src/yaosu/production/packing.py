@@ -26,7 +26,7 @@ from yaosu.production.packing_steps import (
     read_scans,
 )
 from yaosu.production.store_packing import Package
-from yaosu.production.world import Bench
+from yaosu.production.world import LOGISTICS, Bench
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
 
@@ -36,7 +36,6 @@ __all__ = [
     "UNPACK",
     "VOID",
     "Packed",
-    "conn_containers",
     "pack",
     "replace",
     "unpack",
@@ -55,8 +54,9 @@ async def pack(
     """Put packages into a package of the next level, or into a logistics container (`bill.write`).
 
     A package that is in another one is taken out of it first (repack). A sales package holds one product and batch
-    and no more than its ladder says; a logistics container (SSCC) holds anything but another container. All must
-    be in the same status.
+    and no more than its ladder says; a logistics container (SSCC) holds anything, also other containers, up to
+    `containers.DEPTH_MAX` inside one another. All must be in the same status. A container that is inside another one
+    must be taken out first (`pack_in_other`).
     """
     subject.require("bill.write")
     bench = Bench(conn, subject, registry)
@@ -68,11 +68,6 @@ async def pack(
     target = bench.read(container)
     bench.stop_if_refused()
     assert target is not None
-    if any(code.scheme is Scheme.SSCC for code in scans):
-        for code in scans:
-            if code.scheme is Scheme.SSCC:
-                bench.refuse("pack_no_nesting", code.text)
-        bench.stop_if_refused()
     if target.scheme is Scheme.SSCC:
         qty, held = await pack_logistics(bench, target, scans, check_apart)
     else:
@@ -84,6 +79,10 @@ async def pack(
 async def _pack_sales(
     bench: Bench, target: TraceCode, scans: Sequence[TraceCode]
 ) -> tuple[int, dict[int, int]]:
+    for code in scans:
+        if code.scheme is Scheme.SSCC:
+            bench.refuse("pack_no_nesting", code.text, container=target.text)
+    bench.stop_if_refused()
     found = await bench.lock([*scans, target])
     bench.stop_if_refused()
     into, packages = found[-1], found[:-1]
@@ -124,6 +123,7 @@ async def _pack_sales(
         left = bench.take_out(one)
         bench.event(one, status, status, left)
         bench.put_in(one, into)
+    await tidy_containers(bench)
     return sum(p.qty for p in packages), {into.drug_id: into.qty}
 
 
@@ -142,7 +142,8 @@ async def unpack(
 ) -> Packed:
     """Take packages out of what they are in, or, with `whole`, everything out of the packages named (`bill.write`).
 
-    Only what is directly inside comes out of a whole package. An emptied logistics container is free again.
+    Only what is directly inside comes out of a whole package: of a pallet the cartons, which stay packed. An emptied
+    logistics container is free again.
     """
     subject.require("bill.write")
     bench = Bench(conn, subject, registry)
@@ -169,18 +170,17 @@ async def unpack(
         left = bench.take_out(one)
         bench.event(one, status, status, left)
         qty += one.qty
-    done = await finish(bench, UNPACK, bill_no, content, "packing.unpack", qty)
     await tidy_containers(bench)
-    return done
+    return await finish(bench, UNPACK, bill_no, content, "packing.unpack", qty)
 
 
 async def _contents(bench: Bench, scans: Sequence[TraceCode]) -> list[Package]:
     """What is directly inside the packages of these scans, locked lowest level first."""
     out: list[Package] = []
+    await bench.open_labels([c.text for c in scans if c.scheme is Scheme.SSCC])
     for code in scans:
         if code.scheme is Scheme.SSCC:
-            rows = await conn_containers(bench, [code.text])
-            drugs = rows.get(code.text, [])
+            drugs = bench.labels[code.text]
         else:
             drug_id = bench.registry.resolve(code).drug_id
             drugs = [] if drug_id is None else [drug_id]
@@ -193,12 +193,8 @@ async def _contents(bench: Bench, scans: Sequence[TraceCode]) -> list[Package]:
             bench.refuse("pack_not_packed", code.text)
     bench.stop_if_refused()
     await bench.lock_keys([(p.drug_id, p.parent or "") for p in out])
-    return out
-
-
-async def conn_containers(bench: Bench, codes: Sequence[str]) -> dict[str, list[int]]:
-    """Products in logistics containers."""
-    return {r["code"]: r["drug_ids"] for r in await bench.conn.fetch(store.CONTAINER, list(codes))}
+    # what is empty in there goes with the container it was emptied in
+    return [p for p in out if p.qty or p.level != LOGISTICS]
 
 
 async def replace(
@@ -286,7 +282,12 @@ async def void(
     bill_no, earlier = await begin(bench, VOID, bill_no, content)
     if earlier is not None:
         return earlier
-    packages = await bench.lock(read_scans(bench, codes))
+    scans = read_scans(bench, codes)
+    for code in scans:
+        if code.scheme is Scheme.SSCC:
+            bench.refuse("void_logistics", code.text)
+    bench.stop_if_refused()
+    packages = await bench.lock(scans)
     bench.stop_if_refused()
     check_apart(bench, packages)
     await bench.check_stopped(packages)
@@ -308,6 +309,7 @@ async def void(
         bench.event(one, status, "C", left)
         key = (one.drug_id, one.batch_id, status)
         moves[key] = moves.get(key, 0) + one.qty
+    await tidy_containers(bench)
     done = await finish(bench, VOID, bill_no, content, "packing.void", sum(moves.values()))
     for (drug_id, batch_id, status), qty in sorted(moves.items()):
         if qty:

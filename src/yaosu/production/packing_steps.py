@@ -89,9 +89,9 @@ async def finish(
     number = bill_no or f"{_PREFIX[kind]}-{bench.bill_id}"
     at = await bench.record(kind, number, header, qty)
     await audit.record(
-        bench.conn, bench.subject, action, ("bill", bench.bill_id), {"codes": len(bench.lines), "qty": qty}
+        bench.conn, bench.subject, action, ("bill", bench.bill_id), {"codes": bench.codes, "qty": qty}
     )
-    return Packed(bench.bill_id, number, len(bench.lines), qty, at)
+    return Packed(bench.bill_id, number, bench.codes, qty, at)
 
 
 async def issued_or_foreign(bench: Bench, master: bytes, code: TraceCode) -> bool:

@@ -27,9 +27,26 @@ ORDER BY u.level, u.drug_id, u.code FOR NO KEY UPDATE OF u"""
 
 COUNT_CHILDREN = "SELECT count(*) FROM unit WHERE drug_id = $1 AND parent = $2"
 
-CONTAINER = (
-    "SELECT code, packed_by, drug_ids FROM logistics_container WHERE code = ANY ($1::text[]) FOR UPDATE"
+# always in the same order, so that nobody waits in a circle
+CONTAINER = """
+SELECT code, packed_by, drug_ids FROM logistics_container WHERE code = ANY ($1::text[])
+ORDER BY code FOR UPDATE"""
+
+# A label comes into use before anything is in it, so that another bill that fills it waits.
+USE_CONTAINER = """
+INSERT INTO logistics_container (code, packed_by, drug_ids) VALUES ($1, $2, '{}') ON CONFLICT (code) DO NOTHING"""
+
+# How many containers deep containers are, themselves counted.
+# ungated: packages the bill has locked; only the depth comes out
+DEPTH_INSIDE = """
+WITH RECURSIVE down AS (
+    SELECT a.drug_id, a.code COLLATE "C" AS asked, a.code COLLATE "C" AS code, 1 AS depth
+    FROM unnest($1::int[], $2::text[]) AS a(drug_id, code)
+    UNION ALL
+    SELECT u.drug_id, d.asked, u.code, d.depth + 1
+    FROM down d JOIN unit u ON u.drug_id = d.drug_id AND u.parent = d.code AND u.level = $3
 )
+SELECT asked AS code, max(depth) AS depth FROM down GROUP BY asked"""
 
 PUT_CONTAINER = """
 INSERT INTO logistics_container (code, packed_by, drug_ids) VALUES ($1, $2, $3)

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from yaosu.codes import NotACode, TraceCode, parse
+from yaosu.codes import NotACode, Scheme, TraceCode, parse
 from yaosu.db.engine import Connection
 from yaosu.db.leaf import leaf_hash
 from yaosu.errors import Finding, YaosuError
@@ -40,6 +40,8 @@ class Line:
     post: str
     holder: int
     left: str = ""
+    emptied: bool = False
+    """A logistics container that ceases to exist: nobody handled it, the last thing in it was taken out."""
 
 
 @dataclass
@@ -55,6 +57,10 @@ class Bench:
     findings: list[Finding] = field(default_factory=list)
     contents: dict[tuple[int, str], dict[int, int]] = field(default_factory=dict)
     """Smallest packages by batch in each row of a logistics container."""
+    labels: dict[str, list[int]] = field(default_factory=dict)
+    """Products in logistics containers whose labels the bill has locked; none for a label that is not in use."""
+    labels_stored: dict[str, list[int]] = field(default_factory=dict)
+    """The same as the database has it."""
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     # -- looking ----------------------------------------------------------------------------------------------
@@ -69,8 +75,9 @@ class Bench:
         return code
 
     def refuse(self, code: str, where: str, **params: object) -> None:
-        """Note one thing wrong with one scan."""
-        self.findings.append(Finding(code, {"code": where, **params}, where))
+        """Note one thing wrong with one scan, once, also where it stands for several rows."""
+        if not any((f.code, f.where) == (code, where) for f in self.findings):
+            self.findings.append(Finding(code, {"code": where, **params}, where))
 
     def stop_if_refused(self) -> None:
         """Refuse the whole bill (`pack_refused`) when anything was found."""
@@ -78,15 +85,27 @@ class Bench:
             raise YaosuError("pack_refused", {"count": len(self.findings)}, self.findings)
 
     async def lock(self, codes: Sequence[TraceCode]) -> list[Package]:
-        """Lock the packages of these codes and everything around them; unknown codes are findings."""
+        """Lock the packages of these codes and everything around them; unknown codes are findings.
+
+        A logistics container is one package per product in it.
+        """
+        await self.open_labels([c.text for c in codes if c.scheme is Scheme.SSCC])
         keys = []
         for code in codes:
+            if code.scheme is Scheme.SSCC:
+                keys += [(drug_id, code.text) for drug_id in self.labels[code.text]]
+                continue
             drug_id = self.registry.resolve(code).drug_id
             if drug_id is None:
                 self.refuse("pack_unit_unknown", code.text)
             else:
                 keys.append((drug_id, code.text))
         await self.lock_keys(keys)
+        for code in codes:
+            if code.scheme is Scheme.SSCC:
+                rows = [self.packages.get((drug_id, code.text)) for drug_id in self.labels[code.text]]
+                if not any(r is not None and r.qty for r in rows):
+                    self.refuse("pack_logistics_empty", code.text)
         found = []
         for key in keys:
             if key in self.packages:
@@ -94,6 +113,21 @@ class Bench:
             else:
                 self.refuse("pack_unit_unknown", key[1])
         return found
+
+    async def open_labels(self, codes: Sequence[str], make: str = "") -> None:
+        """Lock the labels of logistics containers, which says what products are in them (`labels`).
+
+        `make` is one that comes into use if it is not: two bills that fill it at once then wait for each other.
+        """
+        missing = sorted({c for c in codes if c not in self.labels} | ({make} - {"", *self.labels}))
+        if not missing:
+            return
+        if make:
+            await self.conn.execute(store.USE_CONTAINER, make, self.subject.org)
+        self.labels |= {code: [] for code in missing}
+        for row in await self.conn.fetch(store.CONTAINER, missing):
+            self.labels[row["code"]] = list(row["drug_ids"])
+            self.labels_stored[row["code"]] = list(row["drug_ids"])
 
     async def lock_keys(self, keys: Sequence[tuple[int, str]]) -> None:
         """Lock packages, then what is around them, level by level upward."""
@@ -157,8 +191,9 @@ class Bench:
         """Out of whatever it is in; it gets its own state. The package it was directly in, or ""."""
         root, left = self.root(package), package.parent or ""
         status, holder = root.status or "", root.holder
-        for one in self.above(package):
-            self._count(one, package, -package.qty)
+        if package.qty:
+            for one in self.above(package):
+                self._count(one, package, -1)
         package.parent = None
         package.status, package.holder = post or status, holder
         package.changed = True
@@ -169,21 +204,31 @@ class Bench:
         package.parent, package.status, package.holder = container.code, None, None
         package.changed = True
         for one in [container, *self.above(container)]:
-            self._count(one, package, package.qty)
+            self._count(one, package, 1)
 
-    def _count(self, around: Package, package: Package, delta: int) -> None:
-        around.qty += delta
+    def _count(self, around: Package, package: Package, sign: int) -> None:
+        around.qty += sign * package.qty
         around.changed = True
         assert around.qty >= 0, "a package with less than nothing in it"
         if around.level == LOGISTICS:
             held = self.contents[around.key]
-            held[package.batch_id] = held.get(package.batch_id, 0) + delta
+            logistics = package.level == LOGISTICS
+            inside = self.contents[package.key] if logistics else {package.batch_id: package.qty}
+            for batch_id, qty in inside.items():
+                held[batch_id] = held.get(batch_id, 0) + sign * qty
 
-    def event(self, package: Package, pre: str, post: str, left: str = "") -> None:
+    def event(self, package: Package, pre: str, post: str, left: str = "", emptied: bool = False) -> None:
         """Record that the bill is an event of this package itself."""
-        self.lines.append(Line(package, package.last_bill, pre, post, self.subject.org, left))
+        # an emptied container may lie with somebody else
+        holder = (package.holder if emptied else None) or self.subject.org
+        self.lines.append(Line(package, package.last_bill, pre, post, holder, left, emptied))
         package.last_bill = self.bill_id
         package.changed = package.moved = True
+
+    @property
+    def codes(self) -> int:
+        """Packages that somebody handled; a logistics container of several products is one."""
+        return len({li.package.code for li in self.lines if not li.emptied})
 
     # -- writing ----------------------------------------------------------------------------------------------
 
@@ -221,7 +266,7 @@ class Bench:
         recorded = await store_activation.insert_bill(
             self.conn,
             (
-                *(self.bill_id, org, org, self.subject.account_id, kind, len(self.lines), qty, self.at),
+                *(self.bill_id, org, org, self.subject.account_id, kind, self.codes, qty, self.at),
                 *(submission, 0, bill_no, content, leaf, header, drugs),
             ),
         )
