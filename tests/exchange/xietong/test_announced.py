@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from yaosu.edge.state import AppState
 from yaosu.exchange.adopt.service import set_foreign
 from yaosu.exchange.outbox.model import Link
 from yaosu.exchange.outbox.router import Router
+from yaosu.exchange.xietong import client
 from yaosu.exchange.xietong.announce import Announcer
 from yaosu.exchange.xietong.channel import channel
 from yaosu.production import activation
 from yaosu.recall import locks
 from yaosu.recall import service as recalls
 from yaosu.registry.model import OrgType
+from yaosu.subject import SYSTEM
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -127,6 +130,29 @@ async def test_an_activation_is_told_by_batch_and_with_every_package_where_its_h
     assert [b["qty"] for b in content["batches"]] == [6]
     assert "packages" not in content, "the codes are nobody else's business"
     assert not await conn.fetchval("SELECT count(*) FROM route_due"), "told once"
+
+    # a connection that is made only now hears of it when it is asked from a day before (R-X9)
+    later = await conn.fetchval(
+        "INSERT INTO connection (org, everyone, channel, title, url, account)"
+        " VALUES ($1, true, 'xietong', 'u', 'u', $2) RETURNING id",
+        ours.link.org,
+        {"app_id": "xt-b"},
+    )
+    heard = (
+        "SELECT body FROM delivery WHERE target = 'xietong' AND target_id = $1 AND body->>'sub_type' = '2001'"
+    )
+    await Announcer(ours.app).look(replace(ours.link, id=later))
+    while await router.once():
+        pass
+    assert not await conn.fetch(heard, later)
+    async with conn.transaction():
+        assert await client.backfill(conn, SYSTEM, later, datetime(2020, 1, 1, tzinfo=UTC)) >= 1
+    while await router.once():
+        pass
+    assert "JH-one.xml" in [r["body"]["content"]["bill_no"] for r in await conn.fetch(heard, later)]
+    (standing,) = [s for s in await client.standings(conn, SYSTEM) if s.link.id == later]
+    assert standing.backfill is not None and standing.backfill.state == "done"
+    await conn.execute("UPDATE connection SET state = 'ended' WHERE id = $1", later)
 
     # made by contract for a holder that works in another system
     system = await conn.fetchval("INSERT INTO trace_system (name) VALUES ('系统丁') RETURNING id")

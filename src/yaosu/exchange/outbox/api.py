@@ -11,8 +11,9 @@ from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.problem import language
 from yaosu.edge.state import state
 from yaosu.exchange.frames import answers, listed
+from yaosu.exchange.outbox import backfill as backfills
 from yaosu.exchange.outbox import connections, deliveries, schemas, service
-from yaosu.exchange.outbox.parts import channels_of
+from yaosu.exchange.outbox.parts import channels_of, places_of
 from yaosu.exchange.outbox.why import why
 from yaosu.people.parts import keeper_of
 from yaosu.registry.resolver import Registry
@@ -91,7 +92,9 @@ async def add_connection(
 async def get_connection(connection_id: Number, subject: CurrentSubject, conn: Conn) -> dict[str, Any]:
     """With its deliveries counted by state."""
     one = await connections.get(conn, subject, connection_id)
-    return {**one.as_json(), "deliveries": (await deliveries.counts(conn, subject)).get(one.id, {})}
+    filled = await backfills.of(conn, one.id)
+    counted = (await deliveries.counts(conn, subject)).get(one.id, {})
+    return {**one.as_json(), "deliveries": counted, "backfill": filled.as_json() if filled else None}
 
 
 @router.put(
@@ -155,10 +158,25 @@ async def test_connection(
     responses=answers({"count": 1204}, "not_found", "invalid_request"),
 )
 async def backfill(
-    connection_id: Number, body: schemas.SinceIn, subject: CurrentSubject, conn: Conn
+    request: Request, connection_id: Number, body: schemas.SinceIn, subject: CurrentSubject, conn: Conn
 ) -> dict[str, Any]:
-    """Bills recorded since then are routed for this connection; what was sent keeps its key and is not sent twice."""
-    return {"count": await deliveries.backfill(conn, subject, connection_id, body.since)}
+    """Bills recorded since then go out in order, a portion at a time, so that new ones do not wait for them; what was
+    sent keeps its key and is not sent twice. `count` stops at 100,000. How it stands: `backfill` of the connection."""
+    places = places_of(request, subject)
+    return {"count": await deliveries.backfill(conn, subject, connection_id, body.since, places)}
+
+
+@router.post(
+    "/connections/{connection_id}/backfill/state",
+    summary="Pause a back-fill or let it go on",
+    responses=answers({"id": 7, "state": "paused"}, "not_found", "invalid_request"),
+)
+async def backfill_state(
+    connection_id: Number, body: schemas.BackfillStateIn, subject: CurrentSubject, conn: Conn
+) -> dict[str, Any]:
+    """It keeps its place; bills of today go on as ever."""
+    await deliveries.backfill_state(conn, subject, connection_id, body.state)
+    return {"id": connection_id, "state": body.state}
 
 
 @router.post(

@@ -12,6 +12,7 @@ from asyncpg import Record
 from yaosu.access import audit
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError, message
+from yaosu.exchange.outbox import backfill as backfills
 from yaosu.exchange.outbox import connections, store_bills, store_route
 from yaosu.exchange.outbox import store as store_links
 from yaosu.exchange.outbox.connections import MANAGE, READ, owner_of
@@ -277,17 +278,26 @@ def _reason(text: str) -> str:
     return found
 
 
-async def backfill(conn: Connection, subject: Subject, connection_id: int, since: datetime) -> int:
-    """Route every bill recorded from `since` on for a connection; how many. What was sent keeps its key: not twice."""
+async def backfill(
+    conn: Connection, subject: Subject, connection_id: int, since: datetime, places: Sequence[int] = ()
+) -> int:
+    """Route every bill recorded from `since` on for a connection, in order and behind what is new; how many.
+
+    `places`: those of the organisation whose bills count too. What was sent keeps its key and is not sent twice.
+    """
     subject.require(MANAGE)
     link = await connections.get(conn, subject, connection_id)
     if link.state == "ended":
         raise connections.missing(subject)
-    tag: str = await conn.execute(store_route.BACKFILL, connection_id, link.org, since, link.everyone)
-    await conn.execute(store_route.SINCE, connection_id, since)
-    count = int(tag.rsplit(" ", 1)[1])
-    await audit.record(conn, subject, "connection.backfill", ("connection", connection_id), {"count": count})
-    return count
+    owners = None if link.everyone else [link.org, *places]
+    return await backfills.begin(conn, subject, connection_id, owners, since)
+
+
+async def backfill_state(conn: Connection, subject: Subject, connection_id: int, state: str) -> None:
+    """Pause a back-fill (`paused`) or let it go on (`running`); `not_found` where none is under way."""
+    subject.require(MANAGE)
+    await connections.get(conn, subject, connection_id)
+    await backfills.set_state(conn, subject, connection_id, state)
 
 
 async def replay(

@@ -14,8 +14,9 @@ from yaosu.edge.pages import CHINA, china, render, see_other
 from yaosu.edge.problem import language
 from yaosu.edge.state import state
 from yaosu.errors import YaosuError
+from yaosu.exchange.outbox import backfill as backfills
 from yaosu.exchange.outbox import connections, deliveries, service
-from yaosu.exchange.outbox.parts import channels_of
+from yaosu.exchange.outbox.parts import channels_of, places_of
 from yaosu.exchange.outbox.why import why
 from yaosu.people.parts import keeper_of
 from yaosu.registry.resolver import Registry
@@ -267,6 +268,7 @@ async def _link_page(
             counts=(await deliveries.counts(conn, subject)).get(one.id, {}),
             problem=error.as_json(lang) if error else None,
             items=await deliveries.listed(conn, subject, connection=one.id, limit=20),
+            filling=await backfills.of(conn, one.id),
             **more,
         ),
         error.http if error else 200,
@@ -346,11 +348,28 @@ async def retry_all(
 
 @router.post("/{connection_id:int}/backfill")
 async def backfill(
-    conn: Conn, subject: CurrentSubject, connection_id: Number, since: Annotated[str, Form(max_length=10)]
+    request: Request,
+    conn: Conn,
+    subject: CurrentSubject,
+    connection_id: Number,
+    since: Annotated[str, Form(max_length=10)],
 ) -> Response:
     """Everything recorded from a day on."""
-    count = await deliveries.backfill(conn, subject, connection_id, _day(since))
+    places = places_of(request, subject)
+    count = await deliveries.backfill(conn, subject, connection_id, _day(since), places)
     return see_other(f"/exchange/{connection_id}?done=backfill&count={count}")
+
+
+@router.post("/{connection_id:int}/backfill/state")
+async def backfill_state(
+    conn: Conn,
+    subject: CurrentSubject,
+    connection_id: Number,
+    state: Annotated[str, Form(pattern="^(paused|running)$")],
+) -> Response:
+    """Pause it, or let it go on."""
+    await deliveries.backfill_state(conn, subject, connection_id, state)
+    return see_other(f"/exchange/{connection_id}")
 
 
 @router.post("/{connection_id:int}/replay")

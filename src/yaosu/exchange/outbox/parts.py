@@ -19,7 +19,9 @@ from yaosu.exchange.outbox.pulling import Puller
 from yaosu.exchange.outbox.router import Router
 from yaosu.notify.outbox import Outbox, Target
 from yaosu.people.keeper import Keeper
+from yaosu.registry.groups import home
 from yaosu.registry.resolver import Registry
+from yaosu.subject import Subject
 
 
 def target_of(pool: Pool, keeper: Keeper, channel: Channel) -> Target:
@@ -65,3 +67,10 @@ def channels_of(request: Request) -> dict[str, Channel]:
     """The server's channels by name."""
     found: dict[str, Channel] = state(request).parts.get("channels", {})
     return found
+
+
+def places_of(request: Request, subject: Subject) -> list[int]:
+    """The places of the subject's organisation: their bills go out through its connections."""
+    registry: Registry = state(request).parts["registry"]
+    own = subject.org_id
+    return [c.id for c in registry.orgs() if own is not None and home(registry, c.id) == own != c.id]

@@ -12,13 +12,14 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from asyncpg import Record
 
 from yaosu.db.engine import Connection, Pool
 from yaosu.errors import YaosuError
-from yaosu.exchange.outbox import loading
+from yaosu.exchange.outbox import backfill, loading, store_backfill
 from yaosu.exchange.outbox import store_route as store
 from yaosu.exchange.outbox.connections import unseal
 from yaosu.exchange.outbox.model import Channel, Link, RoutedBill
@@ -37,6 +38,8 @@ log = structlog.get_logger("yaosu.exchange")
 
 Pair = tuple[int, int]
 """(connection, bill)."""
+Due = Record | Mapping[str, Any]
+"""`bill_id` and `owner`; of single ones also `connection_id` and `tries`."""
 
 
 @dataclass
@@ -88,15 +91,39 @@ class Router:
             async with self._pool.acquire() as conn, conn.transaction():
                 if await conn.fetchval(store.PART_LOCK, part):
                     done += await self._part(conn, part)
+        done += await self._catch_up()
         if done and self._outbox is not None:
             self._outbox.wake()
         return done
 
+    async def _catch_up(self) -> int:
+        """One portion of each back-fill; how many bills."""
+        async with self._pool.acquire() as conn:
+            running = [row[0] for row in await conn.fetch(store_backfill.RUNNING)]
+        done = 0
+        for number in running:
+            async with self._pool.acquire() as conn, conn.transaction():
+                done += await backfill.step(conn, number, self._with_places, self._portion)
+        return done
+
+    def _with_places(self, org: int) -> list[int]:
+        return [org, *(c.id for c in self._registry.orgs() if home(self._registry, c.id) == org != c.id)]
+
+    async def _portion(self, conn: Connection, link_id: int, bills: Sequence[tuple[int, int]]) -> bool:
+        for part in sorted({owner % PARTS for _, owner in bills}):
+            if not await conn.fetchval(store.PART_LOCK, part):
+                return False
+        await self._route(
+            conn, [], [{"bill_id": b, "owner": o, "connection_id": link_id, "tries": 0} for b, o in bills]
+        )
+        return True
+
     async def _part(self, conn: Connection, part: int) -> int:
         fresh = await conn.fetch(store.DUE, PARTS, part, AT_ONCE)
         single = await conn.fetch(store.DUE_ONE, PARTS, part, AT_ONCE)
-        if not fresh and not single:
-            return 0
+        return await self._route(conn, fresh, single) if fresh or single else 0
+
+    async def _route(self, conn: Connection, fresh: Sequence[Due], single: Sequence[Due]) -> int:
         bills = await loading.load(conn, self._registry, sorted({r["bill_id"] for r in (*fresh, *single)}))
         orgs = {o for b in bills.values() for o in self._parties(b)}
         rows = await conn.fetch(store.CONNECTIONS, sorted(orgs), [r["connection_id"] for r in single])
@@ -221,7 +248,7 @@ class Router:
         for pair in clashing:
             work.later[pair] = (owners[pair], 12, "delivery_key_reused")
 
-    async def _write(self, conn: Connection, work: _Work, fresh: Sequence[Record], alone: set[Pair]) -> None:
+    async def _write(self, conn: Connection, work: _Work, fresh: Sequence[Due], alone: set[Pair]) -> None:
         await self._drop_clashes(conn, work)
         await enqueue_many(conn, work.entries)
         if work.decided:

@@ -127,6 +127,13 @@ class SinceIn(BaseModel):
     since: AwareDatetime
 
 
+class BackfillStateIn(BaseModel):
+    """Stop it for a while, or go on."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"state": "paused"}]})
+    state: Literal["paused", "running"]
+
+
 class RetryIn(BaseModel):
     """What is tried again."""
 

@@ -85,15 +85,6 @@ SELECT * FROM unnest($1::bigint[], $2::int[], $3::bool[], $4::int[], $5::text[],
 ON CONFLICT (bill_id, connection_id) DO UPDATE SET owed = excluded.owed, parcels = excluded.parcels,
     rule = excluded.rule, reason = excluded.reason, left_out = excluded.left_out, at = now()"""
 
-# Everything from a date on, for one connection; what was sent before keeps its key and is not sent again.
-# ungated: puts own bills into the router's queue ($2, or all for the operator's connections); returns none
-BACKFILL = """
-INSERT INTO route_due (connection_id, bill_id, owner)
-SELECT $1, b.id, b.owner FROM bill b
-WHERE b.revision > 0 AND b.recorded_at >= $3 AND ($4 OR b.owner = $2)
-ON CONFLICT (connection_id, bill_id) DO UPDATE SET next_at = now()"""
-SINCE = "UPDATE connection SET since = least(since, $2) WHERE id = $1"
-
 # Sent once more under the same keys, each lane in its order (own systems only: they know what they had); what is still
 # owed of a lane waits behind it.
 REPLAY = """

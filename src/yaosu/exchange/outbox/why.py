@@ -13,7 +13,7 @@ from asyncpg import Record
 from yaosu.codes import NotACode, parse
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, message
-from yaosu.exchange.outbox import deliveries, store_bills
+from yaosu.exchange.outbox import backfill, deliveries, store_bills
 from yaosu.exchange.outbox.connections import PLATFORM, READ, Known, listed, owner_of
 from yaosu.exchange.outbox.model import Channel, Standing
 from yaosu.registry.resolver import Registry
@@ -23,8 +23,8 @@ from yaosu.subject import Subject
 CHINA = ZoneInfo("Asia/Shanghai")
 ORDER = (
     "why_not_a_code", "why_not_scanned", "why_refused", "why_void", "why_exempt", "why_no_connection", "why_due",
-    "why_unbuilt", "why_not_asked", "why_not_owed", "why_link_held", "why_no_credentials", "why_held", "why_waits",
-    "why_pending", "why_rejected", "why_at_rest", "why_failed", "why_unknown", "why_sent", "why_partly",
+    "why_unbuilt", "why_backfill", "why_not_asked", "why_not_owed", "why_link_held", "why_no_credentials", "why_held",
+    "why_waits", "why_pending", "why_rejected", "why_at_rest", "why_failed", "why_unknown", "why_sent", "why_partly",
     "why_given_up", "why_doubted", "why_done",
 )  # fmt: skip
 """The answers in the order of the checks that give them."""
@@ -232,6 +232,9 @@ async def _unsent(
             return _not_owed(reason, base, at, subject.lang)
     if bill_types()[bill["type"]].kind == "internal":
         return _not_owed("route_no_movement", base, at, subject.lang)
+    filled = await backfill.of(conn, link.id)
+    if filled is not None and filled.awaits(bill["id"], bill["recorded_at"]):
+        return _a("why_backfill", base, **at)
     return _a("why_not_asked", {**base, "since": _china(link.since)}, **at)
 
 

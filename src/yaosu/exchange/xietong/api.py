@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from yaosu.access.types import CleanText, IntId
 from yaosu.edge.deps import Conn, CurrentSubject
@@ -100,6 +100,26 @@ class ConnectIn(BaseModel):
     key: Annotated[CleanText, Field(min_length=16, max_length=200)]
     private_key: Annotated[str, Field(max_length=2000)] = ""
     title: Annotated[CleanText, Field(max_length=100)] = ""
+    since: Annotated[
+        AwareDatetime | None,
+        Field(description="Also tell activations and movements recorded from then on; none: only new ones."),
+    ] = None
+
+
+class SinceIn(BaseModel):
+    """From when on."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"since": "2026-01-01T00:00:00+08:00"}]}
+    )
+    since: AwareDatetime
+
+
+class BackfillStateIn(BaseModel):
+    """Stop it for a while, or go on."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"state": "paused"}]})
+    state: Literal["paused", "running"]
 
 
 @router.get(
@@ -234,6 +254,14 @@ async def events(
                     "pulled": 241,
                     "asked_at": "2026-09-30T10:12:32+08:00",
                     "said": "ok 成功",
+                    "backfill": {
+                        "since": "2026-01-01T00:00:00+08:00",
+                        "state": "running",
+                        "bills": 1200,
+                        "percent": 41,
+                        "started_at": "2026-09-30T09:00:00+08:00",
+                        "ended_at": None,
+                    },
                 }
             ],
             "next": None,
@@ -266,8 +294,35 @@ async def connect(request: Request, body: ConnectIn, conn: Conn, subject: Curren
         body.private_key,
         body.title,
         app.settings.webhook_hosts,
+        body.since,
     )
     return {"id": made}
+
+
+@router.post(
+    "/connections/{number}/backfill",
+    summary="Tell a coordination platform what was recorded before",
+    description="Activations and movements recorded since then go out in order, a portion at a time, so that new data "
+    "do not wait for them; what was sent is not sent twice. `backfill` of the connection says how it stands.",
+    responses=answers({"count": 1204}, "not_found", "invalid_request"),
+)
+async def backfill(number: Number, body: SinceIn, conn: Conn, subject: CurrentSubject) -> dict[str, int]:
+    """From the beginning, or from a day on."""
+    return {"count": await client.backfill(conn, subject, number, body.since)}
+
+
+@router.post(
+    "/connections/{number}/backfill/state",
+    summary="Pause telling what was recorded before, or go on",
+    description="It keeps its place.",
+    responses=answers({"id": 3, "state": "paused"}, "not_found", "invalid_request"),
+)
+async def backfill_state(
+    number: Number, body: BackfillStateIn, conn: Conn, subject: CurrentSubject
+) -> dict[str, Any]:
+    """Paused or running."""
+    await client.backfill_state(conn, subject, number, body.state)
+    return {"id": number, "state": body.state}
 
 
 @router.get(

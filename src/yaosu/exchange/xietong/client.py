@@ -15,6 +15,7 @@ from yaosu.db.engine import Connection, Pool
 from yaosu.edge.state import AppState
 from yaosu.errors import YaosuError
 from yaosu.exchange.basedata import Item, everything
+from yaosu.exchange.outbox import backfill as backfills
 from yaosu.exchange.outbox import connections
 from yaosu.exchange.outbox.model import Link
 from yaosu.exchange.outbox.store import ONE
@@ -210,6 +211,7 @@ class Standing:
     pulled: int
     asked_at: datetime | None
     said: str
+    backfill: backfills.Backfill | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The form of API answers."""
@@ -220,6 +222,7 @@ class Standing:
             "pulled": self.pulled,
             "asked_at": self.asked_at.isoformat() if self.asked_at else None,
             "said": self.said,
+            "backfill": self.backfill.as_json() if self.backfill else None,
         }
 
 
@@ -243,6 +246,7 @@ async def standings(conn: Connection, subject: Subject) -> list[Standing]:
                 place["pulled"] if place else 0,
                 place["asked_at"] if place else None,
                 place["said"] if place else "",
+                await backfills.of(conn, row["id"]),
             )
         )
     return found
@@ -259,8 +263,12 @@ async def connect(
     private_key: str = "",
     title: str = "",
     allowed: Sequence[str] | frozenset[str] = (),
+    since: datetime | None = None,
 ) -> int:
-    """Take part in a platform that has registered us: the connection's number. `org`: the firm that runs the system."""
+    """Take part in a platform that has registered us: the connection's number. `org`: the firm that runs the system.
+
+    Base data, recalls and locks in force are told in any case; `since`: activations and movements from then on too.
+    """
     subject.require("registry.admin")
     await connections.check_org(conn, org)
     acting = Subject(
@@ -281,4 +289,24 @@ async def connect(
         allowed=allowed,
     )
     await conn.execute(store.ENSURE_PLACE, made)
+    if since is not None:
+        await backfills.begin(conn, subject, made, None, since)
     return made
+
+
+async def backfill(conn: Connection, subject: Subject, connection: int, since: datetime) -> int:
+    """Tell a platform what was recorded from `since` on; how many bills are looked at. Operator only; `not_found`."""
+    await _ours(conn, subject, connection)
+    return await backfills.begin(conn, subject, connection, None, since)
+
+
+async def backfill_state(conn: Connection, subject: Subject, connection: int, state: str) -> None:
+    """Pause it (`paused`) or let it go on (`running`). Operator only; `not_found`."""
+    await _ours(conn, subject, connection)
+    await backfills.set_state(conn, subject, connection, state)
+
+
+async def _ours(conn: Connection, subject: Subject, connection: int) -> None:
+    subject.require("registry.admin")
+    if connection not in {r["id"] for r in await conn.fetch(store.LINKS)}:
+        raise connections.missing(subject)

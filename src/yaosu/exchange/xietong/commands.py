@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -16,6 +17,7 @@ from yaosu.db.engine import Connection, connect
 from yaosu.edge.terminal import DataOption, JsonOption, out, print_json, refusals
 from yaosu.errors import YaosuError
 from yaosu.exchange.xietong import client, hub, views
+from yaosu.exchange.xietong.envelope import CHINA
 from yaosu.exchange.xietong.hub import SystemDraft
 from yaosu.exchange.xietong.resolve import Home, Resolver, from_registry
 from yaosu.people.keeper import Keeper
@@ -101,16 +103,52 @@ def connect_(
     key: Annotated[
         str, typer.Option("--key", prompt=True, hide_input=True, help="Key given by the platform 密钥.")
     ],
+    since: Annotated[
+        str, typer.Option("--since", help="Tell what was recorded from this day on 补报起始日.")
+    ] = "",
     data: DataOption = None,
 ) -> None:
-    """Take part in a platform from now on 接入协同平台."""
+    """Take part in a platform from now on 接入协同平台; with --since also from before."""
+    begin = _day(since) if since else None
 
     async def work(conn: Connection, chosen: Settings) -> int:
         return await client.connect(
-            conn, SYSTEM, _keeper(chosen), org, url, app_id, key, allowed=chosen.webhook_hosts
+            conn, SYSTEM, _keeper(chosen), org, url, app_id, key, allowed=chosen.webhook_hosts, since=begin
         )
 
     out.print(f"#{_run(data, work)}")
+
+
+@app.command()
+def backfill(
+    connection: Annotated[int, typer.Argument(min=1, help="Number of the connection 对接编号.")],
+    since: Annotated[str, typer.Option("--since", help="Day, e.g. 2026-09-30 起始日.")] = "",
+    state: Annotated[str, typer.Option("--state", help="paused or running 暂停或继续.")] = "",
+    data: DataOption = None,
+) -> None:
+    """Tell a platform what was recorded from a day on 补报; without --since: how it stands."""
+    begin = _day(since) if since else None
+    if state not in ("", "paused", "running"):
+        raise typer.BadParameter("paused, running")
+
+    async def work(conn: Connection, chosen: Settings) -> dict[str, Any] | None:
+        if begin is not None:
+            await client.backfill(conn, SYSTEM, connection, begin)
+        if state:
+            await client.backfill_state(conn, SYSTEM, connection, state)
+        found = next((s for s in await client.standings(conn, SYSTEM) if s.link.id == connection), None)
+        if found is None:
+            raise YaosuError("not_found", {"what": "对接"})
+        return found.backfill.as_json() if found.backfill else None
+
+    print_json(_run(data, work) or {})
+
+
+def _day(text: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), CHINA)
+    except ValueError:
+        raise typer.BadParameter("YYYY-MM-DD") from None
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Path, Query, Request
@@ -9,7 +10,7 @@ from starlette.responses import Response
 
 from yaosu.db.engine import Connection
 from yaosu.edge.deps import Conn, CurrentSubject
-from yaosu.edge.pages import render, see_other
+from yaosu.edge.pages import CHINA, render, see_other
 from yaosu.edge.problem import language
 from yaosu.edge.state import state
 from yaosu.errors import YaosuError
@@ -116,11 +117,12 @@ async def connect(
     url: Text = "",
     app_id: Text = "",
     key: Text = "",
+    since: Annotated[str, Form(max_length=10)] = "",
 ) -> Response:
     """Take part in a platform."""
     require_operator(subject)
     app = state(request)
-    values = {"org": org, "url": url, "app_id": app_id}
+    values = {"org": org, "url": url, "app_id": app_id, "since": since}
     try:
         if not org.isdigit() or registry_of(request).org(int(org)) is None:
             raise YaosuError("field_invalid", {"field": "org", "reason": org or "—"})
@@ -129,7 +131,7 @@ async def connect(
         async with conn.transaction():
             await client.connect(
                 conn, subject, app.parts["keeper"], int(org), url.strip(), app_id.strip(), key.strip(),
-                allowed=app.settings.webhook_hosts,
+                allowed=app.settings.webhook_hosts, since=_day(since) if since else None,
             )  # fmt: skip
     except YaosuError as error:
         return await _page(request, conn, subject, error, form=values)
@@ -172,6 +174,35 @@ async def connection(
             else "",
         },
     )
+
+
+def _day(text: str) -> datetime:
+    """A day of a form, from its first moment in China."""
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), CHINA)
+    except ValueError:
+        raise YaosuError("field_invalid", {"field": "since", "reason": text[:10] or "—"}) from None
+
+
+@router.post("/xietong/connections/{number}/backfill")
+async def backfill(
+    conn: Conn, subject: CurrentSubject, number: Number, since: Annotated[str, Form(max_length=10)] = ""
+) -> Response:
+    """Tell what was recorded before."""
+    await client.backfill(conn, subject, number, _day(since))
+    return see_other(f"/xietong/connections/{number}")
+
+
+@router.post("/xietong/connections/{number}/backfill/state")
+async def backfill_state(
+    conn: Conn,
+    subject: CurrentSubject,
+    number: Number,
+    state: Annotated[str, Form(pattern="^(paused|running)$")],
+) -> Response:
+    """Pause it, or let it go on."""
+    await client.backfill_state(conn, subject, number, state)
+    return see_other(f"/xietong/connections/{number}")
 
 
 @router.post("/xietong/connections/{number}/file")
