@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets as random
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -19,16 +18,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from yaosu.access import secrets, service, store
+from yaosu.access import sockets
 from yaosu.access.audit import caller_address
 from yaosu.access.body import BodyRefusedError, GuardedBody, clean_address_line
-from yaosu.access.cache import identities
 from yaosu.access.csrf import SAFE_METHODS, check_origin, check_token
 from yaosu.access.headers import response_headers
+from yaosu.access.identify import app_state, by_key, by_session, client_address, credentials, route_of
 from yaosu.access.model import Identity
-from yaosu.access.session_cookie import SESSION_COOKIE
 from yaosu.edge import problem
-from yaosu.edge.state import AppState
 from yaosu.errors import YaosuError
 from yaosu.subject import ANONYMOUS, Subject
 
@@ -54,7 +51,10 @@ class Guard:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; anything but HTTP (lifespan) passes through."""
+        """Serve one request; a WebSocket has a guard of its own (`access.sockets`), lifespan passes through."""
+        if scope["type"] == "websocket":
+            await sockets.guard(self._app, scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -96,7 +96,7 @@ class Guard:
             scope["state"]["org_name"] = identity.org_name
             answered.private = True
         if scope["method"] not in SAFE_METHODS and subject.kind != "key":
-            check_origin(scope, _app_state(scope).settings.public_url)
+            check_origin(scope, app_state(scope).settings.public_url)
             if by_cookie and identity is not None and scope["path"] not in SIGN_IN:
                 await check_token(scope, body, identity.csrf)
         if identity is not None and identity.must_change and not scope["path"].startswith(FIRST_STEPS):
@@ -108,11 +108,11 @@ class Guard:
 
     async def _identify(self, scope: Scope) -> tuple[Identity | None, bool]:
         """Who asks, and whether by cookie."""
-        key, token = _credentials(scope)
+        key, token = credentials(scope)
         if key is not None:
-            return await _by_key(scope, key), False
+            return await by_key(scope, key), False
         if token:
-            return await _by_session(scope, token), True
+            return await by_session(scope, token), True
         return None, False
 
 
@@ -133,7 +133,7 @@ class _Answer:
             if self.body is not None and self.body.refusal is not None:
                 return
             self.status = message["status"]
-            secure = _app_state(self._scope).settings.secure_cookies
+            secure = app_state(self._scope).settings.secure_cookies
             given = list(message.get("headers", ()))
             given.extend(response_headers(given, self.private, secure, self._scope["path"]))
             given.append((b"x-request-id", self._request_id.encode()))
@@ -143,93 +143,11 @@ class _Answer:
         await self._send(message)
 
 
-def _app_state(scope: Scope) -> AppState:
-    found: AppState = scope["app"].state.yaosu
-    return found
-
-
 def _limit_bytes(scope: Scope) -> int | None:
     path: str = scope["path"]
     if path == UPLOADS or path.startswith(UPLOADS + "/"):
         return None
-    return _app_state(scope).settings.body_mb_max * 1024 * 1024
-
-
-def client_address(scope: Scope) -> str:
-    """Network address of the caller as the server saw it (the server applies its own proxy rules)."""
-    client = scope.get("client")
-    return str(client[0]) if client else ""
-
-
-def _credentials(scope: Scope) -> tuple[str | None, str]:
-    """The key (None when none was given) and the session token."""
-    key: str | None = None
-    token = ""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            kind, _, rest = value.decode("latin-1").partition(" ")
-            key = rest.strip() if kind.lower() == "bearer" else ""
-        elif name == b"x-api-key":
-            key = value.decode("latin-1").strip()
-        elif name == b"cookie":
-            token = _cookie(value.decode("latin-1")) or token
-    return key, token
-
-
-def _cookie(header: str) -> str:
-    for part in header.split(";"):
-        name, _, value = part.strip().partition("=")
-        if name == SESSION_COOKIE:
-            return value.strip('"')
-    return ""
-
-
-async def _by_key(scope: Scope, key: str) -> Identity:
-    if not secrets.is_key(key):
-        raise YaosuError("key_invalid")
-    digest = secrets.digest(key)
-    known, identity = identities.get(digest)
-    if not known:
-        async with _app_state(scope).pool.acquire() as conn:
-            identity, refusal = await store.identity_of_key(conn, digest)
-        identities.put(digest, identity)
-        if identity is None:
-            raise YaosuError(refusal)
-        _used(scope, identity)
-    if identity is None:
-        # remembered as useless; which of the reasons it was is worth a query, the answer must not change
-        async with _app_state(scope).pool.acquire() as conn:
-            identity = await service.authenticate_key(conn, key)
-    if _over(identity):
-        raise YaosuError("key_expired")
-    return identity
-
-
-async def _by_session(scope: Scope, token: str) -> Identity | None:
-    if not secrets.is_token(token):
-        return None
-    digest = secrets.digest(token)
-    known, identity = identities.get(digest)
-    if not known:
-        async with _app_state(scope).pool.acquire() as conn:
-            identity = await service.authenticate_session(conn, token)
-        identities.put(digest, identity)
-        if identity is not None:
-            _used(scope, identity)
-    if identity is None or _over(identity):
-        return None
-    return identity
-
-
-def _over(identity: Identity) -> bool:
-    return identity.valid_until is not None and identity.valid_until <= datetime.now(UTC)
-
-
-def _used(scope: Scope, identity: Identity) -> None:
-    """Once per cache life, not per request."""
-    used = _app_state(scope).parts.get("access.last_used")
-    if used is not None:
-        used.note(identity.key_id, identity.session_id)
+    return app_state(scope).settings.body_mb_max * 1024 * 1024
 
 
 async def _nothing() -> Message:
@@ -275,21 +193,9 @@ def _log_line(scope: Scope, status: int, started: float, request_id: str) -> Non
         "request",
         id=request_id,
         method=scope["method"],
-        route=_route(scope),
+        route=route_of(scope),
         status=status,
         ms=round((time.perf_counter() - started) * 1000, 2),
         org=subject.org_id,
         by=subject.kind,
     )
-
-
-def _route(scope: Scope) -> str:
-    """The path with the values of its parameters taken out; nothing of a path that no route knows."""
-    path: str = scope["path"]
-    if path.startswith("/static/"):
-        return "/static"
-    if "endpoint" not in scope:
-        return "unmatched"
-    for name, value in scope.get("path_params", {}).items():
-        path = path.replace(f"/{value}", f"/{{{name}}}", 1)
-    return path

@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from yaosu.api.app import create_app
 from yaosu.bench.database import Database, tune_gc
+from yaosu.edge import websocket
 from yaosu.edge.logging import configure
 from yaosu.settings import Settings
 
@@ -60,6 +61,7 @@ def main(port: int, folder: Path) -> None:
         loop="uvloop",
         http="httptools",
         server_header=False,
+        **websocket.options(),
     )
 
 

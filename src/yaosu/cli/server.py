@@ -22,7 +22,7 @@ from yaosu.db import embedded
 from yaosu.db.engine import connect
 from yaosu.db.jobs import ensure_schema, make_app, run_worker
 from yaosu.db.migrate import migrate
-from yaosu.edge import logging
+from yaosu.edge import logging, websocket
 from yaosu.exchange.files import tasks as files_tasks
 from yaosu.production import tasks as production_tasks
 from yaosu.settings import Settings
@@ -91,6 +91,7 @@ async def run(settings: Settings, ready: Ready, *, worker: bool = True) -> int:
         http="httptools",
         timeout_graceful_shutdown=10,
         server_header=False,
+        **websocket.options(),
     )
     server = _Server(config)
     loop = asyncio.get_running_loop()

@@ -217,6 +217,11 @@ class Answering:
         if types == [] or ids == []:
             return
         drugs = self._drugs()
+        if query.ge_record is not None and last == 0 and ids is None:
+            first = await self.conn.fetchval(store_bills.FIRST_SINCE, query.ge_record)
+            if first is None:
+                return
+            last = first - 1
         while True:
             heads = await store_bills.bills(
                 self.conn,

@@ -12,6 +12,7 @@ from yaosu.exchange.epcis import routes_capture as capture
 from yaosu.exchange.epcis import routes_named as named
 from yaosu.exchange.epcis import routes_page
 from yaosu.exchange.epcis import routes_query as query
+from yaosu.exchange.epcis.routes_socket import socket
 from yaosu.exchange.epcis.web import Handler, discovery, limits, not_for, refused
 
 router = APIRouter(prefix="/epcis")
@@ -46,6 +47,7 @@ _add("/parties/{gln:path}", delete=capture.delete_party)
 _add("/queries", get=named.get_queries, post=named.post_query)
 _add("/queries/{name}", get=named.get_query, delete=named.delete_query)
 _add("/queries/{name}/events", get=named.get_query_events)
+router.add_api_websocket_route("/queries/{name}/events", socket)
 _add("/queries/{name}/subscriptions", get=named.get_subscriptions, post=named.post_subscription)
 _add(
     _SUBSCRIPTION,

@@ -60,6 +60,8 @@ _LISTS = {
     "EQ_eventID": "eventID",
     "EQ_transformationID": "transformationID",
 }
+NOT_OF_NEWS = frozenset(["@context", "orderBy", "orderDirection", "eventCountLimit", "maxEventCount"])
+"""Parts of a definition that say nothing of what is new."""
 _MATCH = {
     "MATCH_epc": "e",
     "MATCH_parentID": "p",

@@ -100,15 +100,16 @@ async def delete_query(request: Request) -> Response:
 
 @guarded
 async def get_query_events(request: Request) -> Response:
-    """Events of a named query. Its own parameters stand; only paging comes from the address line."""
+    """Events of a named query. Its own parameters stand; only paging comes from the address line.
+
+    What follows the query over a WebSocket (`routes_socket`) comes here when a proxy has taken the upgrade away.
+    """
     name, definition = await _query(request)
-    if request.headers.get("upgrade", "").strip().lower() == "websocket":
-        raise YaosuError("epcis_not_implemented", {"what": "WebSocket"})
     given = dict(definition)
     for key in request.query_params:
         if key in ("stream", "reportIfEmpty", "initialRecordTime", *FIELDS):
             raise YaosuError(
-                "epcis_subscription_form", {"field": key, "reason": "webhook: POST /subscriptions"}
+                "epcis_subscription_form", {"field": key, "reason": "Connection: Upgrade, Upgrade: websocket"}
             )
         if key not in ("perPage", "nextPageToken", "lang"):
             raise YaosuError("epcis_query_unknown_parameter", {"name": key[:100]})

@@ -15,6 +15,7 @@ from yaosu.circulation.issued import Issued
 from yaosu.edge.state import AppState
 from yaosu.exchange.epcis import capture, store, subscriptions
 from yaosu.exchange.epcis.acting import Tools
+from yaosu.exchange.epcis.sockets import Hub
 
 log = structlog.get_logger("yaosu.exchange.epcis")
 
@@ -103,14 +104,15 @@ class Runner:
 
 @asynccontextmanager
 async def started(app: AppState) -> AsyncIterator[None]:
-    """The runner for the life of the server, as part `epcis`."""
-    runner = Runner(app)
-    app.parts["epcis"] = runner
+    """The runner for the life of the server, as part `epcis`, and its sockets, as part `epcis_sockets`."""
+    runner, hub = Runner(app), Hub(app)
+    app.parts["epcis"], app.parts["epcis_sockets"] = runner, hub
     await runner.take_up()
     tasks = [asyncio.create_task(runner.keep_up()), asyncio.create_task(runner.notify())]
     try:
         yield
     finally:
+        await hub.stop()
         for task in tasks:
             task.cancel()
         for task in tasks:

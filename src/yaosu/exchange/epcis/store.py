@@ -260,6 +260,19 @@ SELECT $1, v.event, v.at FROM unnest($2::text[], $3::timestamptz[]) AS v(event, 
 FORGET_SENT = "DELETE FROM epcis_sent WHERE subscription = $1 AND recorded_at < $2"
 
 
+# -- sockets ------------------------------------------------------------------------------------------------------
+
+# Changes whenever a transaction that wrote something has ended, on whichever server: nothing new without it.
+MARKER = "SELECT pg_current_snapshot()::text"
+
+# What is recorded before this time and cannot be seen now never will be: transactions give their records the time of
+# their beginning or a later one. The seconds taken off are for servers whose clocks differ; an hour at most.
+HORIZON = """
+SELECT greatest(least(min(xact_start), clock_timestamp()) - interval '15 seconds',
+    clock_timestamp() - interval '1 hour')
+FROM pg_stat_activity WHERE datname = current_database()"""
+
+
 async def put_event(conn: Connection, values: Sequence[Any], bills: Iterable[int]) -> int:
     """Keep one event and the bills it made; its number."""
     number: int = await conn.fetchval(INSERT_EVENT, *values)

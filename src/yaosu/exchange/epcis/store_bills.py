@@ -25,6 +25,10 @@ WHERE /*visible:coded b*/ AND ($1::bigint IS NULL OR b.id > $1)
     AND NOT EXISTS (SELECT 1 FROM epcis_act a WHERE a.bill_id = b.id)
 ORDER BY b.id LIMIT $9"""  # noqa: S608 - constant columns
 
+# Where bills recorded from a time on begin, by the index of times: what is new is found without reading the old.
+# ungated: the least id only; the bills are read through BILLS
+FIRST_SINCE = "SELECT min(n.id) FROM (SELECT b.id FROM bill b WHERE b.recorded_at >= $1 OFFSET 0) AS n"
+
 # One bill by id, whatever made it: for ids of events that are ours.
 BILL = f"SELECT {_BILL} FROM bill b WHERE b.id = $1 AND /*visible:coded b*/"  # noqa: S608 - constant columns
 

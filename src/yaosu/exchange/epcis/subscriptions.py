@@ -24,7 +24,7 @@ from yaosu.errors import YaosuError
 from yaosu.exchange.epcis import store
 from yaosu.exchange.epcis.answering import Answering, Found
 from yaosu.exchange.epcis.capture import caller_of, subject_of
-from yaosu.exchange.epcis.query import Parser
+from yaosu.exchange.epcis.query import NOT_OF_NEWS, Parser
 from yaosu.exchange.epcis.query_values import time_of
 from yaosu.exchange.epcis.schedule import following, read
 from yaosu.exchange.epcis.times import moment, stamp
@@ -45,8 +45,6 @@ BACK_OFF_S = (10, 30, 60, 300, 900, 3600)
 _NONCE = 12
 FROM = "from"
 """Where `style` keeps the initial record time."""
-_NOT_HERE = frozenset(["@context", "orderBy", "orderDirection", "eventCountLimit", "maxEventCount"])
-"""Parts of a definition that say nothing of what is new."""
 
 
 async def subscribe(
@@ -121,7 +119,7 @@ async def _new(conn: Connection, app: AppState, row: Any) -> Found:
     """Events recorded since the last time that were not sent, some at a time."""
     subject: Subject = subject_of(row["caller"])
     query = Parser(row["definition"].get("@context", {})).read(
-        {k: v for k, v in row["definition"].items() if k not in _NOT_HERE}
+        {k: v for k, v in row["definition"].items() if k not in NOT_OF_NEWS}
     )
     since = row["since"] - OVERLAP if row["notified_at"] is not None else row["since"]
     # looking back never reaches behind the time that the subscription begins with

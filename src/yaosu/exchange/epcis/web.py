@@ -56,6 +56,7 @@ _EXCEPTIONS = {
     "epcis_media_type": "UnsupportedMediaTypeException",
     "epcis_header_value": "ValidationException",
     "epcis_no_such_name": "NoSuchNameException",
+    "epcis_too_many_sockets": "SubscriptionControlsException",
     "epcis_not_implemented": "ImplementationException",
 }
 _BY_STATUS = {
@@ -88,9 +89,7 @@ def guarded(handler: Handler) -> Handler:
     @functools.wraps(handler)
     async def inside(request: Request) -> Response:
         try:
-            if len(str(request.url)) > URL_MAX:
-                return _problem(request, "URITooLongException", "URI Too Long", 414, "", ())
-            _check_versions(request)
+            check_request(request)
             answer = await handler(request)
         except YaosuError as error:
             answer = refused(request, error)
@@ -99,6 +98,13 @@ def guarded(handler: Handler) -> Handler:
         return answer
 
     return inside
+
+
+def check_request(request: Request) -> None:
+    """Refuse addresses that are too long (`epcis_uri_too_long`), and foreign versions (`epcis_not_acceptable`)."""
+    if len(str(request.url)) > URL_MAX:
+        raise YaosuError("epcis_uri_too_long", {"limit": URL_MAX})
+    _check_versions(request)
 
 
 def refused(request: Request, error: YaosuError) -> Response:
