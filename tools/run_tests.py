@@ -1,7 +1,8 @@
 """The whole test command: lint, types, import rules, tests on the embedded server, on Debian's, and in Chromium.
 
 What the tests need of the system is installed where it can be (as root through apt-get); otherwise what is
-missing is named and only those parts are left out, visibly.
+missing is named and only those parts are left out, visibly. What failed is said once more at the very end, briefly:
+records of long runs often keep only that.
 
     python tools/run_tests.py              # everything
     python tools/run_tests.py --lint-only
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -44,6 +46,12 @@ DEBIAN_ROOMS = [
 ]
 """What runs a second time on Debian's PostgreSQL: every room with stores. Pure rooms and pages run once."""
 
+FAILURE_LINES = 40
+"""Of each failed test's report, the last ones are said again at the end."""
+FAILURES_MAX, LINE_MAX = 20, 300
+failed: list[str] = []
+"""What is said at the end: every part that failed, with its failed tests."""
+
 
 def run(name: str, *command: str, env: dict[str, str] | None = None) -> bool:
     """Run one part; whether it passed."""
@@ -51,11 +59,41 @@ def run(name: str, *command: str, env: dict[str, str] | None = None) -> bool:
     print(f"── {name}", flush=True)
     code = subprocess.run(command, cwd=ROOT, env={**os.environ, **(env or {})}, check=False).returncode
     passed = code == 0
-    print(
-        f"── {name}: {'passed' if passed else f'FAILED ({code})'} in {time.monotonic() - started:.0f} s",
-        flush=True,
-    )
+    said = f"── {name}: {'passed' if passed else f'FAILED ({code})'} in {time.monotonic() - started:.0f} s"
+    print(said, flush=True)
+    if not passed:
+        failed.append(said)
     return passed
+
+
+def run_pytest(name: str, *options: str, env: dict[str, str] | None = None) -> bool:
+    """Run tests; whether all passed. Those that did not are kept for the end."""
+    with tempfile.TemporaryDirectory(prefix="yaosu-report-") as folder:
+        report = Path(folder) / "report.xml"
+        # A file on one worker: its databases and servers are made once. In the order of their names: by number of
+        # tests the few long ones, with processes of their own, would all come last.
+        command = [sys.executable, "-m", "pytest", "-q", "--dist", "loadfile", "--no-loadscope-reorder"]
+        passed = run(name, *command, f"--junitxml={report}", *options, env=env)
+        if not passed:
+            failed.extend(failures(report))
+    return passed
+
+
+def failures(report: Path) -> list[str]:
+    """The failed tests of a JUnit report: name and the last lines of what each said."""
+    try:
+        cases = ElementTree.parse(report).iter("testcase")
+    except (OSError, ElementTree.ParseError):
+        return ["pytest left no report: it was killed, or did not start"]
+    found = []
+    for case in cases:
+        for trouble in case:
+            if trouble.tag in ("failure", "error"):
+                said = (trouble.text or trouble.get("message") or "").splitlines()[-FAILURE_LINES:]
+                named = f"FAILED {case.get('classname')}::{case.get('name')}"
+                found.append("\n".join(line[:LINE_MAX] for line in (named, *said)))
+    left = len(found) - FAILURES_MAX
+    return found[:FAILURES_MAX] + ([f"and {left} more, see above"] if left > 0 else [])
 
 
 def lint() -> bool:
@@ -154,18 +192,14 @@ def debian_server() -> Iterator[str | None]:
 
 def tests() -> bool:
     """Everything that runs."""
-    # A file on one worker: its databases and servers are made once. In the order of their names: by number of tests the
-    # few long ones, with processes of their own, would all come last.
-    pytest = [sys.executable, "-m", "pytest", "-q", "--dist", "loadfile", "--no-loadscope-reorder"]
-    parts = [run("tests (embedded PostgreSQL)", *pytest, "-n", WORKERS, "-m", "not browser", "tests")]
+    parts = [run_pytest("tests (embedded PostgreSQL)", "-n", WORKERS, "-m", "not browser", "tests")]
     with debian_server() as address:
         if address is not None:
             env = {"YAOSU_TEST_DATABASE_URL": address}
             rooms = [room for room in DEBIAN_ROOMS if (ROOT / room).exists()]
             parts.append(
-                run(
+                run_pytest(
                     "tests (system's PostgreSQL)",
-                    *pytest,
                     "-n",
                     WORKERS,
                     "-m",
@@ -176,7 +210,7 @@ def tests() -> bool:
             )
     chromium = shutil.which("chromium") is not None
     if installed("chromium fonts-noto-cjk", chromium):
-        parts.append(run("tests (Chromium)", *pytest, "-m", "browser", "tests"))
+        parts.append(run_pytest("tests (Chromium)", "-m", "browser", "tests"))
     return all(parts)
 
 
@@ -189,6 +223,9 @@ def main() -> int:
     passed = lint()
     if not chosen.lint_only:
         passed = tests() and passed
+    if failed:
+        print("\n══ what failed, once more")
+        print("\n\n".join(failed))
     print("all parts passed" if passed else "a part FAILED, see above", flush=True)
     return 0 if passed else 1
 
