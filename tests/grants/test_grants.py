@@ -208,6 +208,41 @@ async def test_the_grantor_narrows_at_once_and_widening_waits_for_the_other_side
     assert await _refused(service.change(conn, registry, maker, first, terms("flow"))) == "grant_not_in_force"
 
 
+@pytest.mark.parametrize("end", ["withdraw", "narrow"])
+async def test_what_was_proposed_for_a_grant_ends_with_it(market: Market, end: str) -> None:
+    await _shipped(market)
+    conn, registry = market.conn, market.registry
+    wholesaler, maker = market.subject(market.wholesaler), market.subject(market.maker)
+    first = await agreed(market, market.wholesaler, market.maker, terms("flow", "parties"))
+    old, _ = await service.change(conn, registry, wholesaler, first, terms("flow", "parties", "bills"))
+    wide, _ = await service.change(conn, registry, wholesaler, first, terms("flow", "parties", "codes"))
+    wish, _ = await service.change(conn, registry, maker, first, terms("flow", "parties", "bills", "codes"))
+    # a side's newest word is the one that waits
+    assert await _refused(service.accept(conn, registry, maker, old)) == "grant_not_waiting"
+    if end == "withdraw":
+        await service.withdraw(conn, registry, wholesaler, first)
+    else:
+        await service.change(conn, registry, wholesaler, first, terms("flow"))
+    for who, number in ((maker, wide), (wholesaler, wish)):
+        assert await _refused(service.accept(conn, registry, who, number)) == "grant_not_waiting"
+    view = await seen(market, market.maker)
+    expected = "no_grant" if end == "withdraw" else "no_parties"
+    assert hidden(view)[market.wholesaler][0] == expected
+
+
+async def test_of_two_proposals_for_one_grant_one_holds(market: Market) -> None:
+    await _shipped(market)
+    conn, registry = market.conn, market.registry
+    wholesaler, maker = market.subject(market.wholesaler), market.subject(market.maker)
+    first = await agreed(market, market.wholesaler, market.maker, terms("flow"))
+    offered, _ = await service.change(conn, registry, wholesaler, first, terms("flow", "parties"))
+    wished, _ = await service.change(conn, registry, maker, first, terms("flow", "parties", "codes"))
+    await service.accept(conn, registry, maker, offered)
+    assert await _refused(service.accept(conn, registry, wholesaler, wished)) == "grant_not_waiting"
+    found = [g.id for g in await service.listed(conn, registry, maker) if g.state == "in_force"]
+    assert found == [offered]
+
+
 async def test_the_owner_sees_who_read_its_data_when_and_what(market: Market) -> None:
     await _shipped(market)
     wholesaler = market.subject(market.wholesaler)

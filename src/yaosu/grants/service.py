@@ -175,11 +175,12 @@ async def _tell(
 
 
 async def accept(conn: Connection, registry: Registry, subject: Subject, grant_id: int) -> Grant:
-    """Accept a proposal; it is in force at once, and what it replaces ends."""
+    """Accept a proposal; it is in force at once, and what it replaces ends with whatever else was proposed for it."""
     found, mine, other = await _answering(conn, registry, subject, grant_id)
     await conn.execute(store.ACCEPT, grant_id)
     if found.replaces is not None:
         await conn.execute(store.WITHDRAW, found.replaces)
+        await conn.execute(store.LAPSE, found.replaces, None, grant_id)
     await audit.record(conn, subject, "grant.accept", ("grant", grant_id), {}, org_id=mine)
     await _tell(conn, registry, grant_id, "notice_grant_accepted", (mine, other))
     return await get(conn, registry, subject, grant_id)
@@ -197,8 +198,12 @@ async def _answering(
     conn: Connection, registry: Registry, subject: Subject, grant_id: int
 ) -> tuple[Grant, int, int]:
     subject.require(SCOPE)
+    await get(conn, registry, subject, grant_id)
+    replaced = await conn.fetchrow(store.REPLACED, grant_id)
     await conn.fetchrow(store.LOCK, grant_id)
     found = await get(conn, registry, subject, grant_id)
+    if replaced is not None and replaced["withdrawn_at"] is not None:
+        raise YaosuError("grant_not_waiting")
     if found.waits_for is None or not acts_for(registry, subject.org, found.waits_for):
         raise YaosuError("grant_not_waiting")
     other = found.grantor if found.waits_for == found.grantee else found.grantee
@@ -211,7 +216,7 @@ async def change(
     """Other terms for a grant in force; the new grant's number and whether it holds already.
 
     The grantor narrows at once. Everything wider, and whatever the grantee wishes, is a proposal to the other side; the
-    old terms hold until it is accepted.
+    old terms hold until it is accepted, or the same side proposes again.
     """
     subject.require(SCOPE)
     await conn.fetchrow(store.LOCK, grant_id)
@@ -222,6 +227,7 @@ async def change(
     terms = _checked(registry, old.grantor, old.grantee, terms)
     at_once = sides[0] == old.grantor and terms.within(old)
     parties = (old.grantor, old.grantee)
+    await conn.execute(store.LAPSE, old.id, None if at_once else sides[0], None)
     made = await _put(conn, registry, subject, parties, sides, terms, old.id, accepted=at_once)
     if at_once:
         await conn.execute(store.WITHDRAW, old.id)
@@ -232,7 +238,8 @@ async def change(
 async def withdraw(conn: Connection, registry: Registry, subject: Subject, grant_id: int) -> None:
     """End a grant, or take back a proposal; from the next read on nothing is seen through it.
 
-    The grantor at any time; the grantee may give it up too.
+    The grantor at any time; the grantee may give it up too. Other terms that were proposed for it can be accepted no
+    more.
     """
     subject.require(SCOPE)
     await conn.fetchrow(store.LOCK, grant_id)
@@ -243,6 +250,7 @@ async def withdraw(conn: Connection, registry: Registry, subject: Subject, grant
     if found.state == "offered" and found.waits_for == mine:
         raise YaosuError("grant_not_in_force")
     await conn.execute(store.WITHDRAW, grant_id)
+    await conn.execute(store.LAPSE, grant_id, None, None)
     await audit.record(conn, subject, "grant.withdraw", ("grant", grant_id), {}, org_id=mine)
     await _tell(conn, registry, grant_id, "notice_grant_withdrawn", (mine, other))
 

@@ -28,6 +28,15 @@ DECLINE = "UPDATE data_grant SET declined_at = now() WHERE id = $1"
 
 WITHDRAW = "UPDATE data_grant SET withdrawn_at = now() WHERE id = $1 AND withdrawn_at IS NULL"
 
+# Proposals of other terms for a grant end with it, and the own earlier one with the next: nobody is bound by what was
+# proposed for an agreement that is over. One side's only ($2), or all but the one that took its place ($3).
+LAPSE = """
+UPDATE data_grant SET withdrawn_at = now() WHERE replaces = $1 AND ($2::int IS NULL OR offered_by = $2)
+    AND id IS DISTINCT FROM $3 AND accepted_at IS NULL AND withdrawn_at IS NULL AND declined_at IS NULL"""
+
+# What a proposal would take the place of, under lock before the proposal itself.
+REPLACED = "SELECT withdrawn_at FROM data_grant WHERE id = (SELECT replaces FROM data_grant WHERE id = $1) FOR UPDATE"
+
 # An invitation that already waits for an answer between the same two.
 WAITING = """
 SELECT id FROM data_grant WHERE grantor_org = $1 AND grantee_org = $2 AND offered_by = $3 AND accepted_at IS NULL
