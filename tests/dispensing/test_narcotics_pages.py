@@ -234,6 +234,10 @@ async def test_the_whole_way_of_an_ampoule_through_the_pages(desk: Desk) -> None
     assert found["lines"][-1]["checker"] == "护士甲" and found["lines"][-1]["patient"]["name"]
     page = await desk.page(f"/narcotics/register?place={ward.pharmacy}&drug={ward.goods.drug_id}")
     assert "RX-9" in page and "诸葛患者" not in page and patient.number not in page
+    assert "<th" in page and "处方医师" in page
+    english = await desk.page(f"/narcotics/register?place={ward.pharmacy}&drug={ward.goods.drug_id}&lang=en")
+    heads = re.findall(r"<th[^>]*>([^<]*)", english)
+    assert "Prescriber" in heads and not re.search("[\u4e00-\u9fff]", "".join(heads))
     sheet = await desk.client.get(f"/api/v1/narcotics{ask}&format=xlsx")
     book = openpyxl.load_workbook(io.BytesIO(sheet.content))
     cells = [str(c.value) for row in book.active.iter_rows() for c in row if c.value is not None]  # type: ignore[union-attr]

@@ -149,7 +149,7 @@ def register_command(
             typer.echo(orjson.dumps(view, default=str).decode())
         else:
             rows = registers.in_words(found, registry, patients)
-            _table("专用账册", list(registers.COLUMNS), rows)
+            _table("专用账册", list(registers.COLUMNS["zh"]), rows)
             out.print(f"期初 {found.opening} 收入 {found.received} 支出 {found.issued} 期末 {found.closing}")
 
     _run(data, org, work)

@@ -185,7 +185,7 @@ async def register(
         "register": found,
         "rows": registers.in_words(found, registry, patients, lang),
         "bills": [None, *(line.bill_id for line in found.lines)],
-        "columns": registers.COLUMNS,
+        "columns": registers.COLUMNS[lang],
         "product": views.product_view(registry, chosen, lang),
         "first": first or found.start.astimezone(CHINA).date(),
         "last": last or found.end.astimezone(CHINA).date(),

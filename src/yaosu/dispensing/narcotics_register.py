@@ -105,14 +105,16 @@ def in_words(
     types = bill_types()
     for line in register.lines:
         kind = types.get(line.type)
-        name = (kind.label(lang) if kind else str(line.type)) + ("（冲回）" if line.reversal and zh else "")
+        name = kind.label(lang) if kind else str(line.type)
+        if line.reversal:
+            name += "（冲回）" if zh else " (taken back)"
         other = registry.org(line.counterparty) if line.counterparty else None
         place = registry.org(line.org)
         if len(register.orgs) > 1 and place is not None:
             name = f"{place.short_name or place.name} {name}"
         person = patients.get(line.patient) if line.patient else None
         patient = f"{person.name_masked} {person.number_masked}" if person else ""
-        codes = "、".join(line.codes[:CODES_SHOWN])
+        codes = ("、" if zh else ", ").join(line.codes[:CODES_SHOWN])
         if len(line.codes) > CODES_SHOWN:
             codes += f" 等{len(line.codes)}个" if zh else f" … {len(line.codes)}"
         rows.append(
@@ -149,10 +151,17 @@ def _remark(line: Line, zh: bool) -> str:
     return "未复核" if zh else "not checked"
 
 
-COLUMNS = (
-    "日期", "凭证号", "摘要", "来源/去向/患者", "收入", "支出", "结存", "结存（盒）", "批号", "追溯码", "处方号",
-    "处方医师", "经手人", "复核人", "备注",
-)  # fmt: skip
+COLUMNS = {
+    "zh": (
+        "日期", "凭证号", "摘要", "来源/去向/患者", "收入", "支出", "结存", "结存（盒）", "批号", "追溯码", "处方号",
+        "处方医师", "经手人", "复核人", "备注",
+    ),
+    "en": (
+        "Date", "Bill", "Entry", "From / to / patient", "In", "Out", "Balance", "Packages", "Batch", "Trace codes",
+        "Prescription", "Prescriber", "Handled by", "Checked by", "Remark",
+    ),
+}  # fmt: skip
+"""The register's columns. On paper it is in Chinese: it is the hospital's book of record, for inspectors."""
 WIDTHS = (1.55, 1.7, 1.3, 1.8, 0.85, 0.85, 1.05, 0.95, 1.1, 2.85, 1.2, 0.9, 0.9, 0.9, 0.8)
 
 
@@ -183,7 +192,7 @@ def paper(register: Register, registry: Registry, patients: Mapping[int, Shown],
         title="麻醉药品、精神药品专用账册",
         facts=facts,
         blocks=(
-            Table(COLUMNS, rows, WIDTHS),
+            Table(COLUMNS["zh"], rows, WIDTHS),
             Text(total),
             Text("患者姓名、证件号码已按规定脱敏；账册由扫码单据生成，结存与平台账务一致。"),
             Signatures(("保管人", "复核人", "药学部门负责人", "检查人")),
