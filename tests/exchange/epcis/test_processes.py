@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from exchange.epcis.helpers import World, code, commissioning, document, link, make_world, packing, shipping
 from exchange.faults import FaultyProxy, faulty
-from exchange.running import Running, running
+from exchange.running import Running, running, until
 from yaosu.db.engine import open_pool
 
 
@@ -25,25 +25,28 @@ async def far(
     """A real server process, and a world in its database."""
     with running(server_address, template_name, tmp_path_factory.mktemp("epcis")) as process:
         pool = await open_pool(process.database)
-        async with httpx.AsyncClient(base_url=process.url, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=process.url, timeout=60) as client:
             async with pool.acquire() as conn:
                 made = await make_world(client, pool, conn)
-            for _ in range(100):
+
+            async def ready() -> bool:
                 seen = await client.get(f"/api/v1/products/{made.drug_id}", headers=made.keys[made.maker])
-                ready = await client.post("/epcis/capture", json=document(), headers=made.keys[made.maker])
-                if seen.status_code == 200 and ready.status_code == 202:
-                    break
-                await asyncio.sleep(0.1)
+                took = await client.post("/epcis/capture", json=document(), headers=made.keys[made.maker])
+                return seen.status_code == 200 and took.status_code == 202
+
+            await until(ready)
             await asyncio.sleep(1)  # the process hears of new products by notification
             yield process, made
         await pool.close()
 
 
-async def _send(proxy: FaultyProxy, world: World, doc: dict[str, Any]) -> httpx.Response | None:
+async def _send(
+    proxy: FaultyProxy, world: World, doc: dict[str, Any], patience_s: float = 60
+) -> httpx.Response | None:
     """One try through the bad network; None when no answer came."""
     headers = {**world.keys[world.maker], "content-type": "application/json"}
     try:
-        async with httpx.AsyncClient(base_url=proxy.url, timeout=5) as client:
+        async with httpx.AsyncClient(base_url=proxy.url, timeout=patience_s) as client:
             return await client.post("/epcis/capture", content=orjson.dumps(doc), headers=headers)
     except httpx.HTTPError:
         return None
@@ -53,10 +56,10 @@ async def test_a_document_sent_over_a_bad_network_acts_once(far: tuple[Running, 
     process, world = far
     cases, boxes = await world.goods()
     doc = document(shipping(cases, world.party(world.wholesaler)))
-    async with faulty(process.port, hang_s=6) as proxy:
+    async with faulty(process.port, hang_s=300) as proxy:
         for fault in ("refuse", "lose_answer", "twice", "cut_answer", "error_500", "hang", "pass"):
             proxy.faults.append(fault)  # type: ignore[arg-type]
-            answer = await _send(proxy, world, doc)
+            answer = await _send(proxy, world, doc, 3 if fault == "hang" else 60)
             if fault in ("twice", "pass"):
                 assert answer is not None and answer.status_code == 202
     assert (await world.unit(code(boxes[0])))[:3] == ("O", world.maker, world.wholesaler)
@@ -91,29 +94,28 @@ async def test_a_server_killed_in_the_middle_takes_the_job_up_again(
     before = await world.stock(world.maker)
 
     async def send() -> None:
-        async with httpx.AsyncClient(base_url=process.url, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=process.url, timeout=60) as client:
             headers = {**world.keys[world.maker], "content-type": "application/json"}
             await client.post("/epcis/capture", content=orjson.dumps(doc), headers=headers)
 
     sending = asyncio.create_task(send())
-    queued = 0
-    for _ in range(200):
+
+    async def queued() -> bool:
         async with world.pool.acquire() as conn:
-            queued = await conn.fetchval("SELECT count(*) FROM epcis_job WHERE events > 100")
-        if queued:
-            break
-        await asyncio.sleep(0.02)
+            return bool(await conn.fetchval("SELECT count(*) FROM epcis_job WHERE events > 100"))
+
+    await until(queued)
     await asyncio.to_thread(process.kill)
     await asyncio.gather(sending, return_exceptions=True)
-    assert queued == 1
     await asyncio.to_thread(process.start)
-    for _ in range(300):
+
+    async def ended() -> bool:
         async with world.pool.acquire() as conn:
-            state = await conn.fetchval("SELECT state FROM epcis_job WHERE events > 100")
-        if state in ("done", "failed"):
-            break
-        await asyncio.sleep(0.1)
-    assert state == "done"
+            states = await conn.fetch("SELECT state FROM epcis_job WHERE events > 100")
+        assert [r["state"] for r in states] != ["failed"]
+        return [r["state"] for r in states] == ["done"]
+
+    await until(ended)
     assert await world.stock(world.maker) == before + 600
     again = await world.done(doc)
     assert again["capturedEvents"] == 302 and await world.stock(world.maker) == before + 600
@@ -152,13 +154,14 @@ async def test_subscribers_are_told_each_event_once_though_they_were_away(far: t
     assert made.status_code == 201, made.text
     cases, _ = await world.goods()
     await world.done(document(shipping(cases, world.party(world.wholesaler))))
-    async with world.pool.acquire() as conn:
-        for _ in range(250):
+
+    async def arrived() -> bool:
+        async with world.pool.acquire() as conn:
             # what would be tried again later is tried now
             await conn.execute("UPDATE epcis_subscription SET next_at = now() WHERE failures > 0")
-            if got:
-                break
-            await asyncio.sleep(0.1)
+        return bool(got)
+
+    await until(arrived)
     server.close()
     events = [e for g in got for e in g["epcisBody"]["queryResults"]["resultsBody"]["eventList"]]
     assert [e["epcList"] for e in events] == [cases]

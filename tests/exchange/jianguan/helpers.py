@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +12,7 @@ import httpx
 
 from access.helpers import key_headers
 from circulation.helpers import Goods, Market, activate, make_market
-from exchange.running import Running
+from exchange.running import COMES_WITHIN_S, Running
 from yaosu.db.engine import Connection, connect
 from yaosu.exchange.jianguan import held
 from yaosu.exchange.outbox import connections
@@ -51,7 +50,7 @@ class Trace:
         }
         async with httpx.AsyncClient() as http:
             # a process that was killed takes its time to come back on a busy machine
-            end = time.monotonic() + 90
+            end = time.monotonic() + COMES_WITHIN_S
             while time.monotonic() < end:
                 try:
                     answer = await http.post(
@@ -108,11 +107,3 @@ async def a_source(regulator: Running, name: str = "药溯") -> tuple[held.Sourc
         return await held.register(conn, SYSTEM, keeper_of(regulator), name, "37")
     finally:
         await conn.close()
-
-
-async def until(what: Callable[[], Awaitable[bool]], seconds: float = 90) -> None:
-    """Wait for something."""
-    end = time.monotonic() + seconds
-    while not await what():
-        assert time.monotonic() < end, "it did not come to pass"
-        await asyncio.sleep(0.1)

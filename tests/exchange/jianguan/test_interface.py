@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from access.helpers import PASSWORD, make_account, make_org
 from circulation.helpers import activate, make_market
-from exchange.jianguan.helpers import until
+from exchange.running import until
 from yaosu.api.app import create_app
 from yaosu.edge.state import AppState
 from yaosu.exchange.jianguan import form, held, service

@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from exchange.faults import faulty
-from exchange.jianguan.helpers import a_source, a_trace_system, feed_to, keeper_of, until
-from exchange.running import running
+from exchange.jianguan.helpers import a_source, a_trace_system, feed_to, keeper_of
+from exchange.running import running, until
 from yaosu.db.engine import connect, open_pool
 from yaosu.edge.state import AppState
 from yaosu.exchange.jianguan.compare import Reconciler

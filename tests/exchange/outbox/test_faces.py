@@ -136,7 +136,7 @@ async def _settled(pool: Pool, count: int, least: int = 0) -> None:
     """Until so many deliveries are settled after so many attempts."""
     import asyncio
 
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(90):
         while True:
             async with pool.acquire() as conn:
                 done = await conn.fetchval(

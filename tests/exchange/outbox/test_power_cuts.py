@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from circulation.helpers import activate, make_market
-from exchange.running import running
+from exchange.running import COMES_WITHIN_S, running
 from notify.helpers import Receiver, receiving, until
 from yaosu.db.engine import connect
 from yaosu.exchange.outbox import connections
@@ -63,16 +63,16 @@ async def test_killed_at_every_step_it_sends_everything_once_by_key_and_in_order
             await bills(0, 4)
             assert await conn.fetchval("SELECT count(*) FROM bill_due") >= 4
             node.start()
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(COMES_WITHIN_S):
                 while await conn.fetchval(  # noqa: ASYNC110 - another process's work
                     "SELECT (SELECT count(*) FROM bill_due)"
                     " + (SELECT count(*) FROM delivery WHERE settled_at IS NULL)"
                 ):
                     await asyncio.sleep(0.1)
             # killed while a request is under way: it arrived, and the answer never came back
-            receiver.pause_s = 20
+            receiver.pause_s = 300
             await market.ship(market.maker, market.wholesaler, goods.boxes_of(5)[:1], bill_no="K-0")
-            await until(lambda: any(no == "K-0" for no, _, _, _ in got(receiver)), 40)
+            await until(lambda: any(no == "K-0" for no, _, _, _ in got(receiver)), COMES_WITHIN_S)
             node.kill()
             await bills(1, 4)
             receiver.pause_s = 0
@@ -87,7 +87,7 @@ async def test_killed_at_every_step_it_sends_everything_once_by_key_and_in_order
             await bills(3, 3)
             node.start()
             await time_passes()
-            async with asyncio.timeout(90):
+            async with asyncio.timeout(COMES_WITHIN_S):
                 while await conn.fetchval(
                     "SELECT (SELECT count(*) FROM bill_due) + (SELECT count(*) FROM route_due)"
                     " + (SELECT count(*) FROM delivery WHERE settled_at IS NULL)"

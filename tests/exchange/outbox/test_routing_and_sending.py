@@ -202,7 +202,7 @@ async def test_a_limited_connection_is_left_alone_and_a_paced_one_is_not_overrun
     link = await box.connect(maker, "jianguan")
     await box.market.ship(maker, box.market.wholesaler, boxes(goods), bill_no="L1")
     await box.routed()
-    box.other.answers += [Outcome("pending", 429, "limited", wait_s=30)]
+    box.other.answers += [Outcome("pending", 429, "limited", wait_s=3000)]
     assert await box.box.once() == 1
     async with box.pool.acquire() as conn:
         await conn.execute("UPDATE delivery SET next_at = now()")
