@@ -102,14 +102,17 @@ async def test_an_unknown_login_gets_the_same_answer_in_the_same_time(db: Connec
     _, login = await _account(db)
 
     async def timed(name: str) -> tuple[float, str]:
-        started = time.perf_counter()
+        # processor time: the hash is what takes it, and other work on the machine is not in it
+        started = time.process_time()
         refused = (await sign_in(db, name, "wrong-password")).refusal
         assert refused is not None
-        return time.perf_counter() - started, refused.code
+        return time.process_time() - started, refused.code
 
     await timed("warm-up-1")
-    known = [await timed(login) for _ in range(4)]
-    unknown = [await timed(f"nobody-{i}") for i in range(4)]
+    known, unknown = [], []
+    for i in range(4):
+        known.append(await timed(login))
+        unknown.append(await timed(f"nobody-{i}"))
     assert {code for _, code in known + unknown} == {"sign_in_failed"}
     ratio = statistics.median(t for t, _ in unknown) / statistics.median(t for t, _ in known)
     # without the hash for nobody the ratio is below a tenth

@@ -94,9 +94,13 @@ def test_a_dangerous_or_greedy_pattern_is_refused_with_its_reason(regex: str, co
 
 def test_the_worst_accepted_pattern_stays_fast() -> None:
     worst = CustomPattern("worst", "Worst", r"A[A-Z]*[A-Z]*[A-Z]*!")
-    start = time.process_time()
-    parse("A" * 100, [worst])
-    assert time.process_time() - start < 0.1
+    took = []
+    for _ in range(3):
+        start = time.process_time()
+        parse("A" * 100, [worst])
+        took.append(time.process_time() - start)
+    # the quickest: what else the process clears away in between is not the pattern's
+    assert min(took) < 0.1
 
 
 @pytest.mark.parametrize("issuer", ["", "A", "a", "http", "https", "sscc", "a:b", "1ab", "a" * 21])

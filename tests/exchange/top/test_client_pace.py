@@ -13,6 +13,7 @@ from yaosu.exchange.top.client import pacing
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 RATE = 20.0
+NEXT_CALL = "SELECT next_call FROM delivery_gate WHERE target = 'top.key' AND target_id = $1"
 
 
 def link(number: int, app_key: str, url: str = "https://platform.example/router/rest") -> Link:
@@ -32,17 +33,21 @@ async def test_two_connections_with_one_key_call_no_faster_than_one(pool: Pool) 
 
 async def test_a_turn_beyond_ones_patience_is_not_taken(pool: Pool) -> None:
     one = link(1, "10000003")
-    assert await pacing.turn(pool, one, 1.0, 5) is not None
-    assert await pacing.turn(pool, one, 1.0, 0.2) is None
-    later = await pacing.turn(pool, one, 1.0, 5)
-    assert later is not None and later <= 1.0, "what was not taken is nobody's"
+    slow = 1 / 600
+    assert await pacing.turn(pool, one, slow, 5) is not None
+    next_call = await pool.fetchval(NEXT_CALL, pacing.number_of(one))
+    assert await pacing.turn(pool, one, slow, 60) is None
+    assert await pool.fetchval(NEXT_CALL, pacing.number_of(one)) == next_call, (
+        "what was not taken is nobody's"
+    )
 
 
 async def test_a_key_that_the_platform_shut_is_left_alone_by_everybody(pool: Pool) -> None:
     one, other = link(1, "10000004"), link(2, "10000004")
-    await pacing.shut(pool, one, 0.3)
-    waited = await pacing.turn(pool, other, 0, 5)
-    assert waited is not None and waited > 0.2
+    began = time.monotonic()
+    await pacing.shut(pool, one, 0.5)
+    assert await pacing.turn(pool, other, 0, 5) is not None
+    assert time.monotonic() - began >= 0.49
     assert await pacing.turn(pool, other, 0, 5) == pytest.approx(0, abs=0.05), "no pace is asked of it"
     elsewhere = link(3, "10000004", "https://other.example/router/rest")
     assert pacing.number_of(elsewhere) != pacing.number_of(one)
