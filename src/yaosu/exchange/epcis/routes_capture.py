@@ -28,6 +28,7 @@ from yaosu.exchange.epcis.web import (
     extensions,
     guarded,
     json_answer,
+    json_only,
     limits,
     next_link,
     reader,
@@ -125,6 +126,7 @@ def job_xml(view: dict[str, object]) -> bytes:
 async def get_captures(request: Request) -> Response:
     """Own capture jobs, newest first."""
     subject = writer(request)
+    json_only(request)
     per_page = page_size(request.query_params.get("perPage", PER_PAGE))
     token, before = request.query_params.get("nextPageToken", ""), None
     if token:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import quote
 from uuid import UUID
 
 from starlette.requests import Request
@@ -20,21 +21,35 @@ from yaosu.exchange.epcis.routes_query import run
 from yaosu.exchange.epcis.schedule import FIELDS
 from yaosu.exchange.epcis.times import stamp
 from yaosu.exchange.epcis.vocabulary import PREFIX
-from yaosu.exchange.epcis.web import chosen, discovery, extensions, guarded, json_answer, next_link, reader
+from yaosu.exchange.epcis.web import (
+    chosen,
+    discovery,
+    extensions,
+    guarded,
+    json_answer,
+    json_body,
+    json_only,
+    next_link,
+    reader,
+)
 from yaosu.exchange.epcis.writing import DIGITAL_LINK, EPC_FORMATS
 from yaosu.people.keeper import Keeper
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_NAME = re.compile(r"(?!\.{1,2}$)[^\x00-\x1f\x7f-\x9f/?#\\]{1,100}")
+"""What a query can be called: one segment of an address, percent-encoded where it stands in one."""
 
 
 @guarded
 async def post_query(request: Request) -> Response:
     """Make a named query: `{"name": …, "query": {…}}`."""
     subject = reader(request)
+    json_body(request)
     given = load(await request.body())
     name, query = given.get("name"), given.get("query")
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None or name == "SimpleEventQuery":
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None or name != name.strip():
         raise YaosuError("epcis_query_form", {"field": "name"})
+    if name == "SimpleEventQuery":
+        raise YaosuError("epcis_query_name_taken", {"name": name})
     if not isinstance(query, dict):
         raise YaosuError("epcis_query_form", {"field": "query"})
     prefixes = {**extensions(request)}
@@ -47,13 +62,14 @@ async def post_query(request: Request) -> Response:
     if made is None:
         raise YaosuError("epcis_query_name_taken", {"name": name})
     base = state(request).settings.public_url
-    return Response(status_code=201, headers={"Location": f"{base}/epcis/queries/{name}"})
+    return Response(status_code=201, headers={"Location": f"{base}/epcis/queries/{quote(name, safe='')}"})
 
 
 @guarded
 async def get_queries(request: Request) -> Response:
     """Own named queries."""
     subject = reader(request)
+    json_only(request)
     per_page = page_size(request.query_params.get("perPage", PER_PAGE))
     token = request.query_params.get("nextPageToken", "")
     after = str(read_token(token)[1]) if token else ""
@@ -83,6 +99,7 @@ async def _query(request: Request) -> tuple[str, dict[str, object]]:
 @guarded
 async def get_query(request: Request) -> Response:
     """One named query."""
+    json_only(request)
     name, definition = await _query(request)
     return json_answer(_shown(name, definition))
 
@@ -121,6 +138,7 @@ async def get_query_events(request: Request) -> Response:
 async def post_subscription(request: Request) -> Response:
     """Subscribe to a named query by webhook: `{"dest", "signatureToken", "stream" or "schedule", …}`."""
     subject = reader(request)
+    json_body(request)
     name, _ = await _query(request)
     given = load(await request.body())
     epc = chosen(request, "GS1-EPC-Format", EPC_FORMATS, DIGITAL_LINK)
@@ -130,7 +148,7 @@ async def post_subscription(request: Request) -> Response:
         made = await subscriptions.subscribe(
             conn, keeper, subject, name, given, app.settings.webhook_hosts, epc
         )
-    location = f"{app.settings.public_url}/epcis/queries/{name}/subscriptions/{made['subscriptionID']}"
+    location = f"{app.settings.public_url}/epcis/queries/{quote(name, safe='')}/subscriptions/{made['subscriptionID']}"
     return json_answer(made, 201, {"Location": location})
 
 
@@ -138,10 +156,25 @@ async def post_subscription(request: Request) -> Response:
 async def get_subscriptions(request: Request) -> Response:
     """Subscriptions of a named query."""
     subject = reader(request)
+    json_only(request)
     name, _ = await _query(request)
+    per_page = page_size(request.query_params.get("perPage", PER_PAGE))
+    token = request.query_params.get("nextPageToken", "")
+    after = str(read_token(token)[1]) if token else ""
     async with state(request).pool.acquire() as conn:
         rows = await conn.fetch(store.SUBSCRIPTIONS, subject.org, name)
-    return json_answer([subscriptions.shown(r) for r in rows])
+    # an organisation has a hundred at most
+    found = sorted((subscriptions.shown(r) for r in rows), key=_place)
+    rest = [s for s in found if _place(s) > after]
+    headers = {}
+    if len(rest) > per_page:
+        headers = next_link(request, write_token("v", _place(rest[per_page - 1])))
+    return json_answer(rest[:per_page], headers=headers)
+
+
+def _place(shown: Mapping[str, object]) -> str:
+    """Where a subscription stands in the list: by the time it was made."""
+    return f"{shown['createdAt']} {shown['subscriptionID']}"
 
 
 def _number(request: Request) -> UUID:

@@ -25,6 +25,7 @@ from yaosu.exchange.epcis.web import (
     extensions,
     guarded,
     json_answer,
+    json_only,
     next_link,
     reader,
     style_of,
@@ -123,10 +124,19 @@ async def get_event(request: Request) -> Response:
 
 
 @guarded
+async def known(request: Request) -> Response:
+    """Whether there is such a resource."""
+    if request.path_params["resource"] not in SUB:
+        raise YaosuError("epcis_no_such", {"what": request.path_params["resource"][:100]})
+    return json_answer({})
+
+
+@guarded
 async def get_members(request: Request) -> Response:
     """Members of a resource of discovery that the reader has events of."""
     subject, registry = reader(request), registry_of(request)
     resource = request.path_params["resource"]
+    json_only(request)
     if resource not in SUB:
         raise YaosuError("epcis_no_such", {"what": resource[:100]})
     per_page = page_size(request.query_params.get("perPage", PER_PAGE))
@@ -165,8 +175,17 @@ async def get_members(request: Request) -> Response:
 @guarded
 async def get_member(request: Request) -> Response:
     """What can be asked of one member: its events."""
-    reader(request)
-    _check(request.path_params["resource"], request.path_params["member"])
+    subject, registry = reader(request), registry_of(request)
+    json_only(request)
+    resource, member = request.path_params["resource"], request.path_params["member"]
+    _check(resource, member)
+    if resource not in ("bizSteps", "dispositions", "eventTypes") or ":" in member:
+        # what is no word of the standard is there when an event names it
+        asked_for = Parser(extensions(request)).read({SUB[resource]: [member]})
+        async with state(request).pool.acquire() as conn, conn.transaction():
+            found = await Answering(conn, subject, registry, asked_for).page(1, "")
+        if not found.events and not found.token:
+            raise YaosuError("epcis_no_such", {"what": member[:100]})
     return json_answer(collection(["events"]))
 
 

@@ -357,3 +357,29 @@ def discovery(methods: str, more: Callable[[Request], Mapping[str, str]] | None 
         return Response(status_code=204, headers=headers)
 
     return answer
+
+
+def discovery_of(about: Handler, there: Handler) -> Handler:
+    """The answer to OPTIONS of something: 404 when whoever asks, and may read, could not get it either."""
+
+    async def answer(request: Request) -> Response:
+        subject = subject_of(request)
+        if subject.kind != "anonymous" and subject.can("bill.read"):
+            found = await there(request)
+            if found.status_code == 404:
+                return found
+        return await about(request)
+
+    return answer
+
+
+def json_only(request: Request) -> None:
+    """Refuse (`epcis_not_acceptable`) who does not read JSON, where nothing else is told."""
+    if answer_type(request) == XML:
+        raise YaosuError("epcis_not_acceptable", {"given": request.headers.get("accept", "")[:100]})
+
+
+def json_body(request: Request) -> None:
+    """Refuse (`epcis_media_type`) a body that says it is not JSON."""
+    if request.headers.get("content-type") is not None and body_type(request) != "json":
+        raise YaosuError("epcis_media_type", {"given": request.headers["content-type"][:60]})
