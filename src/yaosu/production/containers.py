@@ -23,7 +23,7 @@ is followed (`trace.model.DEPTH_MAX`)."""
 async def _open(bench: Bench, code: str, drug_ids: set[int]) -> list[Package]:
     """The container's rows, locked, after making sure that it is ours or empty; and all rows of what is around it."""
     await bench.lock_keys([(d, code) for d in sorted({*bench.labels[code], *drug_ids})])
-    rows = [bench.packages[(d, code)] for d in bench.labels[code] if (d, code) in bench.packages]
+    rows = bench.rows(code)
     roots = [bench.root(r) for r in rows if r.qty]
     if any(root.holder != bench.subject.org for root in roots):
         bench.refuse("pack_container_elsewhere", code, container=code)
@@ -65,9 +65,6 @@ async def pack_logistics(
     bench.stop_if_refused()
     check_apart(bench, packages)
     rows = await _open(bench, code, {p.drug_id for p in packages})
-    # a container that goes in brings no row of what is not in it any more
-    spent = [p for p in packages if p.level == LOGISTICS and not p.qty]
-    packages = [p for p in packages if p.level != LOGISTICS or p.qty]
     nested = [p for p in packages if p.level == LOGISTICS]
     if nested:
         await _check_nesting(bench, code, rows, nested)
@@ -86,8 +83,11 @@ async def pack_logistics(
     await bench.check_stopped([*packages, *full])
     bench.stop_if_refused()
     await bench.number()
-    for one in [*spent, *(row for row in rows if not row.qty)]:
-        await _drop(bench, one)
+    # rows of what is not in there any more may have been left behind elsewhere; they do not come into use again
+    for label in sorted(bench.labels):
+        for one in bench.rows(label):
+            if not one.qty:
+                await _drop(bench, one)
     assert status is not None
     by_drug = {d: await _row(bench, code, d, status) for d in sorted({p.drug_id for p in packages})}
     for one in packages:
@@ -104,7 +104,7 @@ async def _row(bench: Bench, code: str, drug_id: int, status: str) -> Package:
     found = bench.packages.get((drug_id, code))
     if found is not None:
         return found
-    beside = [bench.packages[(d, code)] for d in bench.labels[code] if (d, code) in bench.packages]
+    beside = bench.rows(code)
     around = beside[0].parent if beside else None
     if around is not None:
         await _row(bench, around, drug_id, status)

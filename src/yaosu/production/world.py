@@ -87,7 +87,7 @@ class Bench:
     async def lock(self, codes: Sequence[TraceCode]) -> list[Package]:
         """Lock the packages of these codes and everything around them; unknown codes are findings.
 
-        A logistics container is one package per product in it.
+        A logistics container is one package per product in it; of what is not in it any more there is none.
         """
         await self.open_labels([c.text for c in codes if c.scheme is Scheme.SSCC])
         keys = []
@@ -102,17 +102,22 @@ class Bench:
                 keys.append((drug_id, code.text))
         await self.lock_keys(keys)
         for code in codes:
-            if code.scheme is Scheme.SSCC:
-                rows = [self.packages.get((drug_id, code.text)) for drug_id in self.labels[code.text]]
-                if not any(r is not None and r.qty for r in rows):
-                    self.refuse("pack_logistics_empty", code.text)
+            if code.scheme is Scheme.SSCC and not any(r.qty for r in self.rows(code.text)):
+                self.refuse("pack_logistics_empty", code.text)
         found = []
         for key in keys:
-            if key in self.packages:
+            if key[1] in self.labels:
+                found += [r for r in self.rows(key[1]) if r.drug_id == key[0] and r.qty]
+            elif key in self.packages:
                 found.append(self.packages[key])
             else:
                 self.refuse("pack_unit_unknown", key[1])
         return found
+
+    def rows(self, label: str) -> list[Package]:
+        """The rows of a logistics container, empty ones too."""
+        keys = [(drug_id, label) for drug_id in self.labels[label]]
+        return [self.packages[key] for key in keys if key in self.packages]
 
     async def open_labels(self, codes: Sequence[str], make: str = "") -> None:
         """Lock the labels of logistics containers, which says what products are in them (`labels`).

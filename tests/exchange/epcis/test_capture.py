@@ -220,6 +220,6 @@ async def test_a_ladder_of_any_depth_is_built_from_one_document_in_any_order(wor
     for codes in units:
         assert (await world.unit(code(codes[-1])))[:3] == ("O", world.maker, world.wholesaler)
     assert (await world.unit(code(units[0][0])))[3] == code(units[1][0])
-    other = f"https://id.gs1.org/00/{sscc(9)}"
-    job = await world.capture(document(packing(other, [label])))
+    # a logistics label goes into no sales package
+    job = await world.capture(document(packing(units[3][0], [label])))
     assert [e["code"] for e in job["errors"]] == ["pack_no_nesting"]

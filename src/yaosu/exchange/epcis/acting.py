@@ -94,6 +94,8 @@ class Actor:
             raise RefusedActError([Problem(at(i, f.where), f) for i, f in act.findings])
         item = act.items[0]
         try:
+            if await self._retired(item):
+                return
             match act.kind:
                 case "activate":
                     await self._activate(act, following)
@@ -267,6 +269,19 @@ class Actor:
             item.bills.append(done.bill_id)
         item.state = "acted"
 
+    async def _retired(self, item: Item) -> bool:
+        """Whether an event takes empty logistics units out of use: they ceased to be when they were emptied."""
+        if item.body.get("action") != "DELETE" or item.body.get("bizStep") not in (
+            "decommissioning",
+            "killing",
+        ):
+            return False
+        codes = [to_code(e) for e in item.epcs("epcList")]
+        labels = [c for c in codes if c is not None and c.startswith("(00)")]
+        if not labels or len(labels) != len(codes):
+            return False
+        return not await self.conn.fetch(store.FILLED_LABELS, labels)
+
     # -- circulation ---------------------------------------------------------------------------------------
 
     async def submit(self, movement: Movement) -> MovementResult:
@@ -341,7 +356,8 @@ class Actor:
             result = await self.submit(void_of(head, str(reason)[:200], orjson.dumps(item.body)))
             return [result.bill_id]
         lines = await self.conn.fetch(store.LINES_OF, head["id"], list(head["drug_ids"]))
-        codes = [r["code"] for r in lines]
+        # a logistics unit has a line for each product; what was emptied by the way is not there to be handled
+        codes = list(dict.fromkeys(r["code"] for r in lines if r["qty"]))
         if kind == 1:
             done = await packing.void(
                 self.conn, self.subject, self.registry, codes, "EPCIS errorDeclaration", True
@@ -351,16 +367,24 @@ class Actor:
             done = await packing.unpack(self.conn, self.subject, self.registry, codes)
             return [done.bill_id]
         if kind == 3:
-            by_parent: dict[str, list[str]] = {}
-            for row in lines:
-                by_parent.setdefault(row["left_parent"], []).append(row["code"])
-            return [
-                (await packing.pack(self.conn, self.subject, self.registry, parent, inside)).bill_id
-                for parent, inside in sorted(by_parent.items())
-                if parent
-            ]
+            return await self._put_back({(r["left_parent"], r["code"]) for r in lines if r["left_parent"]})
         name = bill_types()[kind].zh
         raise YaosuError("epcis_undo_impossible", {"bill_no": head["bill_no"], "reason": name})
+
+    async def _put_back(self, pairs: set[tuple[str, str]]) -> list[int]:
+        """Packages go back into what they were taken out of, the innermost first: a carton is filled before it stands
+        on its pallet again."""
+        by_parent: dict[str, list[str]] = {}
+        for parent, code in sorted(pairs):
+            by_parent.setdefault(parent, []).append(code)
+        bills = []
+        while by_parent:
+            ready = [p for p, inside in by_parent.items() if by_parent.keys().isdisjoint(inside)]
+            for parent in ready or list(by_parent):
+                inside = by_parent.pop(parent)
+                done = await packing.pack(self.conn, self.subject, self.registry, parent, inside)
+                bills.append(done.bill_id)
+        return bills
 
     async def _undo_shipping(self, act: Act) -> None:
         """void_shipping: the shipment of these packages never left. Whole shipments are voided, others corrected."""

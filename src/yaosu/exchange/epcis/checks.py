@@ -444,4 +444,7 @@ def cycles(events: list[tuple[int, Event]]) -> dict[int, Finding]:
                 inside[child] = parent
             elif body.get("action") == "DELETE":
                 inside.pop(child, None)
+        if body.get("action") == "DELETE" and not children:
+            # everything comes out
+            inside = {child: around for child, around in inside.items() if around != parent}
     return found

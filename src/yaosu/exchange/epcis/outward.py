@@ -142,7 +142,20 @@ class _Page:
             told = [*back, *(r["id"] for rows in page.successors.values() for r in rows)]
             for row in await conn.fetch(store_bills.CAPTURED, told):
                 page.captured[row["bill_id"]] = row
+        packing = {b["id"]: b["header"] or {} for b in bills if b["type"] in (2, 3, 5)}
+        labels: set[tuple[int, str]] = set()
         for row in await conn.fetch(store_bills.LINES, ids, drugs):
+            if row["code"].startswith("(00)"):
+                # a logistics unit has a row for each product in it, and is one thing all the same
+                if (row["bill_id"], row["code"]) in labels or not row["qty"]:
+                    continue
+                labels.add((row["bill_id"], row["code"]))
+            elif not row["qty"] and row["bill_id"] in packing and row["left_parent"].startswith("(00)"):
+                # it lay empty in a logistics unit that ceased to be, unless somebody named it
+                told = packing[row["bill_id"]].get("codes") or ()
+                named = {relation_tree.canonical(registry, str(c)) for c in told}
+                if not {row["code"], row["left_parent"]} & named:
+                    continue
             page.lines.setdefault(row["bill_id"], []).append(row)
         kinds = bill_types()
         uncoded = [

@@ -18,6 +18,8 @@ from yaosu.rules.bill_types import BillType, submittable
 
 PRODUCTION = {1: "activate", 2: "pack", 3: "unpack", 4: "replace", 5: "cancel"}
 """Acts of the production room, by our bill type."""
+DEPTH_SEEN = 16
+"""Logistics units inside one another that are put in order; far more than may be packed."""
 _OWNERSHIP = ("owning_party", "possessing_party", "location")
 
 
@@ -231,7 +233,50 @@ class Planner:
                     run.items.append(item)
                     continue
             made.append(act)
-        return made
+        return inside_out(made)
+
+
+def inside_out(acts: Sequence[Act]) -> list[Act]:
+    """Acts with the packing of logistics units after that of what is in them, where nothing but packing lies between:
+    an SSCC comes to be with its content, and makers also tell a pallet before its cartons."""
+    found: list[Act] = []
+    run: list[Act] = []
+    for act in acts:
+        if act.kind in ("activate", "pack", "keep") and not act.findings:
+            run.append(act)
+            continue
+        found += [*_filled_first(run), act]
+        run = []
+    return found + _filled_first(run)
+
+
+def _filled_first(run: list[Act]) -> list[Act]:
+    filling: dict[str, int] = {}
+    """Where each logistics unit is filled last."""
+    inner: dict[int, list[str]] = {}
+    for n, act in enumerate(run):
+        if act.kind != "pack":
+            continue
+        parent = to_code(inner_of(str(act.items[0].body.get("parentID", ""))))
+        if parent is None or not parent.startswith("(00)"):
+            continue
+        filling[parent] = n
+        labels = [c for e in act.items[0].epcs("childEPCs") if (c := to_code(e)) and c.startswith("(00)")]
+        if labels:
+            inner[n] = labels
+    if not any(filling.get(c, -1) > n for n, labels in inner.items() for c in labels):
+        return run
+    # behind which act each stands, and how deep it is; what is told to be inside itself is refused when it is packed
+    places = [(n, 0) for n in range(len(run))]
+    for _ in range(DEPTH_SEEN):
+        before = list(places)
+        for n, labels in inner.items():
+            below = [places[filling[c]] for c in labels if filling.get(c, n) != n]
+            if below and max(below) >= places[n]:
+                places[n] = (max(below)[0], max(below)[1] + 1)
+        if places == before:
+            break
+    return [run[n] for n in sorted(range(len(run)), key=lambda n: (places[n], n))]
 
 
 def _open_run(made: Sequence[Act]) -> Act | None:

@@ -101,7 +101,7 @@ REVERSAL_WITH = "SELECT id FROM bill WHERE owner = $1 AND bill_no = $2 AND revis
 
 # ungated: write path: codes of a bill of the owner's own that is about to be taken back
 LINES_OF = """
-SELECT l.code, l.left_parent, l.post, l.pre FROM bill_line l
+SELECT l.code, l.left_parent, l.post, l.pre, l.qty FROM bill_line l
 WHERE l.bill_id = $1 AND l.drug_id = ANY($2::int[]) ORDER BY l.code"""
 
 # ungated: write path: who sent goods that are on their way to the owner, which the owner may know
@@ -116,6 +116,11 @@ WITH RECURSIVE up AS (
 
 # ungated: write path: same question for logistics containers, by their products
 CONTAINER_DRUGS = "SELECT code, drug_ids FROM logistics_container WHERE code = ANY($1::text[])"
+
+# ungated: write path: which of these logistics units have something in them
+FILLED_LABELS = """
+SELECT DISTINCT c.code FROM logistics_container c
+JOIN unit u ON u.drug_id = ANY(c.drug_ids) AND u.code = c.code AND u.qty > 0 WHERE c.code = ANY($1::text[])"""
 
 # Which openings of company prefixes ($1, of $2 digits) somebody filed a product under, by any indicator digit.
 FILED_HEADS = """

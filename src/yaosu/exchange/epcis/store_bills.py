@@ -54,10 +54,10 @@ WHERE a.bill_id = ANY($1::bigint[]) AND NOT e.declared"""
 
 # ungated: codes of bills seen before, with those that a correction left as the revision before it had them
 LINES = """
-SELECT l.bill_id, l.code, l.drug_id, l.batch_id, l.left_parent, l.pre, l.post FROM bill_line l
+SELECT l.bill_id, l.code, l.drug_id, l.batch_id, l.left_parent, l.pre, l.post, l.qty FROM bill_line l
 WHERE l.bill_id = ANY($1::bigint[]) AND l.drug_id = ANY($2::int[])
 UNION ALL
-SELECT k.bill_id, k.code, k.drug_id, 0, '', '', '' FROM bill_kept k WHERE k.bill_id = ANY($1::bigint[])
+SELECT k.bill_id, k.code, k.drug_id, 0, '', '', '', 1 FROM bill_kept k WHERE k.bill_id = ANY($1::bigint[])
 ORDER BY 1, 2"""
 
 # ungated: batches of lines of bills seen before
@@ -102,6 +102,8 @@ UNION SELECT u.last_bill FROM asked a JOIN unit u ON u.drug_id = a.drug_id AND u
 UNION SELECT l.bill_id FROM asked a JOIN bill_line l ON l.drug_id = a.drug_id AND l.code = a.code
     AND l.code >= '(00)' AND l.code < '(00*' WHERE a.code >= '(00)' AND a.code < '(00*'
 UNION SELECT b.id FROM bill b WHERE b.type = 2 AND b.header ->> 'container' = ANY($3::text[])
+UNION SELECT l.bill_id FROM asked a JOIN bill_line l ON l.drug_id = a.drug_id AND l.left_parent = a.code
+    WHERE l.left_parent <> ''
 UNION SELECT k.bill_id FROM asked a JOIN bill_kept k ON k.drug_id = a.drug_id AND k.code = a.code
 UNION SELECT r.bill_id FROM asked a JOIN unit_replaced r ON r.drug_id = a.drug_id AND a.code IN (r.old_code, r.new_code)
 LIMIT 20000"""
