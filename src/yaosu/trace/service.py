@@ -77,7 +77,7 @@ async def _one(
     """The unit of `raw`; for a container with several products the one of `drug_id`."""
     asked = code_of(registry, raw)
     looked = await verify.look(conn, [asked], memory or BatchMemory())
-    found = [looked.found[key] for key in asked.keys if key in looked.found]
+    found = verify.found_of(asked, looked)
     if drug_id is not None:
         found = [f for f in found if f.unit.drug_id == drug_id]
     home = verify.home_of(asked.resolution)

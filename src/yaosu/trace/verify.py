@@ -190,7 +190,7 @@ def answer(
         return _refused(asked, "not_a_code", Finding(refusal.code, refusal.params), lang)
     resolution = asked.resolution
     home = home_of(resolution)
-    found = [looked.found[key] for key in asked.keys if key in looked.found]
+    found = found_of(asked, looked)
     if home is not None and not found:
         finding = Finding("trace_elsewhere", {"system": home["name"], "url": home["url"] or "—"})
         body = _refused(asked, "elsewhere", finding, lang)
@@ -211,6 +211,13 @@ def answer(
     if len(found) > 1:
         body["others"] = [_unit(registry, asked, f, looked, seen, lang, when, reader) for f in found[1:]]
     return body
+
+
+def found_of(asked: Asked, looked: Looked) -> list[Found]:
+    """What a scan stands for: one unit, or a row for each product in a logistics container. Rows of products that are
+    not in it any more stay where they were emptied; they are told only where nothing else is left of it."""
+    found = [looked.found[key] for key in asked.keys if key in looked.found]
+    return [f for f in found if f.unit.qty] or found
 
 
 def home_of(resolution: Resolution | None) -> Json | None:

@@ -152,8 +152,8 @@ class _Page:
                 labels.add((row["bill_id"], row["code"]))
             elif not row["qty"] and row["bill_id"] in packing and row["left_parent"].startswith("(00)"):
                 # it lay empty in a logistics unit that ceased to be, unless somebody named it
-                told = packing[row["bill_id"]].get("codes") or ()
-                named = {relation_tree.canonical(registry, str(c)) for c in told}
+                given = packing[row["bill_id"]].get("codes") or ()
+                named = {relation_tree.canonical(registry, str(c)) for c in given}
                 if not {row["code"], row["left_parent"]} & named:
                     continue
             page.lines.setdefault(row["bill_id"], []).append(row)
