@@ -41,6 +41,20 @@ async def test_a_sale_is_taken_in_once_and_the_answer_is_signed(scene: Scene, sh
     assert "insurance_in_msgid_used" in refused["err_msg"]
 
 
+@pytest.mark.parametrize("written", ["utf-8-sig", "gb18030"])
+async def test_a_call_in_an_older_charset_or_with_a_mark_in_front_is_read(
+    scene: Scene, shop: Sender, keeper: Keeper, written: str
+) -> None:
+    goods = await stocked(scene, scene.market.pharmacy)
+    message = shop.message("3505", {"selinfo": sale(f"G-{written}", goods.boxes[:1])})
+    raw = orjson.dumps(message).decode().encode(written)
+    answer = await shop.post(raw, "3505")
+    assert (answer["infcode"], answer["output"]["result"]["retRslt"]) == ("0", "1"), answer
+    row = await scene.conn.fetchrow("SELECT * FROM insurance_message WHERE msgid = $1", message["msgid"])
+    assert row is not None
+    assert desk.opened(keeper, row["institution"], row["msgid"], row["body"]) == raw, "kept as it came"
+
+
 async def test_what_is_stored_names_no_person_and_the_call_itself_is_sealed(
     scene: Scene, shop: Sender, keeper: Keeper
 ) -> None:

@@ -12,6 +12,7 @@ application id and secret: secret under the first 16 characters of the id, hexad
 from __future__ import annotations
 
 import base64
+import codecs
 import hmac
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -225,6 +226,19 @@ def seal(
     elif enc_type:
         raise ValueError("enc_type is SM4 or empty")
     return made
+
+
+def plain(raw: bytes) -> bytes:
+    """A message as UTF-8 without a mark in front: older platforms and programs write GB18030, or the mark."""
+    data = raw.removeprefix(codecs.BOM_UTF8)
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        try:
+            return data.decode("gb18030").encode()
+        except UnicodeDecodeError:
+            return data
+    return data
 
 
 def read(raw: bytes) -> dict[str, Any]:

@@ -43,7 +43,8 @@ async def receive(app: AppState, infno: str, headers: Mapping[str, str], raw: by
         most = limit(registry.lists, "body_kb", "") * 1024
         if len(raw) > most:
             raise YaosuError("insurance_in_too_large", {"limit": most // 1024})
-        asked = envelope.read(raw)
+        text = envelope.plain(raw)
+        asked = envelope.read(text)
     except YaosuError as error:
         return orjson.dumps(_refusal({}, error, now))
     for _ in range(TRIES):
@@ -61,7 +62,7 @@ async def receive(app: AppState, infno: str, headers: Mapping[str, str], raw: by
                 profile.signtype,
                 profile.enc_type,
                 "input",
-                raw,
+                text,
             )
             number = _number(message, infno)
             sent = _fresh(registry, caller, profile, headers, message, now)

@@ -95,6 +95,33 @@ def test_a_partial_refusal_names_the_codes() -> None:
     assert outcome.details["codes"] == {"82": {"code": "refused", "text": "批号为空", "row": "Y1-2"}}
 
 
+@pytest.mark.parametrize(
+    ("rows", "state", "states"),
+    [
+        # by place, by code, in camelCase, as one object: the row is meant that they mean
+        (({"row": 2, "retRslt": 0, "msgRslt": "批号为空"},), "partly", {"Y1-1": "done", "Y1-2": "refused"}),
+        (({"drug_trac_codg": "81", "msgRslt": "x"},), "partly", {"Y1-1": "refused", "Y1-2": "done"}),
+        (
+            ({"drugtracinfo": [{"drug_trac_codg": "82"}], "retRslt": "0"},),
+            "partly",
+            {"Y1-1": "done", "Y1-2": "refused"},
+        ),
+        (({"fixmedinsBchno": "Y1-1", "msgRslt": "x"},), "partly", {"Y1-1": "refused", "Y1-2": "done"}),
+        (({"fixmedins_bchno": "Y1-1", "retRslt": 1},), "processed", {"Y1-1": "done", "Y1-2": "done"}),
+        # nobody knows which one: none counts as taken, a person looks
+        (({"msgRslt": "批号为空"},), "failed", {"Y1-1": "refused", "Y1-2": "refused"}),
+        (({"fixmedins_bchno": "Z9", "msgRslt": "x"},), "failed", {"Y1-1": "refused", "Y1-2": "refused"}),
+        (({"row": 3, "msgRslt": "x"},), "failed", {"Y1-1": "refused", "Y1-2": "refused"}),
+        (({"row": "9" * 5000, "msgRslt": "x"},), "failed", {"Y1-1": "refused", "Y1-2": "refused"}),
+    ],
+)
+def test_a_refused_row_is_found_however_it_is_named_and_never_taken_for_a_success(
+    rows: tuple[dict[str, Any], ...], state: str, states: dict[str, str]
+) -> None:
+    outcome, found = judged("3505A", ENTRIES, said(ok=True, rows=rows), COMMON)
+    assert (outcome.state, {b: s for b, (s, _) in found.items()}) == (state, states)
+
+
 def answer_of(body: dict[str, Any], status: int = 200, **more: Any) -> http.Answer:
     import orjson
 
@@ -122,8 +149,41 @@ def test_only_a_signed_yes_counts() -> None:
     assert "机构未登记" in no.answer
 
 
+@pytest.mark.parametrize("enc_type", ["", "SM4"])
+@pytest.mark.parametrize("output", [None, {"result": {"retRslt": "0", "msgRslt": "目录未对照"}}])
+def test_a_refusal_is_read_whether_its_output_is_encrypted_or_open(
+    enc_type: str, output: dict[str, Any] | None
+) -> None:
+    sealing = replace(COMMON, enc_type="SM4")
+    usable, _ = ready(LINK, sealing)
+    assert usable is not None
+    theirs = Keys(str(ACCOUNT["app_id"]), SECRET, BUREAU_KEY, OWN_PUBLIC)
+    no = {"infcode": "-1", "inf_refmsgid": "1", "err_msg": "第1行 目录未对照", "output": output or {}}
+    found = opened(answer_of(envelope.seal(no, theirs, "SM2", enc_type, "output")), usable, sealing)
+    assert isinstance(found, Answer)
+    assert (found.passed, found.err_msg) == (False, "第1行 目录未对照")
+    assert found.ok is (None if output is None else False)
+    # a yes that was to be encrypted and is not counts for nothing
+    yes = no | {"infcode": "0", "output": {"result": {"retRslt": "1"}}}
+    open_yes = opened(answer_of(envelope.seal(yes, theirs, "SM2", "", "output")), usable, sealing)
+    assert not isinstance(open_yes, Answer)
+    assert open_yes.state == "unknown"
+
+
+@pytest.mark.parametrize("written", ["utf-8-sig", "gb18030"])
+def test_an_answer_in_an_older_charset_or_with_a_mark_in_front_is_read(written: str) -> None:
+    like = replace(COMMON, signtype="")
+    usable, _ = ready(LINK, like)
+    assert usable is not None
+    text = '{"infcode":0,"err_msg":"","warn_msg":"请核对批号","output":{"result":{"retRslt":"1"}}}'
+    found = opened(http.Answer(200, text, text.encode(written)), usable, like)
+    assert isinstance(found, Answer)
+    assert (found.passed, found.ok, found.warn_msg) == (True, True, "请核对批号")
+
+
 @pytest.mark.parametrize(
-    ("status", "state", "final"), [(429, "pending", False), (503, "pending", False), (500, "unknown", False),
+    ("status", "state", "final"), [(408, "pending", False), (429, "pending", False), (503, "pending", False),
+                                   (500, "unknown", False),
                                    (502, "unknown", False), (404, "failed", True), (401, "failed", True)],
 )  # fmt: skip
 def test_what_is_no_answer_of_the_platform(status: int, state: str, final: bool) -> None:

@@ -41,7 +41,8 @@ async def events_of(call: Call, raw: str) -> Json:
     return found
 
 
-def _bill_ids(history: Json) -> list[int]:
+def bill_ids(history: Json) -> list[int]:
+    """Our numbers of the bills in force in a history."""
     return [e["bill_id"] for e in history["events"] if e["bill_id"] is not None and e["in_force"]]
 
 
@@ -90,7 +91,7 @@ async def up_bill(call: Call) -> Reply:
     except Failed as no:
         raise Failed(no.msg_code, no.msg_info, model_list=[]) from None
     async with call.conn() as conn:
-        rows = await store.shipments_to(conn, visible(call.subject), _bill_ids(history), receiver)
+        rows = await store.shipments_to(conn, visible(call.subject), bill_ids(history), receiver)
     if not rows:
         raise Failed("FAIL_BIZ_NO_PAT_INFO", "信息不存在", model_list=[])
     return Reply(fit(call, await _shown(call, rows[:1])))
@@ -100,7 +101,7 @@ async def _own(call: Call) -> tuple[Json, list[Any]]:
     owner = await call.ref_org() if call.text("ref_ent_id") else call.org
     history = await events_of(call, call.text("code"))
     async with call.conn() as conn:
-        rows = await store.own_bills(conn, visible(call.subject), _bill_ids(history), owner)
+        rows = await store.own_bills(conn, visible(call.subject), bill_ids(history), owner)
     return history, [r for r in rows if r["type"] > 100]
 
 

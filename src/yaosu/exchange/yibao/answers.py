@@ -44,14 +44,8 @@ def judged(
         return Outcome("failed", 200, said, final=True, remote=answer.refmsgid), dict.fromkeys(
             all_rows, ("refused", said)
         )
-    refused = {
-        str(r.get("fixmedins_bchno") or ""): str(r.get("msgRslt") or "")
-        for r in map(normal, answer.rows)
-        if str(r.get("retRslt", "0")) != "1"
-    }
+    refused = _refused(entries, answer)
     if refused:
-        if "" in refused and len(all_rows) == 1:
-            refused = {all_rows[0]: refused[""]}
         states = {b: ("refused", refused[b]) if b in refused else ("done", "") for b in all_rows}
         arrived = [
             b for b, (state, told) in states.items() if state == "refused" and resent and _there(told, like)
@@ -77,6 +71,47 @@ def judged(
     return Outcome("processed", 200, said, remote=answer.refmsgid), dict.fromkeys(
         all_rows, ("done", answer.message)
     )
+
+
+def _refused(entries: Sequence[Mapping[str, Any]], answer: Answer) -> dict[str, str]:
+    """Rows that the answer refuses, and why: by their number, their place (`row` from 1) or one of their codes.
+
+    Where a refused row is none that we sent, nobody knows which one is meant: then no row counts as taken.
+    """
+    numbers = [number_of(e) for e in entries]
+    by_code = {
+        code: number for e, number in zip(entries, numbers, strict=True) for code in codes_of(e["fields"])
+    }
+    found: dict[str, str] = {}
+    lost: list[str] = []
+    for given in answer.rows:
+        row = normal({_snake(k) if k not in _OWN else k: v for k, v in given.items()})
+        if str(row.get("retRslt", "0")) == "1":
+            continue
+        said = str(row.get("msgRslt") or row.get("err_msg") or "")
+        number, place = str(row.get("fixmedins_bchno") or ""), str(row.get("row") or "")
+        if (
+            number not in numbers
+            and place.isascii()
+            and place.isdigit()
+            and len(place) < 7
+            and 1 <= int(place) <= len(numbers)
+        ):
+            number = numbers[int(place) - 1]
+        if number not in numbers:
+            number = next((by_code[code] for code in codes_of(row) if code in by_code), "")
+        if number or len(numbers) == 1:
+            found[number or numbers[0]] = said
+        else:
+            lost.append(said)
+    if lost:
+        told = "；".join(dict.fromkeys(one for one in lost if one))[:500]
+        found = {n: found.get(n) or f"平台拒绝了 {len(lost)} 行，未指明哪一行：{told}" for n in numbers}
+    return found
+
+
+_OWN = frozenset({"retRslt", "msgRslt"})
+"""Names that are written so in every platform."""
 
 
 def _there(told: str, like: Profile) -> bool:

@@ -262,16 +262,14 @@ class Yibao:
 
 def opened(got: http.Answer, usable: Ready, like: Profile) -> envelope.Answer | Outcome:
     """The answer read and verified, or what is known instead."""
-    if got.status in (429, 503):
+    if got.status in (408, 425, 429, 503):
         return Outcome("pending", got.status, got.text, wait_s=got.wait_s or BUSY_S)
     try:
-        raw = got.body or got.text.encode()
+        raw = envelope.plain(got.body or got.text.encode())
         message = envelope.read(raw)
         if not got.whole:
             raise YaosuError("yibao_message_invalid")
-        signed = like.signtype if usable.keys.peer or like.signtype == "SM3" else ""
-        sealed = like.enc_type if message.get("infcode") in (envelope.OK, 0) and message.get("output") else ""
-        answer = envelope.answer(envelope.unseal(message, usable.keys, signed, sealed, "output", raw))
+        answer = envelope.answer(_unsealed(message, usable, like, raw))
     except YaosuError as error:
         said = got.text[:2000]
         if 400 <= got.status < 500:
@@ -284,9 +282,25 @@ def opened(got: http.Answer, usable: Ready, like: Profile) -> envelope.Answer | 
     return answer
 
 
+def _unsealed(message: Mapping[str, Any], usable: Ready, like: Profile, raw: bytes) -> dict[str, Any]:
+    """The answer open and verified. A yes is encrypted as agreed; of refusals some platforms encrypt the output, others
+    send it open."""
+    signed = like.signtype if usable.keys.peer or like.signtype == "SM3" else ""
+    output = message.get("output")
+    if output and message.get("infcode") in (envelope.OK, 0):
+        return envelope.unseal(message, usable.keys, signed, like.enc_type, "output", raw)
+    if like.enc_type and output and isinstance(output, str):
+        try:
+            return envelope.unseal(message, usable.keys, signed, like.enc_type, "output", raw)
+        except YaosuError as error:
+            if error.code != "yibao_cipher_wrong":
+                raise
+    return envelope.unseal(message, usable.keys, signed, "", "output", raw)
+
+
 def _unsigned_refusal(got: http.Answer) -> str:
     try:
-        answer = envelope.answer(envelope.read(got.body or got.text.encode()))
+        answer = envelope.answer(envelope.read(envelope.plain(got.body or got.text.encode())))
     except YaosuError:
         return ""
     return "" if answer.passed else f"{answer.infcode} {answer.err_msg}（应答未签名）"
