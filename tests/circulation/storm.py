@@ -249,7 +249,8 @@ class Storm:
             codes.pop(rng.randrange(len(codes)))
         if rng.random() < 0.6:
             codes.append(rng.choice(self.everything))
-        parts = {c: p for c, p in old.parts.items() if c in codes}
+        other = rng.random() < 0.3
+        parts = {c: rng.choice((1, 3, 6, 12)) if other else p for c, p in old.parts.items() if c in codes}
         return Movement(codes=codes, parts=parts, body=b"{}", **values)
 
     async def stop_or_go(self) -> None:

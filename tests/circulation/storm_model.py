@@ -22,18 +22,19 @@ State = tuple[str, int, int | None]
 
 @dataclass
 class Split:
-    """An opened box."""
+    """An opened box; `opener` is the token of the bill that opened it."""
 
     left: int
     out: int = 0
     lost: int = 0
+    opener: int = 0
 
 
 @dataclass
 class Line:
     """What a bill did to one code."""
 
-    token: object
+    token: int
     pre: State
     post: str
     qty: int
@@ -87,7 +88,11 @@ class Model:
                 self.parents[case].append(pallet)
                 for box in self.inside[case]:
                     self.parents[box].append(pallet)
-        self.history: dict[str, list[object]] = {code: [] for code in self.inside}
+        self.history: dict[str, list[int]] = {code: [] for code in self.inside}
+        """Tokens of the bills that stand in the life of a package; later bills have higher ones."""
+        self.tokens = 0
+        self.taken: dict[tuple[str, int], tuple[str, int]] = {}
+        """What a bill did inside a box: dispense, return or loss, and how many units."""
         self.rest: dict[str, State] = {}
         """State of packages that were emptied."""
         self.splits: dict[str, Split] = {}
@@ -175,7 +180,7 @@ class Model:
                 self.parents[other] = self.parents[other][: self.parents[other].index(code) + 1]
         self.parents[code] = []
 
-    def move(self, kind: BillType, m: Movement, code: str, fate: str, token: object) -> Line:
+    def move(self, kind: BillType, m: Movement, code: str, fate: str, token: int) -> Line:
         """Carry out one fate."""
         pre = self.state_of(code)
         assert pre is not None
@@ -184,7 +189,7 @@ class Model:
             part = m.parts.get(code, 0)
             if part or kind.kind == "open":
                 opened = code not in self.splits
-                split = self.splits.setdefault(code, Split(TOTAL))
+                split = self.splits.setdefault(code, Split(TOTAL, opener=token))
                 if kind.parts == "dispense":
                     split.left, split.out = split.left - part, split.out + part
                 elif kind.parts == "return":
@@ -199,29 +204,54 @@ class Model:
         for box in self.inside[code]:
             self.state[box] = (post, m.owner, dest)
         self.history[code].append(token)
+        if part:
+            self.taken[code, token] = (kind.parts, part)
         return Line(token, pre, post, len(self.inside[code]), opened, part)
 
     def moved_on(self, code: str, line: Line) -> bool:
         """Whether something came after the line that still stands."""
-        return self.history[code][-1] is not line.token or len(self.inside[code]) != line.qty
+        return self.history[code][-1] != line.token or len(self.inside[code]) != line.qty
+
+    def additive(self, code: str, line: Line) -> bool:
+        """Whether what a bill moved of an opened box can be taken back under later bills: each of those still finds
+        what it took, and outside what it brought back."""
+        split = self.splits.get(code)
+        if split is None or not (line.part or line.opened) or self.state[code][0] not in ("D", "S"):
+            return False
+        left, out = TOTAL, 0
+        for token in self.history[code]:
+            means, part = self.taken.get((code, token), ("", 0))
+            if token == line.token or not part:
+                continue
+            left += part if means == "return" else -part
+            out += {"dispense": part, "return": -part}.get(means, 0)
+            if min(left, out) < 0:
+                return False
+        return True
 
     def take_back(self, bill: Bill, codes: Sequence[str]) -> None:
-        """Reverse lines of a bill on which nothing was built."""
+        """Reverse lines of a bill on which nothing was built, or parts of opened boxes."""
         for code in codes:
             line = bill.lines[code]
-            self.history[code].pop()
-            for box in self.inside[code]:
-                self.state[box] = line.pre
-            if line.part:
-                split = self.splits[code]
+            on_top = self.history[code][-1] == line.token
+            self.history[code].remove(line.token)
+            split = self.splits.get(code)
+            if split is not None and line.part:
                 if bill.kind.parts == "dispense":
                     split.left, split.out = split.left + line.part, split.out - line.part
                 elif bill.kind.parts == "return":
                     split.left, split.out = split.left - line.part, split.out + line.part
                 else:
                     split.left, split.lost = split.left + line.part, split.lost - line.part
-            if line.opened:
+            for box in self.inside[code]:
+                status, holder, dest = line.pre if on_top else self.state[box]
+                if split is not None and status in ("D", "S"):
+                    status = "D" if split.left else "S"
+                self.state[box] = (status, holder, dest)
+            # the opening goes with the last bill that needs it
+            if split is not None and not any(t >= split.opener for t in self.history[code]):
                 del self.splits[code]
+                self.state[code] = ("I", *self.state[code][1:])
 
     def shift(self, owner: int, batch: str, status: str, qty: int) -> None:
         """Change an account of uncoded goods."""
@@ -235,7 +265,7 @@ class Model:
             {k: set(v) for k, v in self.inside.items()},
             {k: list(v) for k, v in self.parents.items()},
             {k: list(v) for k, v in self.history.items()},
-            {k: Split(s.left, s.out, s.lost) for k, s in self.splits.items()},
+            {k: Split(s.left, s.out, s.lost, s.opener) for k, s in self.splits.items()},
             dict(self.uncoded),
             dict(self.rest),
         )
@@ -259,12 +289,13 @@ class Model:
                 for c in moved_on
                 if not m.void
                 and c in m.codes
-                and before.lines[c].post not in ("Q", "D")
-                and before.lines[c].pre[0] != "D"
+                and before.lines[c].post != "Q"
+                and (kind.kind == "open" or "D" not in (before.lines[c].post, before.lines[c].pre[0]))
                 and not before.lines[c].part
                 and c not in m.parts
             }
-            if len(kept) < len(moved_on):
+            in_the_way = [c for c in moved_on if c not in kept and not self.additive(c, before.lines[c])]
+            if in_the_way:
                 self.why = str([(c, before.lines[c], len(self.inside[c]), self.history[c]) for c in moved_on])
                 return "later_fact"
             if not self._take_back_uncoded(before):
@@ -339,7 +370,8 @@ class Model:
                     bill.moved[q.batch_no] = q.qty
             self._shift_uncoded(bill, 1)
             return
-        token = object()
+        self.tokens += 1
+        token = self.tokens
         for code, fate in zip(m.codes, fates, strict=True):
             if fate in ("moved", "quarantined") and code not in kept:
                 bill.lines[code] = self.move(kind, m, code, fate, token)

@@ -106,27 +106,67 @@ async def test_a_code_that_moved_on_cannot_be_taken_off_its_bill(market: Market)
     ]
 
 
-async def test_a_bill_cannot_be_dated_after_what_came_of_it(market: Market) -> None:
+async def test_a_bill_dated_after_what_came_of_it_is_told_which_bill_and_which_times(market: Market) -> None:
     goods = await activate(market)
     await market.ship(market.maker, market.wholesaler, goods.cases, bill_no="XS-5", happened_at=AT)
-    await market.move(
-        102,
-        market.wholesaler,
-        goods.cases,
-        from_org=market.maker,
-        happened_at=AT + timedelta(minutes=30),
-    )
+    received = AT + timedelta(minutes=30)
+    args = {"from_org": market.maker, "happened_at": received, "bill_no": "SH-5"}
+    await market.move(102, market.wholesaler, goods.cases[:1], **args)
+    again = {"to_org": market.wholesaler, "bill_no": "XS-5", "revision": 2}
+    late = received + timedelta(minutes=15)
     with pytest.raises(YaosuError) as refused:
+        await market.move(201, market.maker, goods.cases, happened_at=late, **again)
+    (finding,) = refused.value.findings
+    assert (refused.value.code, finding.code, finding.where) == (
+        "later_fact",
+        "correction_past_later",
+        goods.cases[0],
+    )
+    assert finding.params["bill_no"] == "SH-5"
+    for at, name in ((late, "time"), (received, "later")):
+        assert datetime.fromisoformat(str(finding.params[name])) == at.replace(microsecond=0)
+    assert all(p in finding.text("zh") for p in ("SH-5", goods.cases[0], str(finding.params["later"])))
+    assert str(finding.params["later"]) in finding.next_step("zh")
+    # as it says: up to that time it can be moved
+    done = await market.move(201, market.maker, goods.cases, happened_at=received, **again)
+    assert [r.verdict for r in done.results] == ["kept", "accepted"]
+
+
+async def test_a_case_from_which_boxes_were_taken_since_names_the_bill_that_took_them(market: Market) -> None:
+    goods = await activate(market, cases=2, pallets=1)
+    await market.ship(market.maker, market.wholesaler, goods.pallets, bill_no="XS-51", happened_at=AT)
+    args = {"from_org": market.maker, "bill_no": "SH-51", "happened_at": AT}
+    await market.move(102, market.wholesaler, goods.pallets, **args)
+    taken = AT + timedelta(minutes=20)
+    box = goods.boxes[:1]
+    sold = {"to_org": market.pharmacy, "bill_no": "XS-52", "happened_at": taken}
+    await market.move(201, market.wholesaler, box, **sold)
+    with pytest.raises(YaosuError) as refused:
+        await market.move(102, market.wholesaler, [], void=True, revision=2, **args)
+    (finding,) = refused.value.findings
+    assert (finding.code, finding.params["bill_no"]) == ("content_left_since", "XS-52")
+    with pytest.raises(YaosuError) as moved:
         await market.move(
-            201,
-            market.maker,
-            goods.cases,
-            to_org=market.wholesaler,
-            bill_no="XS-5",
+            102,
+            market.wholesaler,
+            goods.pallets,
             revision=2,
-            happened_at=AT + timedelta(minutes=45),
+            **{**args, "happened_at": AT + timedelta(hours=1)},
         )
-    assert refused.value.code == "later_fact"
+    (finding,) = moved.value.findings
+    assert (finding.code, finding.params["bill_no"]) == ("correction_past_later", "XS-52")
+
+
+async def test_strangers_bills_are_told_by_their_time_alone(market: Market) -> None:
+    goods = await activate(market)
+    await market.ship(market.maker, market.wholesaler, goods.cases, bill_no="XS-53", happened_at=AT)
+    await market.move(102, market.wholesaler, goods.cases, from_org=market.maker)
+    await market.pass_on(market.wholesaler, market.hospital, goods.cases)
+    with pytest.raises(YaosuError) as refused:
+        await market.move(201, market.maker, [], bill_no="XS-53", revision=2, void=True)
+    params = refused.value.findings[0].params
+    assert (params["bill"], params["bill_no"]) == (0, "—")
+    assert params["time"] != "—"
 
 
 async def test_the_receiver_cannot_be_changed_once_the_goods_arrived(market: Market) -> None:

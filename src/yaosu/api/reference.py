@@ -81,6 +81,7 @@ REFUSED = (
     "disabled",
     "package_empty",
     "exception_open",
+    "exception_decided",
     "opened",
     "opened_elsewhere",
     "opened_name_parts",

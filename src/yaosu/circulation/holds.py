@@ -1,11 +1,13 @@
-"""Goods in dispute stay in quarantine until their case closes (R-B4)."""
+"""Goods in dispute stay in quarantine until their case closes, and after it where it settled without them (R-B4)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from yaosu.circulation import store_holds
 from yaosu.circulation import store_notice as store
-from yaosu.db.engine import Connection
+from yaosu.db.engine import Connection, Reads
+from yaosu.rules.judge import Scan
 
 
 async def hold(
@@ -20,6 +22,24 @@ async def hold(
     return [r["id"] for r in rows]
 
 
-async def release(conn: Connection, exception_id: int) -> list[int]:
-    """Let go of everything the case held; the entries."""
+async def release(conn: Connection, exception_id: int, *, saleable: bool | None = None) -> list[int]:
+    """Let go of everything the case held; the entries.
+
+    `saleable`: whether the goods may be released from quarantine by what was settled (None: nothing was). What one
+    case decides stands until a later one decides about the same goods.
+    """
+    if saleable is not None:
+        await conn.execute(store_holds.UNDECIDE if saleable else store_holds.DECIDE, exception_id)
     return [r["id"] for r in await conn.fetch(store.LET_GO, exception_id)]
+
+
+async def refuse_decided(conn: Reads, owner: int, scans: Sequence[Scan]) -> None:
+    """Mark scans (`exception_decided`) whose goods a settled case keeps from being released into stock."""
+    asked = [s for s in scans if not s.problem]
+    rows = await conn.fetch(
+        store_holds.DECIDED, owner, [s.n for s in asked], [s.drug_id for s in asked], [s.code for s in asked]
+    )
+    decided = {row["n"]: row["decided_case"] for row in rows}
+    for scan in asked:
+        if scan.n in decided:
+            scan.problem, scan.params = "exception_decided", {"case": decided[scan.n]}

@@ -64,7 +64,8 @@ async def _page(
         "may_dispose": may and tab == "open",
         "may_move": may and tab == "open" and subject.can("bill.write"),
         "may_case": tab == "open" and subject.can("exception.handle"),
-        "held": held,
+        "held": {n: case for n, case in held.items() if not case["decided"]},
+        "decided": {n: case for n, case in held.items() if case["decided"]},
         "kinds": [(i.code, i.zh if lang == "zh" else i.en) for i in lists.get("exception_kind")],
         "partners": await partners_of(request, conn, subject)
         if may or subject.can("exception.handle")

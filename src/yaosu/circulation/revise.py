@@ -2,7 +2,8 @@
 revision takes the earlier one back with reversing entries and leaves it on record.
 
 A revision is only taken back while nothing was built on it: if a unit has moved on since, the correction is
-refused and names the code and the later bill (R-X3).
+refused and names the code and the later bill (R-X3). Parts of an opened box are additive: what a bill took out of it
+comes back whoever was served from it since (decision 0024).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from yaosu.circulation import splits
 from yaosu.circulation import store_write as store
+from yaosu.circulation.chains import Chains
 from yaosu.circulation.evidence import add_evidence
 from yaosu.circulation.model import CodeResult, MovementResult, Prepared
 from yaosu.db.engine import Connection
@@ -221,52 +223,6 @@ async def times_before(conn: Connection, taken_back: Mapping[int, Sequence[OldLi
     return await store.bill_times(conn, sorted(ids)) if ids else {}
 
 
-class Chains:
-    """The bills along the lives of units that may be taken back, and which of them took others back.
-
-    A bill that was taken back leaves no trace in the state: when the buyer voids a receipt, the shipment can be
-    corrected as if nothing had come after it. Kept up to date while a group is judged.
-    """
-
-    def __init__(self) -> None:
-        self.of: dict[tuple[int, str], dict[int, tuple[int, bool]]] = {}
-        """By unit: bill → (the bill before it, whether it took that one back)."""
-
-    @classmethod
-    async def load(cls, conn: Connection, world: World, old: Sequence[OldLine]) -> Chains:
-        """Chains of the units of `old`."""
-        chains = cls()
-        keys = sorted({(line.drug_id, line.code) for line in old})
-        if not keys:
-            return chains
-        chains.of = {key: {} for key in keys}
-        lasts = [world.units[key].last_bill for key in keys]
-        for r in await conn.fetch(store.CHAINS, [k[0] for k in keys], [k[1] for k in keys], lasts):
-            chains.of[(r["drug_id"], r["code"])][r["bill_id"]] = (r["prev_bill"], r["reversal"])
-        return chains
-
-    def add(self, lines: Sequence[Line], bill_id: int, *, reversal: bool) -> None:
-        """What the group has just done to such units."""
-        if self.of:
-            for line in lines:
-                chain = self.of.get(line.unit.key)
-                if chain is not None:
-                    chain[bill_id] = (line.prev_bill, reversal)
-
-    def standing(self, unit: Unit) -> int:
-        """The bill that the unit's state stands on."""
-        chain = self.of.get(unit.key, {})
-
-        def stands(bill: int) -> int:
-            while True:
-                before, reversal = chain.get(bill, (0, False))
-                if not reversal:
-                    return bill
-                bill = chain.get(stands(before), (0, False))[0]
-
-        return stands(unit.last_bill)
-
-
 def moved_on(world: World, line: OldLine, chains: Chains) -> bool:
     """Whether something happened to the unit after the line: a later bill, or a package taken out of it."""
     unit = world.units[(line.drug_id, line.code)]
@@ -287,6 +243,8 @@ def left_alone(
     came later.
     """
     movement = one.movement
+    chains.owner = movement.owner
+    chains.late.clear()
     if movement.void or (movement.type, movement.from_org, movement.to_org) != (
         previous.type,
         previous.from_org,
@@ -296,21 +254,28 @@ def left_alone(
     codes = {scan.code for scan in one.scans if not scan.problem}
     found = []
     for line in old:
-        if (
-            line.code not in codes
-            or line.post == "Q"
-            or line.code in one.order.parts
-            or (line.bill_id, line.drug_id, line.code) in split_entries
-            or "D" in (line.pre, line.post)
-        ):
+        if line.code not in codes or line.code in one.order.parts or not _may_stay(line, split_entries):
             continue
         if not moved_on(world, line, chains):
             continue
-        since = world.root(world.units[(line.drug_id, line.code)]).since
-        if movement.happened_at > previous.happened_at and since is not None and since < movement.happened_at:
-            continue
+        unit = world.units[(line.drug_id, line.code)]
+        if movement.happened_at > previous.happened_at:
+            late = chains.too_late(line, movement.happened_at)
+            if late is not None:
+                chains.late[unit.key] = late
+                continue
         found.append(line)
     return found
+
+
+def _may_stay(line: OldLine, split_entries: Mapping[tuple[int, int, str], Sequence[splits.Entry]]) -> bool:
+    """Whether a line can be left alone at all: a plain one, or an opening, which has no other way to be said again."""
+    if line.post == "Q":
+        return False
+    entries = split_entries.get((line.bill_id, line.drug_id, line.code))
+    if entries is not None:
+        return all(kind == "open" for kind, _ in entries)
+    return "D" not in (line.pre, line.post)
 
 
 def take_back(
@@ -324,44 +289,61 @@ def take_back(
 ) -> tuple[list[Line], list[splits.SplitRow]]:
     """Reverse `old` in the world under `bill_id`; refused (`later_fact`) where a unit has moved on since.
 
-    Also the reversing entries of opened boxes.
+    What went out of an opened box comes back into it under later bills too, while those stay right. A box that the
+    line opened stays open as long as other bills rely on that, and closes with the last of them. Also the reversing
+    entries of opened boxes.
     """
-    later: list[Finding] = []
-    for line in old:
-        if moved_on(world, line, chains):
-            unit = world.units[(line.drug_id, line.code)]
-            params = {"code": line.code, "bill": unit.last_bill}
-            later.append(Finding("moved_on_since", params, line.code))
+    under = [line for line in old if moved_on(world, line, chains)]
+    found = [
+        chains.obstacle(line, split_entries.get((line.bill_id, line.drug_id, line.code), ()))
+        for line in under
+    ]
+    later = [finding for finding in found if finding is not None]
+    # goods in dispute stay in quarantine, whatever becomes of the paper that brought them there (R-B4)
+    later += [kept for line in old if (kept := chains.kept.get((line.drug_id, line.code))) is not None]
     if later:
         raise YaosuError("later_fact", {"count": len(later)}, later[:FINDINGS_MAX])
+    below = {(line.drug_id, line.code) for line in under}
     lines = []
     rows: list[splits.SplitRow] = []
     for line in old:
         unit = world.units[(line.drug_id, line.code)]
         undo.save(unit)
-        entries = split_entries.get((line.bill_id, line.drug_id, line.code), ())
-        split = world.splits.get(unit.key)
-        if entries and split is not None:
+        pre, pre_holder, pre_dest = unit.status or "", unit.holder or 0, unit.dest or 0
+        # the notice the goods are on again, or the one that is withdrawn
+        notice = line.notice or unit.notice or 0
+        chains.undone[(unit.key, bill_id)] = line.bill_id
+        split = world.split_of(unit)
+        if split is not None:
+            time = chains.time_without(line)
             undo.splits.append((split, split.state()))
-            splits.undo(split, entries)
-            rows += [(bill_id, line.drug_id, -qty, kind, line.code) for kind, qty in entries]
+            entries = split_entries.get((line.bill_id, line.drug_id, line.code), ())
+            closes = not chains.relies_on_opening(line)
+            rows += splits.undo(split, entries, closes=closes, at=(bill_id, line.drug_id, line.code))
+        if unit.key not in below:
+            unit.status, unit.holder, unit.dest = line.pre, line.pre_holder, line.pre_dest or None
+            unit.notice = (line.notice or None) if line.pre == "O" else None
+            unit.since = times.get(line.prev_bill, unit.since)
+        if split is not None:
+            # what the line said of the box may have changed since: a bill before it was taken back
+            if split.undone:
+                unit.status = "I"
+            elif unit.status in ("D", "S"):
+                unit.status = "D" if split.left else "S"
+            unit.since = time or unit.since
         lines.append(
             Line(
                 unit=unit,
-                pre=unit.status or "",
-                post=line.pre,
-                pre_holder=unit.holder or 0,
-                post_holder=line.pre_holder,
-                pre_dest=unit.dest or 0,
+                pre=pre,
+                post=unit.status or "",
+                pre_holder=pre_holder,
+                post_holder=unit.holder or 0,
+                pre_dest=pre_dest,
                 prev_bill=unit.last_bill,
-                # the notice the goods are on again, or the one that is withdrawn
-                notice_bill=line.notice or unit.notice or 0,
+                notice_bill=notice,
                 left_parent="",
                 contents=world.batches_in(unit),
             )
         )
-        unit.status, unit.holder, unit.dest = line.pre, line.pre_holder, line.pre_dest or None
-        unit.notice = (line.notice or None) if line.pre == "O" else None
-        unit.since = times.get(line.prev_bill, unit.since)
         unit.last_bill, unit.touched = bill_id, True
     return lines, rows

@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from yaosu.access.visibility import visible
+from yaosu.circulation import holds
 from yaosu.circulation import store_read as reads
 from yaosu.circulation.answers import code_result
 from yaosu.circulation.apply import apply_group
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.evidence import add_evidence
 from yaosu.circulation.load import load_limits, load_world
-from yaosu.circulation.model import CodeResult, Movement, MovementResult, Preview
+from yaosu.circulation.model import CodeResult, Movement, MovementResult, Prepared, Preview
 from yaosu.circulation.prepare import parts_of, prep_units, prepare, scans_of, transferable
 from yaosu.db.engine import Connection, Pool
 from yaosu.errors import YaosuError
@@ -51,8 +52,16 @@ async def submit(
     if movement.revision > 1 or movement.void:
         subject.require("bill.correct")
     # mostly nothing is asked, so no connection is taken for it
-    prepared = await prepare(pool, registry, subject, movement)
+    prepared = await _prepared(pool, registry, subject, movement)
     return await committer.submit(prepared)
+
+
+async def _prepared(pool: Pool, registry: Registry, subject: Subject, movement: Movement) -> Prepared:
+    """The movement ready to be judged; goods that a settled case keeps in quarantine are not released (R-B4)."""
+    prepared = await prepare(pool, registry, subject, movement)
+    if movement.type == _RELEASE:
+        await holds.refuse_decided(pool, movement.owner, prepared.scans)
+    return prepared
 
 
 async def void(
@@ -87,7 +96,7 @@ async def preview(
     Refused like `submit` for rights and header; what later facts forbid is the preview's `error`.
     """
     subject.require("bill.correct")
-    prepared = await prepare(pool, registry, subject, movement)
+    prepared = await _prepared(pool, registry, subject, movement)
     async with pool.acquire() as conn:
         trial = conn.transaction()
         await trial.start()
@@ -97,6 +106,11 @@ async def preview(
             await trial.rollback()
     if isinstance(outcome, YaosuError):
         return Preview(None, outcome)
+    for one in outcome.results:
+        said = one.evidence
+        if said and (said["bill_no"], said["owner"]) == (movement.bill_no, movement.owner):
+            # the trial's own reversal, whose number nobody will ever find
+            one.evidence = {**said, "bill_id": None}
     return Preview(outcome, None)
 
 
@@ -143,6 +157,8 @@ async def check(
         rows = await conn.fetch(reads.NOTICE_BY_NUMBER, movement.owner, movement.notice, movement.from_org)
         notice = rows[0]["bill_id"] if rows else 0
     scans = await transferable(conn, registry, movement, scans)
+    if movement.type == _RELEASE:
+        await holds.refuse_decided(conn, movement.owner, scans)
     parts = parts_of(movement, kind, scans)
     world = await load_world(conn, keys, containers, batches, lock=False)
     sold = kind.kind == "give_back"

@@ -49,8 +49,13 @@ async def entries_of(conn: Connection, old: Sequence[OldLine]) -> dict[tuple[int
     return found
 
 
-def undo(split: Split, entries: Sequence[Entry]) -> None:
-    """Take the entries of a bill back."""
+def undo(split: Split, entries: Sequence[Entry], *, closes: bool, at: tuple[int, int, str]) -> list[SplitRow]:
+    """Take the entries of a bill back, and the opening of the box with them where it `closes`; the rows that say so.
+
+    `at` is the reversal, the product and the code.
+    """
+    bill_id, drug_id, code = at
+    rows: list[SplitRow] = []
     for kind, qty in entries:
         if kind == "dispense":
             split.left, split.out = split.left + qty, split.out - qty
@@ -59,22 +64,29 @@ def undo(split: Split, entries: Sequence[Entry]) -> None:
         elif kind == "loss":
             split.left, split.lost = split.left + qty, split.lost - qty
         else:
-            split.undone = True
+            continue
+        rows.append((bill_id, drug_id, -qty, kind, code))
+    if closes:
+        split.undone = True
+        rows.append((bill_id, drug_id, -split.total, "open", code))
     split.touched = True
     assert split.left + split.out + split.lost == split.total and min(split.left, split.out, split.lost) >= 0
+    return rows
 
 
 def rows_of(posting: Posting) -> list[SplitRow]:
     """The entries a bill makes."""
     rows: list[SplitRow] = list(posting.split_rows)
     means = posting.prepared.kind.parts
-    inside = [line for part in posting.parts if part.first.opened or part.first.part for line in part.lines]
-    for line in inside:
-        unit = line.unit
-        if line.opened:
-            rows.append((posting.bill_id, unit.drug_id, line.opened, "open", unit.code))
-        if line.part:
-            rows.append((posting.bill_id, unit.drug_id, line.part, means, unit.code))
+    for part in posting.parts:
+        line = part.first
+        if not (line.opened or line.part):
+            continue
+        for code in part.codes:
+            if line.opened:
+                rows.append((posting.bill_id, line.unit.drug_id, line.opened, "open", code))
+            if line.part:
+                rows.append((posting.bill_id, line.unit.drug_id, line.part, means, code))
     return rows
 
 

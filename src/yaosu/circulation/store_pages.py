@@ -58,9 +58,10 @@ CASES_OF_CHECK = """
 SELECT c.id, c.case_no, c.kind, c.state, c.qty FROM exception_case c WHERE c.check_id = $1
     AND EXISTS (SELECT 1 FROM exception_party p WHERE p.case_id = c.id AND /*visible:parties p.org*/) ORDER BY c.id"""
 
-# Which goods in quarantine wait for a case to close.
+# Which goods in quarantine wait for a case to close, or were kept out of stock by one that did.
 HELD_FOR = """
-SELECT q.id, c.id AS case_id, c.case_no FROM quarantine q JOIN exception_case c ON c.id = q.held_by
+SELECT q.id, c.id AS case_id, c.case_no, q.held_by IS NULL AS decided
+FROM quarantine q JOIN exception_case c ON c.id = coalesce(q.held_by, q.decided_by)
 WHERE q.id = ANY($1::bigint[]) AND /*visible:org q.org*/"""
 
 # Batch numbers for the lines of a check.
@@ -108,7 +109,7 @@ async def cases_of_check(conn: Connection, sight: Sight, check_id: int) -> list[
 
 @traced_read("goods held for a case")
 async def held_for(conn: Connection, sight: Sight, ids: list[int]) -> dict[int, Record]:
-    """The case each of these quarantine entries waits for."""
+    """The case each of these quarantine entries waits for, or (`decided`) was kept out of stock by."""
     sql, args = sight.apply(HELD_FOR, ids)
     return {row["id"]: row for row in await conn.fetch(sql, *args)}
 

@@ -23,6 +23,8 @@ from yaosu.rules.bill_types import submittable
 from yaosu.stops import service as stops
 from yaosu.subject import Subject
 
+_RELEASE = 6
+
 
 async def say(conn: Connection, registry: Registry, subject: Subject, case_id: int, text: str) -> int:
     """A question or an answer; parties only. The entry's number."""
@@ -230,12 +232,17 @@ async def _close(
 ) -> None:
     await conn.execute(store.CLOSE, row["id"], state, resolution)
     await conn.execute(store.END_PROPOSALS, row["id"])
-    await holds.release(conn, row["id"])
+    await holds.release(conn, row["id"], saleable=_saleable(registry, resolution) if resolution else None)
     await record.enter(conn, row["id"], org, subject.account_id, state, text, {"resolution": resolution})
     if row["check_id"] is not None:
         await opening.close_check(conn, registry, row["check_id"])
     details = {"resolution": resolution}
     await audit.record(conn, subject, f"exception.{state}", ("exception", row["id"]), details)
+
+
+def _saleable(registry: Registry, resolution: str) -> bool:
+    """Whether goods may be released into stock after such a resolution (list `exception_resolution`)."""
+    return str(_RELEASE) in texts(resolution_item(registry.lists, resolution), "next")
 
 
 async def sync(conn: Connection, registry: Registry, row: Record) -> int | None:
