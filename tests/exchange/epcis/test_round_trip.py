@@ -10,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from exchange.epcis.helpers import EXPIRES, MADE, World, code, document, event
+from exchange.epcis.helpers import EXPIRES, MADE, World, code, document, event, sscc
 from yaosu.db.engine import Connection, open_pool
 
 UNITS = """
@@ -93,7 +93,7 @@ async def twin(
 
 
 START = datetime.now(UTC) - timedelta(minutes=50)
-_steps = {"S1": 1, "R1": 2, "S2": 3, "R2": 4, "V1": 5, "S3": 6, "D1": 7}
+_steps = {"S1": 1, "R1": 2, "S2": 3, "R2": 4, "V1": 5, "S3": 6, "D1": 7, "S4": 50, "R4": 50}
 """When each bill happened, in minutes."""
 
 
@@ -174,6 +174,21 @@ async def test_events_of_native_bills_lead_to_the_same_state_in_a_second_databas
     )
     assert voided.status_code == 200 and ship["bill_id"] != corrected["bill_id"]
     await native(world, maker, 215, [boxes[4]], bill_no="D1")
+    # a carton and a case on a pallet: received by its label, the carton emptied where it stands
+    pallet, carton = f"(00){sscc(951)}", f"(00){sscc(952)}"
+    for org, act, body in (
+        (maker, "pack", {"container": carton, "codes": [cases[1]]}),
+        (maker, "pack", {"container": pallet, "codes": [carton, cases[2]]}),
+        (maker, "S4", {"to_org": world.uscc[wholesaler]}),
+        (wholesaler, "R4", {"from_org": world.uscc[maker]}),
+        (wholesaler, "unpack", {"codes": [boxes[2]]}),
+        (wholesaler, "unpack", {"codes": [carton], "whole": True}),
+    ):
+        if act in _steps:
+            await native(world, org, 201 if act == "S4" else 102, [pallet], bill_no=act, **body)
+            continue
+        answer = await world.client.post(f"/api/v1/packing/{act}", json=body, headers=world.keys[org])
+        assert answer.status_code == 200, answer.text
 
     told: list[dict[str, Any]] = []
     for org in (maker, wholesaler, pharmacy):
