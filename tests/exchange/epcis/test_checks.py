@@ -12,7 +12,7 @@ from exchange.epcis.helpers import document, event
 from yaosu.errors import YaosuError
 from yaosu.exchange.epcis import reading_json, reading_xml
 from yaosu.exchange.epcis.checks import check, cycles
-from yaosu.exchange.epcis.hashing import hash_id
+from yaosu.exchange.epcis.hashing import hash_id, pre_hash
 
 BOX = "https://id.gs1.org/01/06901234010015/21/A"
 
@@ -268,3 +268,57 @@ def test_event_hashes_agree_with_the_published_generator() -> None:
         for found, expected in zip(read.events, one["hashes"], strict=True):
             assert check(found) == []
             assert hash_id(found.body, found.prefixes) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "hashed"),
+    [
+        ("2026-03-01T10:00:00+08:00", "2026-03-01T02:00:00.000Z"),
+        ("2026-03-01T10:00:00.0004999Z", "2026-03-01T10:00:00.000Z"),
+        ("2026-03-01T10:00:00.0005Z", "2026-03-01T10:00:00.001Z"),
+        ("2026-03-01T10:00:00.0025Z", "2026-03-01T10:00:00.003Z"),
+        ("2026-03-01T23:59:59.9995Z", "2026-03-02T00:00:00.000Z"),
+    ],
+)
+def test_the_fourth_decimal_of_a_time_rounds_its_hash(given: str, hashed: str) -> None:
+    body = {"type": "ObjectEvent", "eventTime": given, "eventTimeZoneOffset": "+00:00"}
+    assert f"eventTime={hashed}eventTimeZoneOffset" in pre_hash(body, {})
+
+
+def test_patterns_are_hashed_as_the_class_that_they_name() -> None:
+    named = {
+        "urn:epc:idpat:sgtin:4054739.099914.*": "/01/04054739999148",
+        "urn:epc:idpat:grai:4012345.66666.*": "/8003/04012345666663",
+        "urn:epc:idpat:gdti:4012345.55555.*": "/253/4012345555554",
+        "urn:epc:idpat:sgcn:4012345.99999.*": "/255/4012345999990",
+        "urn:epc:idpat:cpi:4012345.ABC.*": "/8010/4012345ABC",
+        "urn:epc:idpat:itip:4012345.012345.01.02.*": "/8006/040123451234560102",
+        "urn:epc:idpat:upui:4054739.099914.*": "/01/04054739999148",
+    }
+    for urn, link in named.items():
+        body = {"type": "ObjectEvent", "quantityList": [{"epcClass": urn}]}
+        assert pre_hash(body, {}).endswith(f"epcClass=https://id.gs1.org{link}"), urn
+    for open_wide in (
+        "urn:epc:idpat:grai:4012345.*.*",
+        "urn:epc:idpat:sscc:4012345.*",
+        "urn:epc:idpat:giai:4012345.*",
+    ):
+        body = {"type": "ObjectEvent", "quantityList": [{"epcClass": open_wide}]}
+        assert pre_hash(body, {}).endswith(f"epcClass={open_wide}")
+
+
+def test_fields_are_hashed_in_the_order_of_the_table() -> None:
+    body = {
+        "type": "TransactionEvent",
+        "eventTime": "2026-03-01T10:00:00Z",
+        "parentID": "urn:epc:id:sscc:6901234.0000000001",
+        "epcList": ["urn:epc:id:sgtin:6901234.001001.A1"],
+        "destinationList": [{"type": "owning_party", "destination": "urn:epc:id:pgln:6901234.00001"}],
+        "sourceList": [{"type": "owning_party", "source": "urn:epc:id:pgln:6901234.00002"}],
+        "bizTransactionList": [{"type": "po", "bizTransaction": "urn:x:1"}],
+    }
+    text = pre_hash(body, {})
+    places = [
+        text.index(k) for k in ("epcList", "parentID", "bizTransactionList", "sourceList", "destinationList")
+    ]
+    assert places == sorted(places)

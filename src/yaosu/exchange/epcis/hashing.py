@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_HALF_EVEN, Decimal
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from yaosu.exchange.epcis import shape
-from yaosu.exchange.epcis.identifiers import NotAnIdentifierError, canonical
+from yaosu.exchange.epcis.identifiers import NotAnIdentifierError, canonical, class_link
 from yaosu.exchange.epcis.model import Event
 from yaosu.exchange.epcis.times import moment, stamp
 from yaosu.exchange.epcis.vocabulary import as_web, standard
@@ -21,8 +22,8 @@ _ORDER = (
         "eventTime",
         "eventTimeZoneOffset",
         "certificationInfo",
-        "parentID",
         "epcList",
+        "parentID",
         "inputEPCList",
         "childEPCs",
     ),
@@ -45,8 +46,10 @@ def _time(text: str) -> str:
     at = moment(text)
     if at is None:
         return text
-    millis = (Decimal(at.microsecond) / 1000).quantize(Decimal(1), ROUND_HALF_EVEN)
-    return stamp(at.replace(microsecond=min(int(millis), 999) * 1000))
+    # the fourth decimal decides: 5 to 9 round up, into the next second where need be
+    with suppress(OverflowError):
+        at += timedelta(microseconds=500)
+    return stamp(at)
 
 
 def _value(given: object) -> str:
@@ -63,7 +66,7 @@ def _value(given: object) -> str:
             pass
     if text.startswith(("urn:epc:", "https://", "http://")):
         try:
-            found = canonical(text)
+            found = class_link(canonical(text))
         except NotAnIdentifierError:
             return text
         return found if found.startswith("https://id.gs1.org/") else text

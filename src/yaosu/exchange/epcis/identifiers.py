@@ -222,6 +222,26 @@ def _from_pattern(text: str) -> str:
     return text
 
 
+def class_link(text: str) -> str:
+    """The Digital Link of the class that a pattern names whose serial alone is open (`urn:epc:idpat:grai:….….*`), as
+    the event hash has it; other texts as they are."""
+    scheme, _, body = text.removeprefix(_PATTERN).partition(":")
+    if not text.startswith(_PATTERN) or not body.endswith(".*") or "*" in body[:-2]:
+        return text
+    kind, whole = _BY_URN.get(f"urn:epc:id:{scheme}:"), body[:-2]
+    try:
+        if scheme == "itip":
+            return _itip(whole + ".0").partition("/21/")[0]
+        if scheme == "cpi":
+            return _cpi(whole + ".0").partition("/8011/")[0]
+        if kind is None or not kind.chars or not kind.digits:
+            return text
+        found = _key(kind, whole + ".0")
+    except NotAnIdentifierError:
+        return text
+    return found.removesuffix("0") if kind.qualifier == "+" else found.partition(f"/{kind.qualifier}/")[0]
+
+
 def _from_link(text: str) -> str:
     """A Digital Link URI of any domain, its query left aside; another address as it is."""
     try:
