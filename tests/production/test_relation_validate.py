@@ -199,7 +199,7 @@ def another_product_in_the_pack(t: Tree, rng: random.Random) -> dict[str, int]:
 @fault
 def an_sscc(t: Tree, rng: random.Random) -> dict[str, int]:
     t.rows.append(Row("(00)006141411234567890", 9))
-    return {"relation_code_sscc": 1}
+    return {"pack_logistics_empty": 1}
 
 
 @fault

@@ -25,6 +25,7 @@ from yaosu.errors import YaosuError
 from yaosu.production import keeping
 from yaosu.production import store_activation as store
 from yaosu.production.copy_rows import RowFacts, blocks
+from yaosu.production.pallets import pack_told
 from yaosu.production.relation import Facts, Findings, Judged, Limits, RelationFile, read, validate
 from yaosu.registry.resolver import Registry
 from yaosu.subject import Subject
@@ -105,6 +106,7 @@ def summary(judged: Judged) -> dict[str, object]:
         "codes": len(file),
         "boxes": int((judged.level == 1).sum()),
         "outermost": int((judged.up == -1).sum()),
+        "logistics": len(file.logistics),
         "levels": {str(n): int(c) for n, c in enumerate(per_level.tolist()) if c and n},
         "batches": [
             {
@@ -175,7 +177,11 @@ async def activate(
     try:
         # a savepoint of our own: nothing stays behind even when the caller's transaction goes on
         async with conn.transaction():
-            return await _write(conn, subject, judged, chosen, bill_no, happened_at, keeper, progress)
+            done = await _write(conn, subject, judged, chosen, bill_no, happened_at, keeper, progress)
+            wrong = await pack_told(conn, subject, registry, file) if file.logistics else None
+            if wrong:
+                raise refusal(wrong)
+            return done
     finally:
         if not keeper.done():
             with suppress(Exception):

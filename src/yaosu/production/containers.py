@@ -10,14 +10,11 @@ from collections.abc import Callable, Sequence
 
 from yaosu.codes import Scheme, TraceCode
 from yaosu.production import store_packing as store
+from yaosu.production.relation.logistics import DEPTH_MAX
 from yaosu.production.store_packing import Package
 from yaosu.production.world import LOGISTICS, Bench
 
 CheckApart = Callable[[Bench, Sequence[Package]], None]
-
-DEPTH_MAX = 4
-"""Logistics containers inside one another. With the nine levels of sales packages below them this is as deep as a trace
-is followed (`trace.model.DEPTH_MAX`)."""
 
 
 async def _open(bench: Bench, code: str, drug_ids: set[int]) -> list[Package]:

@@ -27,6 +27,9 @@ U64 = npt.NDArray[np.uint64]
 RECENT_MAX = 4_096
 _CANONICAL_GS1 = re.compile(r"\(01\)([0-9]{14})\(21\)[0-9A-Za-z+._/:;=*%&!?,-]{1,20}\Z", re.ASCII)
 """The canonical form without a character that could mean anything else: read as it stands, once its GTIN is known."""
+_RAW_GS1 = re.compile(r"01([0-9]{14})21([0-9A-Za-z](?:(?!10|11|17)[0-9A-Za-z]){2,19})\Z", re.ASCII)
+"""GTIN and serial number as a scanner gives them, the serial number without anything that could be another element
+behind a lost separator (codes.gs1_lost): there is one reading and nothing to note."""
 
 
 class TooManyError(ValueError):
@@ -80,13 +83,16 @@ class KeySpace:
         plain = _CANONICAL_GS1.match(raw)
         if plain is not None and plain.group(1) in self._numbers:
             return self._text_key(raw, plain.group(1), Scheme.GS1), None
+        scanned = _RAW_GS1.match(raw)
+        if scanned is not None and (gtin := scanned.group(1)) in self._numbers:
+            return self._text_key(f"(01){gtin}(21){scanned.group(2)}", gtin, Scheme.GS1), None
         code = parse(raw, self.customs)
         if isinstance(code, NotACode):
             return code
         if code.scheme is Scheme.CN20:
             number = self.prefix_number(code.prefix, Scheme.CN20)
             return number << ENDING_BITS | int(code.text[7:]), code
-        # an SSCC is its own prefix: one number for all of them, they are refused by scheme anyway
+        # an SSCC is its own prefix: one number for all of them, they are taken out by scheme
         prefix = "sscc" if code.scheme is Scheme.SSCC else code.prefix
         return self._text_key(code.text, prefix, code.scheme), code
 

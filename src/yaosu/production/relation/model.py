@@ -84,6 +84,17 @@ class BatchPart:
     end: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Logistics:
+    """A logistics unit (SSCC) that the file puts packages into."""
+
+    label: str
+    codes: list[str]
+    """Packages and other logistics units directly in it."""
+    where: str
+    """Where the file tells it first."""
+
+
 @dataclass(slots=True)
 class RelationFile:
     """A relation file as read. The five columns have one entry per readable code, in the order of the file."""
@@ -106,6 +117,8 @@ class RelationFile:
     space: KeySpace
     problems: Findings = field(default_factory=Findings)
     """What could not be read; any makes the file unusable for activation."""
+    logistics: list[Logistics] = field(default_factory=list)
+    """Pallets and cartons around the packages, the innermost first; they stand in no column (see `logistics`)."""
     notes: Findings = field(default_factory=Findings)
     """What was repaired or ignored; none of it stops anything."""
 

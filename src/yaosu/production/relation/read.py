@@ -9,6 +9,7 @@ from yaosu.codes import CustomPattern
 from yaosu.errors import YaosuError
 from yaosu.production.relation.columns import Columns, RefusedError
 from yaosu.production.relation.keys import KeySpace
+from yaosu.production.relation.logistics import separate
 from yaosu.production.relation.model import Limits, RelationFile
 from yaosu.production.relation.source import (
     Encoding,
@@ -68,7 +69,7 @@ def _read(file: BinaryIO, customs: Sequence[CustomPattern], limits: Limits, fast
             raise RefusedError("relation_empty")
         key, parent, layer, flag, line = columns.finish()
         space.close()
-        return RelationFile(
+        found = RelationFile(
             format=kind,
             encoding=encoding.name,
             sha256=sha,
@@ -84,6 +85,8 @@ def _read(file: BinaryIO, customs: Sequence[CustomPattern], limits: Limits, fast
             problems=columns.problems,
             notes=columns.notes,
         )
+        separate(found)
+        return found
     raise RefusedError("relation_encoding", encoding=candidates[0].declared or candidates[0].name)
 
 

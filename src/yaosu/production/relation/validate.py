@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from yaosu.codes import Scheme
 from yaosu.codes.issue import IssueKey
 from yaosu.production.relation import batches, tree
 from yaosu.production.relation.findings import Findings
@@ -108,6 +107,8 @@ def validate(file: RelationFile, registry: Registry, facts: Facts, *, foreign: b
     errors, notes = Findings(), Findings()
     errors.extend(file.problems)
     notes.extend(file.notes)
+    for unit in file.logistics if foreign else ():
+        errors.add("relation_code_sscc", unit.where, code=unit.label)
     tell = teller(file, errors)
     drug, level, products = _whose(file, registry, facts, tell, foreign)
     _levels(file, drug, level, products, tell)
@@ -130,10 +131,7 @@ def _whose(
     products: dict[int, Product] = {}
     used = np.unique(numbers).tolist()
     for number in used:
-        prefix, scheme = space.prefixes[number], space.schemes[number]
-        if scheme is Scheme.SSCC:
-            _tell_prefix(numbers, number, "relation_code_sscc", {}, tell)
-            continue
+        prefix = space.prefixes[number]
         found = registry.resolve_prefix(prefix)
         if found.kind == "elsewhere" and not foreign:
             name = found.system.name if found.system is not None else "—"
