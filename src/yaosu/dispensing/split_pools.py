@@ -272,6 +272,7 @@ async def _plan(
         await conn.execute(store.LOCK, pool_id)
         shares, short = choose(wants, await _candidates(conn, pool_id, wants, when, FIRST), when)
         if short:
+            await conn.execute(store.BACK_FROM_VOIDED, pool_id, list({w.drug_id for w in wants}))
             shares, short = choose(wants, await _candidates(conn, pool_id, wants, when, None), when)
         refused = [
             Refused(n, "pool_short", {"have": have, "asked": wants[n].units}) for n, have in short.items()

@@ -115,6 +115,28 @@ FROM split_order o JOIN split_share s ON s.order_id = o.id
 WHERE o.id = $1 AND o.kind = 'return' AND p.unit_left > 0
 ON CONFLICT (drug_id, code) WHERE left_at IS NULL DO NOTHING"""  # noqa: S608 - constants
 
+# Boxes that left the pool by a draw which was voided since: nobody took them out, so they are in it still. Draws of the
+# last days; a box that went another way afterwards, or is in a pool, is left alone.
+# ungated: write path: boxes of the pool whose row the caller has locked
+BACK_FROM_VOIDED = f"""
+INSERT INTO pool_box (pool_id, drug_id, batch_id, total, loaded_by, code, closed, until)
+SELECT x.pool_id, x.drug_id, x.batch_id, x.total, x.loaded_by, x.code, p.code IS NULL, {UNTIL}
+FROM (
+    SELECT DISTINCT s.drug_id, s.code FROM split_order o
+    JOIN bill b ON b.owner = o.org AND b.bill_no = o.number AND b.status = 'V' AND b.revision > 0
+    JOIN split_share s ON s.order_id = o.id
+    WHERE o.pool_id = $1 AND o.kind = 'dispense' AND o.state = 'done' AND o.finished_at > now() - interval '7 days'
+        AND s.drug_id = ANY($2::int[])
+) v
+CROSS JOIN LATERAL (
+    SELECT * FROM pool_box b WHERE b.drug_id = v.drug_id AND b.code = v.code ORDER BY b.id DESC LIMIT 1) x
+JOIN unit u ON u.drug_id = v.drug_id AND u.code = v.code AND u.status IN ('I', 'D')
+JOIN pool l ON l.id = $1 AND l.org = u.holder
+JOIN batch t ON t.drug_id = x.drug_id AND t.id = x.batch_id
+LEFT JOIN split_pack p ON p.drug_id = x.drug_id AND p.code = x.code
+WHERE x.pool_id = $1 AND x.left_why = 'drawn'
+ON CONFLICT (drug_id, code) WHERE left_at IS NULL DO NOTHING"""  # noqa: S608 - constants
+
 # Give back what an order had promised itself.
 RELEASE = """
 UPDATE pool_box x SET reserved = x.reserved - s.units
