@@ -340,21 +340,25 @@ async def test_a_database_that_was_away_is_asked_again(
     world: World, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     headers = await query(world, "away", "repairing")
-    faults = 3
+    calls = 0
     real = sockets.Teller._page
 
     async def page(self: sockets.Teller, *given: Any) -> Any:
-        nonlocal faults
-        if faults:
-            faults -= 1
+        nonlocal calls
+        calls += 1
+        if calls in (1, 3, 4):
             raise OSError
         return await real(self, *given)
 
+    await store(world, "W1", "W2", "W3", step="repairing")
     monkeypatch.setattr(sockets.Teller, "_page", page)
-    async with following(port, "away/events?stream=true", headers) as ws:
-        await store(world, "W1", step="repairing")
-        assert labels(await told(ws)) == ["W1"]
-    assert not faults
+    path = f"away/events?stream=true&perPage=1&initialRecordTime={ago(60).replace('+', '%2B')}"
+    async with following(port, path, headers) as ws:
+        assert [labels(await told(ws)) for _ in range(3)] == [["W1"], ["W2"], ["W3"]]
+        # it goes on where it was: nothing is told again
+        await store(world, "W4", step="repairing")
+        assert labels(await told(ws)) == ["W4"]
+    assert calls > 6
 
 
 async def test_an_upgrade_that_is_none_does_no_harm(world: World, port: int) -> None:

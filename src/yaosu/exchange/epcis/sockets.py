@@ -40,6 +40,8 @@ LOOKS_AT_ONCE = 2
 LOOK_EVERY_S = 1.0
 CHECK_EVERY_S = 5.0
 """Longest time between two looks at whether key and query still stand."""
+LOOK_ANYWAY_S = 60.0
+"""A stream looks after so long even when nobody said that there is something new."""
 SEND_WITHIN_S = 30.0
 """Time a reader has for a message."""
 MESSAGE_BYTES = 900_000
@@ -115,7 +117,8 @@ class Hub:
                 await asyncio.sleep(LOOK_EVERY_S)
                 try:
                     marker = await self.app.pool.fetchval(store.MARKER)
-                except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                except Exception as error:
+                    # the database may be away for a moment
                     log.warning("epcis_sockets", error=type(error).__name__)
                     continue
                 if marker != seen:
@@ -148,19 +151,24 @@ class Teller:
 
     def __post_init__(self) -> None:
         self.since = self.wanted.begin
+        self._definition: dict[str, object] = {}
+        self._horizon: datetime | None = None
+        """The horizon of a look that has begun, and the place it has come to."""
+        self._token = ""
 
     async def run(self) -> None:
         """Tell for ever; EndedError when it is over."""
         plan = self.wanted.plan
         due = following(plan, datetime.now(UTC)) if plan is not None else datetime.now(UTC)
         loop = asyncio.get_running_loop()
-        changed = True
+        changed, looked = True, loop.time()
         while True:
             begun = loop.time()
             try:
                 await self._allowed()
                 if changed if plan is None else datetime.now(UTC) >= due:
                     told = await self._news()
+                    looked = loop.time()
                     if plan is not None:
                         if not told and self.wanted.report_empty:
                             await self._say(await self._style(), [])
@@ -179,7 +187,7 @@ class Teller:
                 wait = min(wait, max(0.0, (due - datetime.now(UTC)).total_seconds()))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.wake.wait(), wait)
-            changed = self.wake.is_set()
+            changed = self.wake.is_set() or loop.time() - looked > LOOK_ANYWAY_S
             self.wake.clear()
 
     async def _allowed(self) -> Subject:
@@ -189,30 +197,35 @@ class Teller:
             subject.require("bill.read")
         except YaosuError as error:
             raise EndedError(REFUSED, f"{error.code}: {error.entry.text('en', error.params)}") from error
-        row = await self.hub.app.pool.fetchrow(store.QUERY, subject.org, self.wanted.name)
+        async with self.hub.gate:
+            row = await self.hub.app.pool.fetchrow(store.QUERY, subject.org, self.wanted.name)
         if row is None or row["created_at"] != self.wanted.made_at:
             raise EndedError(NORMAL, "epcis_no_such_name: the query was removed")
-        self._definition: dict[str, object] = row["query"]
+        self._definition = row["query"]
         return subject
 
     async def _news(self) -> bool:
         """Tell everything that is new, message by message; whether there was anything."""
-        horizon: datetime = await self.hub.app.pool.fetchval(store.HORIZON)
-        token, anything = "", False
+        if self._horizon is None:
+            async with self.hub.gate:
+                self._horizon = await self.hub.app.pool.fetchval(store.HORIZON)
+        horizon, anything = self._horizon, False
         while True:
-            found, chosen = await self._page(await self._allowed(), token)
+            found, chosen = await self._page(await self._allowed(), self._token)
             fresh = []
             for event, (key, at) in zip(found.events, found.recorded, strict=True):
                 if key not in self.told:
-                    self.told[key] = at
                     fresh.append(event)
+                    # what is older is not met again, neither by this look nor by the next
+                    if at >= horizon:
+                        self.told[key] = at
             if fresh:
                 anything = True
                 await self._say(chosen, fresh)
-            token = found.token
-            if not token:
+            self._token = found.token
+            if not self._token:
                 break
-        self.since = max(self.since, horizon)
+        self.since, self._horizon = max(self.since, horizon), None
         self.told = {key: at for key, at in self.told.items() if at >= self.since}
         return anything
 
