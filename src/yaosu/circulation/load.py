@@ -45,6 +45,11 @@ async def load_world(
                 if u.parent is not None and (u.drug_id, u.parent) not in world.units
             }
         )
+    for code in containers:
+        # what is not in a container any more of one of its products neither moves with it nor stands in its way
+        of_label = world.rows_of.pop(code, ())
+        for unit in [row for row in of_label if row.qty] or of_label:
+            world.add(unit)
     mixed = [u.key for u in world.units.values() if not u.batch_id]
     if mixed:
         rows = await conn.fetch(store.CONTAINER_BATCHES, [k[0] for k in mixed], [k[1] for k in mixed])
