@@ -89,6 +89,19 @@ async def test_an_agent_proposes_itself_and_the_principal_declines(market: Marke
     assert (await notify.messages(conn, market.subject(agent)))[0].kind == "notice_delegation_declined"
 
 
+async def test_nobody_delegates_to_himself_or_until_before_it_begins(market: Market) -> None:
+    conn, registry, maker = market.conn, market.registry, market.subject(market.maker)
+    begin = datetime.now(UTC) + timedelta(days=9)
+    late = Scope(valid_from=begin, valid_until=begin - timedelta(days=1))
+    for agent, scope, code in (
+        (market.maker, Scope(), "delegation_to_oneself"),
+        (market.other, late, "field_invalid"),
+    ):
+        with pytest.raises(YaosuError) as refused:
+            await delegations.offer(conn, registry, maker, market.maker, agent, scope)
+        assert [finding.code for finding in refused.value.findings] == [code]
+
+
 async def test_a_third_party_can_neither_propose_nor_end_a_delegation(market: Market) -> None:
     agent = await _logistics(market)
     stranger = market.subject(market.other)

@@ -307,7 +307,9 @@ async def test_a_delegation_is_given_shown_to_both_and_withdrawn(place: Place) -
         await place.post("/delegations", token, agent=str(market.other), valid_until="2001-01-01")
     ).status_code == 422
     assert (
-        await place.post("/delegations", token, agent=str(market.other), valid_until="")
+        await place.post(
+            "/delegations", token, agent=str(market.other), note="委托合同-示-7", may_read="true"
+        )
     ).status_code == 303
     page = (await place.get("/delegations")).text
     number = re.search(r"/delegations/(\d+)/withdraw", page)
@@ -319,6 +321,11 @@ async def test_a_delegation_is_given_shown_to_both_and_withdrawn(place: Place) -
     assert 'name="owner"' not in (await place.get("/ship")).text
     assert (await place.post(f"/delegations/{number.group(1)}/accept", agent)).status_code == 303
     assert 'name="owner"' in (await place.get("/ship")).text
+    # what was agreed, and where the agent may look
+    held = (await place.get("/delegations")).text
+    assert "委托合同-示-7" in held
+    assert f'href="/stock?org={market.wholesaler}"' in held
+    assert (await place.get(f"/stock?org={market.wholesaler}")).status_code == 200
     assert (await place.post(f"/delegations/{number.group(1)}/accept", agent)).status_code == 409
     token = await place.enter("wholesaler")
     assert (await place.post(f"/delegations/{number.group(1)}/withdraw", token)).status_code == 303

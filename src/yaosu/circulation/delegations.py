@@ -16,6 +16,7 @@ from asyncpg import Record
 
 from yaosu.access import audit
 from yaosu.circulation import store_delegation as store
+from yaosu.circulation.cache import CHINA
 from yaosu.circulation.model import Movement
 from yaosu.circulation.views import org_view, product_name
 from yaosu.codes import NotACode, Scheme, parse
@@ -131,7 +132,7 @@ def _checked(registry: Registry, principal: int, agent: int, scope: Scope) -> No
         if card is None or not card.active or card.place:
             found.append(Finding("party_unknown", {"field": field, "id": org_id}, field))
     if principal == agent:
-        found.append(Finding("party_unknown", {"field": "agent", "id": agent}, "agent"))
+        found.append(Finding("delegation_to_oneself", {}, "agent"))
     kinds = {item.code for item in registry.lists.get(LIST)}
     for kind in scope.kinds or ():
         if kind not in kinds:
@@ -150,8 +151,9 @@ def _checked(registry: Registry, principal: int, agent: int, scope: Scope) -> No
             found.append(Finding("delegation_place_unknown", {"id": place}, "places"))
     if (scope.drug_ids is not None and not scope.drug_ids) or (scope.places is not None and not scope.places):
         found.append(Finding("delegation_empty", {}, "drug_ids"))
-    if scope.valid_until is not None and scope.valid_until <= (scope.valid_from or datetime.now(UTC)):
-        reason = "必须晚于开始 must be later than its beginning"
+    begin = scope.valid_from or datetime.now(UTC)
+    if scope.valid_until is not None and scope.valid_until <= begin:
+        reason = f"> {begin.astimezone(CHINA):%Y-%m-%d %H:%M}"
         found.append(Finding("field_invalid", {"field": "valid_until", "reason": reason}, "valid_until"))
     if found:
         raise YaosuError("invalid_request", {"count": len(found)}, found[:50])

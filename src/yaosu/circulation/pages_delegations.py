@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import Response
 
+from yaosu.access.types import CleanText
 from yaosu.circulation import delegations
 from yaosu.circulation.cache import CHINA
 from yaosu.circulation.pages_common import PAGE, partners_of, show
@@ -74,7 +75,9 @@ async def offer(
     subject: CurrentSubject,
     agent: Annotated[str, Form(pattern=r"^\d{0,9}$")] = "",
     side: Annotated[str, Form(pattern="^(principal|agent)$")] = "principal",
+    valid_from: Day = "",
     valid_until: Day = "",
+    note: Annotated[CleanText, Form(max_length=500)] = "",
     kind: Annotated[list[str] | None, Form(max_length=20)] = None,
     drug: Numbers = None,
     place: Numbers = None,
@@ -90,7 +93,9 @@ async def offer(
             drug_ids=tuple(drug) if drug else None,
             places=tuple(place) if place else None,
             may_read=may_read,
+            valid_from=_start_of(valid_from, language(request)),
             valid_until=_end_of(valid_until, language(request)),
+            note=note.strip(),
         )
         await delegations.offer(conn, registry_of(request), subject, *parties, scope)
     except YaosuError as error:
@@ -98,6 +103,16 @@ async def offer(
             raise
         return await _page(request, conn, subject, error)
     return see_other("/delegations")
+
+
+def _start_of(text: str, lang: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), CHINA)
+    except (ValueError, OverflowError) as error:
+        reason = "应为日期" if lang == "zh" else "must be a date"
+        raise YaosuError("field_invalid", {"field": "valid_from", "reason": reason}) from error
 
 
 def _end_of(text: str, lang: str) -> datetime | None:
