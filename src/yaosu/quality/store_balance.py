@@ -90,7 +90,7 @@ WITH RECURSIVE down AS (
     JOIN unit u ON u.drug_id = a.drug_id AND u.parent = a.code
     UNION ALL
     SELECT u.drug_id, u.code, u.parent, u.batch_id, coalesce(u.qty, 1), u.last_bill, d.depth + 1
-    FROM down d JOIN unit u ON u.drug_id = d.drug_id AND u.parent = d.code WHERE d.depth < 8
+    FROM down d JOIN unit u ON u.drug_id = d.drug_id AND u.parent = d.code WHERE d.depth < 12
 )
 SELECT drug_id, code, parent, batch_id, qty, last_bill FROM down LIMIT $3"""
 
