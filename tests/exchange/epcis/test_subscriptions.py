@@ -16,10 +16,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Labels of the objects in each notification."""
     found: list[list[str]] = []
 
-    async def post(_app: object, _row: object, body: bytes) -> bool:
+    async def post(_app: object, _row: object, body: bytes) -> int:
         results = orjson.loads(body)["epcisBody"]["queryResults"]["resultsBody"]
         found.append([e["epcList"][0].rpartition("/")[2] for e in results["eventList"]])
-        return True
+        return 200
 
     monkeypatch.setattr(subscriptions, "_post", post)
     return found
@@ -86,3 +86,28 @@ async def test_an_initial_record_time_reaches_back_just_so_far(world: World, tol
     assert "0614141S20" in told[0]
     assert [t for t in told[1:] if t] == []
     await world.client.delete("/epcis/queries/back", headers=world.keys[world.maker])
+
+
+async def test_a_subscriber_who_wants_less_at_once_gets_less(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    got: list[str] = []
+
+    async def post(_app: object, _row: object, body: bytes) -> int:
+        events = orjson.loads(body)["epcisBody"]["queryResults"]["resultsBody"]["eventList"]
+        sizes.append(len(events))
+        if len(events) > 2:
+            return 413
+        got.extend(e["epcList"][0].rpartition("/")[2] for e in events)
+        return 204
+
+    monkeypatch.setattr(subscriptions, "_post", post)
+    await subscribe(world, "small")
+    names = [f"T{n}" for n in range(9)]
+    await store(world, *names)
+    await look(world)
+    # nine are too many, and four; then two at a time
+    assert sizes == [9, 4, 2, 2, 2, 2, 1]
+    assert sorted(got) == [f"0614141{n}" for n in names]
+    await world.client.delete("/epcis/queries/small", headers=world.keys[world.maker])

@@ -258,6 +258,7 @@ ADVANCE = """
 UPDATE epcis_subscription SET since = $2, next_at = $3, failures = 0, notified_at = coalesce($4, notified_at)
 WHERE id = $1"""
 FAILED = "UPDATE epcis_subscription SET failures = failures + 1, next_at = $2 WHERE id = $1"
+AT_ONCE = "UPDATE epcis_subscription SET style = style || $2::jsonb, next_at = $3 WHERE id = $1"
 SENT = "SELECT event FROM epcis_sent WHERE subscription = $1"
 PUT_SENT = """
 INSERT INTO epcis_sent (subscription, event, recorded_at)

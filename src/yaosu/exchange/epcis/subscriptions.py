@@ -43,8 +43,8 @@ PER_ORG_MAX = 100
 STREAM_EVERY_S = 5
 BACK_OFF_S = (10, 30, 60, 300, 900, 3600)
 _NONCE = 12
-FROM = "from"
-"""Where `style` keeps the initial record time."""
+FROM, AT_ONCE = "from", "at_once"
+"""Where `style` keeps the initial record time, and how many events a subscriber takes who wanted fewer (413)."""
 
 
 async def subscribe(
@@ -127,10 +127,11 @@ async def _new(conn: Connection, app: AppState, row: Any) -> Found:
     query.ge_record = max(filter(None, (query.ge_record, since, begin)))
     sent = {r["event"] for r in await conn.fetch(store.SENT, row["id"])}
     found, token = Found(), ""
-    while len(found.events) < EVENTS_AT_ONCE:
+    most = at_once(row)
+    while len(found.events) < most:
         page = await Answering(conn, subject, app.parts["registry"], query).page(EVENTS_AT_ONCE, token)
         for event, (key, at) in zip(page.events, page.recorded, strict=True):
-            if key not in sent and len(found.events) < EVENTS_AT_ONCE:
+            if key not in sent and len(found.events) < most:
                 found.events.append(event)
                 found.recorded.append((key, at))
         token = page.token
@@ -138,6 +139,11 @@ async def _new(conn: Connection, app: AppState, row: Any) -> Found:
             break
     found.token = token
     return found
+
+
+def at_once(row: Any) -> int:
+    """How many events a subscriber is sent at most."""
+    return min(int(row["style"].get(AT_ONCE, EVENTS_AT_ONCE)), EVENTS_AT_ONCE)
 
 
 async def send_one(app: AppState) -> bool:
@@ -156,7 +162,12 @@ async def send_one(app: AppState) -> bool:
             return True
         chosen = await style(conn, app.parts["registry"], row["style"].get("epc", DIGITAL_LINK), URN)
         body = orjson.dumps(json_document(found.events, chosen, row["query"], subscriptionID=str(row["id"])))
-        if not await _post(app, row, body):
+        status = await _post(app, row, body)
+        if status == 413 and len(found.events) > 1:
+            # too much for the subscriber: half of it, at once
+            await conn.execute(store.AT_ONCE, row["id"], {AT_ONCE: len(found.events) // 2}, now)
+            return True
+        if not 200 <= status < 300:
             wait = BACK_OFF_S[min(row["failures"], len(BACK_OFF_S) - 1)]
             await conn.execute(store.FAILED, row["id"], now + timedelta(seconds=wait))
             return True
@@ -164,12 +175,13 @@ async def send_one(app: AppState) -> bool:
         keys, times = [k for k, _ in found.recorded], [at for _, at in found.recorded]
         await conn.execute(store.PUT_SENT, row["id"], keys, times)
         await conn.execute(store.FORGET_SENT, row["id"], newest - 2 * OVERLAP)
-        more = len(found.events) >= EVENTS_AT_ONCE or bool(found.token)
+        more = len(found.events) >= at_once(row) or bool(found.token)
         await conn.execute(store.ADVANCE, row["id"], max(newest, row["since"]), now if more else later, now)
         return True
 
 
-async def _post(app: AppState, row: Any, body: bytes) -> bool:
+async def _post(app: AppState, row: Any, body: bytes) -> int:
+    """The subscriber's answer; 0 when none came."""
     headers = {
         **VERSIONS,
         "content-type": "application/json",
@@ -184,5 +196,5 @@ async def _post(app: AppState, row: Any, body: bytes) -> bool:
         answer = await http.post(row["dest"], body, headers, app.settings.webhook_hosts)
     except (http.AddressRefusedError, TimeoutError, httpx.HTTPError, OSError) as error:
         log.info("epcis_subscriber_away", subscription=str(row["id"]), error=type(error).__name__)
-        return False
-    return 200 <= answer.status < 300
+        return 0
+    return answer.status
