@@ -22,6 +22,11 @@ def china_now(shift: timedelta = timedelta()) -> str:
     return (datetime.now(CHINA) + shift).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def around_today() -> tuple[str, str]:
+    """Yesterday and tomorrow in China: what a test just did lies between them, at midnight too."""
+    return china_now(-timedelta(days=1))[:10], china_now(timedelta(days=1))[:10]
+
+
 def signature(params: Mapping[str, str], secret: str, how: str) -> str:
     joined = "".join(key + params[key] for key in sorted(params)).encode("utf-8")
     if how == "md5":

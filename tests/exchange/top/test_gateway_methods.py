@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from circulation.helpers import Goods
-from exchange.top.client import TopClient, china_now
+from exchange.top.client import TopClient, around_today
 from exchange.top.world import World, bill_time, make_world
 from yaosu.exchange.top.fields import published
 from yaosu.exchange.top.protocol import load_methods
@@ -71,13 +71,13 @@ async def scenes(world: World) -> dict[str, Scene]:
 
 def asked(scene: Scene, method: str) -> dict[str, str]:
     """A value for every required field of a method, and for some that are not."""
-    today = china_now()[:10]
+    begin, end = around_today()
     product = scene.world.market.registry.product(scene.world.market.drug_id)
     assert product is not None
     values = {
         "ref_ent_id": scene.me.ref_ent_id, "des_ref_ent_id": scene.me.ref_ent_id,
         "to_ref_user_id": scene.me.ref_ent_id, "from_ref_user_id": scene.firm.ref_ent_id,
-        "dest_ref_ent_id": scene.firm.ref_ent_id, "begin_date": today, "end_date": today, "page": "1", "cur_page": "1",
+        "dest_ref_ent_id": scene.firm.ref_ent_id, "begin_date": begin, "end_date": end, "page": "1", "cur_page": "1",
         "page_size": "20", "bill_type": "A", "codes": f"{scene.stock.boxes[1]},8385793000000000001",
         "code": scene.coming.cases[0], "physic_name": product.generic_name, "business": "1", "service": "1",
     }  # fmt: skip

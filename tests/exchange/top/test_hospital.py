@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from circulation.helpers import Goods
-from exchange.top.client import TopClient, china_now, rows
+from exchange.top.client import TopClient, around_today, rows
 from exchange.top.world import World, bill_time, make_world
 from yaosu.circulation.write import unpack_body
 
@@ -85,8 +85,8 @@ async def test_a_hospitals_older_client_writes_321_for_what_is_323_now(world: Wo
            "ref_user_id": me.ref_ent_id, "trace_codes": goods.boxes[0]}  # fmt: skip
     answer = await his.ok(Y + "uploadretail", use)
     assert answer["response_success"] is True, answer
-    day = china_now()[:10]
-    asked = {"ref_ent_id": me.ref_ent_id, "begin_date": day, "end_date": day, "bill_type": "321",
+    begin, end = around_today()
+    asked = {"ref_ent_id": me.ref_ent_id, "begin_date": begin, "end_date": end, "bill_type": "321",
              "bill_code": use["bill_code"], "page": "1", "page_size": "20"}  # fmt: skip
     found = rows((await his.ok(Y + "query.billstatus", asked))["result"]["model"]["result_list"])
     assert [(r["bill_code"], r["bill_type"]) for r in found] == [(use["bill_code"], "323")]
@@ -132,8 +132,8 @@ async def test_goods_go_back_and_are_destroyed_with_the_gap_in_the_papers_visibl
 async def test_what_is_on_its_way_can_be_read_before_it_is_received(world: World, his: TopClient) -> None:
     goods, number = await shipped(world)
     me, firm = await world.alias(world.market.hospital), await world.alias(world.market.wholesaler)
-    today = china_now()[:10]
-    asked = {"ref_ent_id": me.ref_ent_id, "begin_date": today, "end_date": today, "bill_code": number,
+    begin, end = around_today()
+    asked = {"ref_ent_id": me.ref_ent_id, "begin_date": begin, "end_date": end, "bill_code": number,
              "page": "1", "page_size": "10"}  # fmt: skip
     listed = (await his.ok(Y + "listupout", asked))["result"]["model"]
     (row,) = rows(listed["result_list"])
@@ -176,8 +176,8 @@ async def test_what_is_on_its_way_can_be_read_before_it_is_received(world: World
 async def test_principals_of_upstream_filter_and_a_sender_must_be_named(world: World, his: TopClient) -> None:
     _, number = await shipped(world)
     me, firm = await world.alias(world.market.hospital), await world.alias(world.market.wholesaler)
-    today = china_now()[:10]
-    asked = {"ref_ent_id": me.ref_ent_id, "begin_date": today, "end_date": today, "ass_en_id": firm.ent_id,
+    begin, end = around_today()
+    asked = {"ref_ent_id": me.ref_ent_id, "begin_date": begin, "end_date": end, "ass_en_id": firm.ent_id,
              "page": "1", "page_size": "10"}  # fmt: skip
     assert (await his.ok(Y + "listupout", asked))["result"]["model"]["total_num"] == 0
     error = await his.error(

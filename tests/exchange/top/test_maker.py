@@ -14,13 +14,13 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from exchange.top.client import CHINA
+from exchange.top.client import around_today
 from exchange.top.reading import CALLED, Caller, of_modules
 from exchange.top.world import World, make_world
 from yaosu.db.engine import Pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-TODAY = datetime.now(UTC).astimezone(CHINA).strftime("%Y-%m-%d")
+BEFORE, AFTER = around_today()
 PAGE = {"page": 1, "page_size": 50}
 _serial = iter(range(1, 10**6))
 
@@ -102,7 +102,7 @@ async def test_a_relation_file_activates_once(
     assert (
         await m.conn.fetchval("SELECT count(*) FROM relation_file WHERE file_name LIKE $1", f"%{batch}%") == 1
     )
-    days = {"start_date": TODAY, "end_date": TODAY}
+    days = {"start_date": BEFORE, "end_date": AFTER}
     listed = (await maker.result(
         "drug.kyt.codeprocess", ref_ent_id=ref, process_flag="A", query_flag="0", physic_type="A", client_type="2",
         produce_batch_no=batch, **days, **PAGE))["model"]  # fmt: skip
@@ -137,7 +137,7 @@ async def test_a_wrong_relation_file_is_refused_with_every_line(
     assert await world.market.conn.fetchval("SELECT count(*) FROM unit WHERE code = $1", cases[0]) == 0
     rows = (await maker.result(
         "drug.kyt.scqy.codeprocess", ref_ent_id=ref, process_flag="4", query_flag="0", physic_type="A", client_type="2",
-        start_date=TODAY, end_date=TODAY, **PAGE))["model"]["result_list"]  # fmt: skip
+        start_date=BEFORE, end_date=AFTER, **PAGE))["model"]["result_list"]  # fmt: skip
     row = next(r for r in rows if r["file_name"] == f"{batch}.xml")
     assert row["process_flag"] == "4" and boxes[2] in row["process_des"]
     detail = (await maker.result(
@@ -153,7 +153,7 @@ async def test_others_see_nothing_of_a_makers_files(world: World, maker: Caller,
     other = Caller(await world.client(world.market.wholesaler))
     error = await other.error(
         "drug.kyt.codeprocess", ref_ent_id=ref, process_flag="A", query_flag="0", physic_type="A", client_type="2",
-        start_date=TODAY, end_date=TODAY, **PAGE,
+        start_date=BEFORE, end_date=AFTER, **PAGE,
     )  # fmt: skip
     assert error["sub_code"] in ("isv.ent-no-auth", "isv.permission-denied")
 
@@ -207,7 +207,12 @@ async def test_a_damaged_code_is_replaced_and_listed(world: World, maker: Caller
         done = await maker("drug.kyt.codereplace", ref_ent_id=ref, old_code=goods.boxes[0], new_code=fresh)
         assert done["response_success"] is True, done
     assert (await m.status(fresh))[0] == "I"
-    asked = {"ref_ent_id": ref, "begin_time": f"{TODAY} 00:00:00", "end_time": f"{TODAY} 23:59:59", "page": 1}
+    asked = {
+        "ref_ent_id": ref,
+        "begin_time": f"{BEFORE} 00:00:00",
+        "end_time": f"{AFTER} 23:59:59",
+        "page": 1,
+    }
     model = (await maker("drug.kyt.codereplacelog", **asked, code=fresh))["model"]
     (row,) = model["data"]
     assert (row["piats_code_old"], row["piats_code_new"], row["code_level"]) == (goods.boxes[0], fresh, 3)

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from circulation.helpers import Goods
-from exchange.top.client import TopClient, china_now, rows
+from exchange.top.client import TopClient, around_today, rows
 from exchange.top.world import World, bill_time, make_world
 from yaosu.circulation import delegations
 from yaosu.circulation.write import unpack_body
@@ -69,10 +69,10 @@ async def sale(world: World, codes: list[str], **changed: str) -> dict[str, str]
 
 async def status_of(world: World, till: TopClient, bill: dict[str, str]) -> list[dict[str, str]]:
     """What the status query says of a bill."""
-    today = china_now()[:10]
+    begin, end = around_today()
     answer = await till.ok(
         L + "query.billstatus",
-        {"ref_ent_id": bill["ref_user_id"], "begin_date": today, "end_date": today, "bill_type": "A",
+        {"ref_ent_id": bill["ref_user_id"], "begin_date": begin, "end_date": end, "bill_type": "A",
          "bill_code": bill["bill_code"], "page": "1", "page_size": "10"},
     )  # fmt: skip
     assert answer["result"]["response_success"] is True

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 TODAY = datetime.now(UTC).astimezone(CHINA)
 DAYS = {
     "begin_date": (TODAY - timedelta(days=1)).strftime("%Y-%m-%d"),
-    "end_date": TODAY.strftime("%Y-%m-%d"),
+    "end_date": (TODAY + timedelta(days=1)).strftime("%Y-%m-%d"),
 }
 PAGE = {"page": 1, "page_size": 50}
 
@@ -452,9 +452,9 @@ async def test_upstreams_bills_are_found_by_the_day_they_changed(world: World) -
     await shipped(world, goods.cases[:1], number)
     shop, own = Caller(await world.client(m.pharmacy)), (await world.alias(m.pharmacy)).ref_ent_id
     for shift, seen in ((0, {number}), (-3, set())):
-        day = (TODAY + timedelta(days=shift)).strftime("%Y-%m-%d")
+        begin, end = (f"{TODAY + timedelta(days=shift + n):%Y-%m-%d}" for n in (-1, 1))
         answer = await shop.result(
-            "drug.kyt.wes.listupout", ref_ent_id=own, license_token="t", mod_date_begin=day, mod_date_end=day,
+            "drug.kyt.wes.listupout", ref_ent_id=own, license_token="t", mod_date_begin=begin, mod_date_end=end,
             bill_code=number, **PAGE
         )  # fmt: skip
         rows = answer["model"]["result_list"]
