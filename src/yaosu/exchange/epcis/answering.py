@@ -39,6 +39,8 @@ SORTED_MAX = 20_000
 SCANNED_MAX = 200_000
 """Records that such a query may look at."""
 BATCH_EVENTS, BATCH_BILLS = 500, 100
+RECENT = timedelta(hours=2)
+"""Where bills of so short a while begin is looked up first; for a longer one that would mean reading all of them."""
 TOKEN_LIFE = timedelta(days=1)
 """How long a place in a list can be gone on from."""
 
@@ -217,7 +219,8 @@ class Answering:
         if types == [] or ids == []:
             return
         drugs = self._drugs()
-        if query.ge_record is not None and last == 0 and ids is None:
+        recent = query.ge_record is not None and query.ge_record > datetime.now(UTC) - RECENT
+        if recent and last == 0 and ids is None:
             first = await self.conn.fetchval(store_bills.FIRST_SINCE, query.ge_record)
             if first is None:
                 return
