@@ -57,6 +57,7 @@ class World:
         n = next(_numbers)
         packed = envelope.pack(content)
         async with self.app.pool.acquire() as conn:
+            await conn.execute(store.ENSURE_PLACE, LINK)
             await conn.fetchval(store.TAKE, LINK, n, uuid.uuid4(), 20, "2002", owner, ORIGIN, packed)
         return number
 

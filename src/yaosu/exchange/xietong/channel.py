@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from yaosu.db.engine import Connection
 from yaosu.edge.state import AppState
 from yaosu.exchange.outbox.model import Channel, Delivery, Link, Outcome, Parcel, RoutedBill
-from yaosu.exchange.xietong import bills, envelope, wire
+from yaosu.exchange.xietong import behind, bills, envelope, wire
 
 NAME = "xietong"
 FINAL = frozenset(
@@ -40,6 +40,8 @@ def channel(app: AppState) -> Channel:
         key = link.secret.get("key", "")
         full = wire.signed({k: v for k, v in params.items() if v}, key, link.secret.get("private_key", ""))
         said = await wire.call(exchange_url(link.url), full, key, app.settings.webhook_hosts)
+        if said.genuine and said.success:
+            await behind.told(app.pool, link.id, params["event_id"], said, delivery.id)
         return outcome(said)
 
     return Channel(

@@ -19,7 +19,7 @@ from yaosu.exchange.outbox import backfill as backfills
 from yaosu.exchange.outbox import connections
 from yaosu.exchange.outbox.model import Link
 from yaosu.exchange.outbox.store import ONE
-from yaosu.exchange.xietong import envelope, wire
+from yaosu.exchange.xietong import behind, envelope, wire
 from yaosu.exchange.xietong import store_client as store
 from yaosu.exchange.xietong.bills import event_id
 from yaosu.exchange.xietong.channel import NAME, exchange_url
@@ -60,13 +60,16 @@ class Filer:
         generation = registry.generation
         async with self._app.pool.acquire() as conn, conn.transaction():
             now = await everything(conn, registry)
-            before = {(r["kind"], r["key"]): r["digest"] for r in await conn.fetch(store.FILED, link.id)}
+            before = {(r["kind"], r["key"]): r for r in await conn.fetch(store.FILED, link.id)}
             app_id = str(link.account.get("app_id", ""))
             changed = []
             for item in now:
                 digest = _digest(item)
-                if before.get((item.kind, item.key)) != digest:
-                    key = f"{item.kind}|{item.key}|{digest.hex()}"
+                last = before.get((item.kind, item.key))
+                if last is None or last["digest"] != digest:
+                    # content that comes back is news too, so the event before belongs to its name
+                    since = f"|{last['event_id']}" if last is not None else ""
+                    key = f"{item.kind}|{item.key}|{digest.hex()}{since}"
                     changed.append(
                         (
                             link.id,
@@ -113,6 +116,8 @@ class Filer:
     async def _settle(self, link: Link, row: Any, said: wire.Said) -> bool:
         """Keep what was said; whether something new is filed."""
         filed = said.genuine and said.success
+        if filed:
+            await behind.told(self._app.pool, link.id, str(row["event_id"]), said, None)
         refused = said.genuine and not said.success and said.code in STAY
         state = "filed" if filed else "refused" if refused else "due"
         pause = float(PAUSES_S[min(row["tries"], len(PAUSES_S) - 1)])
@@ -135,16 +140,36 @@ def mailbox_url(url: str) -> str:
 
 
 async def pull(app: AppState, link: Link) -> int:
-    """Fetch what came into the mailbox since; how many events. The place moves only over what is kept."""
+    """Fetch what came into the mailbox since; how many events. The place moves only over what is kept.
+
+    Where the platform holds less of ours than it had said, or other mail than we got, it was restored from a backup:
+    see `behind`.
+    """
     async with app.pool.acquire() as conn:
         await conn.execute(store.ENSURE_PLACE, link.id)
-        place = await conn.fetchval(store.ADVANCE, link.id)
+        after = int(await conn.fetchval(store.ADVANCE, link.id))
+        place = await conn.fetchrow(store.PLACE, link.id)
+        sent = int(await conn.fetchval(store.SENT, link.id))
+        held = await conn.fetchrow(store.HELD, link.id, after) if after else None
     key = link.secret.get("key", "")
-    params = {"app_id": str(link.account.get("app_id", "")), "after": str(place), "limit": str(PULL_LIMIT)}
-    full = wire.signed(params, key, link.secret.get("private_key", ""))
-    said = await wire.call(mailbox_url(link.url), full, key, app.settings.webhook_hosts)
+
+    async def ask(after: int, limit: int, **more: str) -> wire.Said:
+        params = {"app_id": str(link.account.get("app_id", "")), "after": str(after), "limit": str(limit)}
+        full = wire.signed({**params, **more}, key, link.secret.get("private_key", ""))
+        return await wire.call(mailbox_url(link.url), full, key, app.settings.webhook_hosts)
+
+    check = {"check": str(held["event_id"])} if held is not None else {}
+    said = await ask(after, PULL_LIMIT, **check, sent=str(sent))
     taken, trouble = 0, ""
     if said.genuine and said.success:
+        async with app.pool.acquire() as conn, conn.transaction():
+            again = await behind.held_less(conn, link.id, sent, said.body)
+        last = said.body.get("last")
+        last = last if isinstance(last, int) and not isinstance(last, bool) and last >= 0 else after
+        # `agrees` also says no when they only lost events of ours: then the search finds nothing
+        doubted = place is not None and place["doubted"]
+        if last < after or said.body.get("agrees") is False or doubted:
+            return again + int(await behind.rewind(app.pool, link.id, after, last, ask))
         events = said.body.get("events")
         for one in events if isinstance(events, list) else []:
             try:
@@ -179,7 +204,8 @@ async def link_of(conn: Connection, keeper: Keeper, app_id: str) -> Link | None:
 async def take(conn: Connection, link_id: int, found: Envelope) -> bool:
     """Put a genuine event into the inbox; whether it is new. Its content is looked at when it is booked.
 
-    Refused: `xietong_field` without `n` and `from_app_id`, `xietong_data` when it is not base64.
+    Refused: `xietong_field` without `n` and `from_app_id`, `xietong_data` when it is not base64, `xietong_numbers` when
+    its number stands for another event (the place is then in doubt, see `behind.rewind`).
     """
     if not found.n:
         raise envelope.wrong("n", "必填", "required")
@@ -196,9 +222,18 @@ async def take(conn: Connection, link_id: int, found: Envelope) -> bool:
         found.from_app_id,
         packed,
     )
-    new = await conn.fetchval(store.TAKE, link_id, *args) is not None
-    await conn.execute(store.ADVANCE, link_id)
-    return new
+    if await conn.fetchval(store.TAKE, link_id, *args) is not None:
+        await conn.execute(store.ADVANCE, link_id)
+        return True
+    held = await conn.fetchrow(store.HELD, link_id, found.n)
+    if held is None or (held["event_id"], held["origin"]) != (found.event_id, found.from_app_id):
+        raise YaosuError("xietong_numbers", {"n": found.n})
+    return False
+
+
+async def doubt(conn: Connection, link_id: int) -> None:
+    """Compare the mailbox with the platform's before anything else is fetched."""
+    await conn.execute(store.DOUBT, link_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +247,7 @@ class Standing:
     asked_at: datetime | None
     said: str
     backfill: backfills.Backfill | None = None
+    behind: Sequence[Mapping[str, Any]] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The form of API answers."""
@@ -223,6 +259,7 @@ class Standing:
             "asked_at": self.asked_at.isoformat() if self.asked_at else None,
             "said": self.said,
             "backfill": self.backfill.as_json() if self.backfill else None,
+            "behind": [dict(b) for b in self.behind],
         }
 
 
@@ -247,6 +284,7 @@ async def standings(conn: Connection, subject: Subject) -> list[Standing]:
                 place["asked_at"] if place else None,
                 place["said"] if place else "",
                 await backfills.of(conn, row["id"]),
+                await behind.found(conn, row["id"]),
             )
         )
     return found

@@ -16,7 +16,7 @@ from yaosu.db.embedded import database_address
 from yaosu.db.engine import Connection, connect
 from yaosu.edge.terminal import DataOption, JsonOption, out, print_json, refusals
 from yaosu.errors import YaosuError
-from yaosu.exchange.xietong import client, hub, views
+from yaosu.exchange.xietong import client, hub, hub_restored, views
 from yaosu.exchange.xietong.envelope import CHINA
 from yaosu.exchange.xietong.hub import SystemDraft
 from yaosu.exchange.xietong.resolve import Home, Resolver, from_registry
@@ -93,6 +93,16 @@ def register(
 
     system, key = _run(data, work)
     out.print(f"app_id {system.app_id}  密钥 key {key}", soft_wrap=True, markup=False)
+
+
+@app.command()
+def restored(data: DataOption = None) -> None:
+    """After the platform's database was restored from a backup: tell every system 平台从备份恢复后通知各系统."""
+
+    async def work(conn: Connection, chosen: Settings) -> int:
+        return await hub_restored.tell(conn)
+
+    out.print(f"{_run(data, work)} 个系统已通知 systems told")
 
 
 @app.command("connect")

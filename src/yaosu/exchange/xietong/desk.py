@@ -69,6 +69,10 @@ async def _one(desk: Desk, row: Any, last: bool) -> Booked:
         item = desk.registry.lists.item("xietong_sub_type", row["sub_type"])
         if item is None:
             raise envelope.wrong("sub_type", "未知的子类型", "unknown")
+        if item.attrs["meaning"] == "restored":
+            async with desk.pool.acquire() as conn:
+                await conn.execute(store.DOUBT, row["connection"])
+            return Booked("done", None, {"restored": True})
         if row["event_type"] == BASE:
             async with desk.pool.acquire() as conn, conn.transaction():
                 meaning = str(item.attrs["meaning"])

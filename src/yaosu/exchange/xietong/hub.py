@@ -55,6 +55,9 @@ class System:
     refused_said: str
     seen_at: datetime | None
     made_at: datetime
+    held: int = 0
+    ahead: int = 0
+    ahead_at: datetime | None = None
 
     @property
     def taken(self) -> int:
@@ -77,6 +80,8 @@ class System:
             "mailbox": {"last": self.box, "taken": self.taken, "waiting": self.box - self.taken},
             "push": {"failures": self.push_fails, "said": self.push_said},
             "refused": {"count": self.refused, "last": self.refused_said},
+            "held": self.held,
+            "ahead": {"events": self.ahead, "at": self.ahead_at.isoformat() if self.ahead_at else None},
             "seen_at": self.seen_at.isoformat() if self.seen_at else None,
             "made_at": self.made_at.isoformat(),
         }
@@ -215,7 +220,7 @@ async def _announce(conn: Connection, system: System) -> None:
     digest = envelope.content_digest(BASE, SYSTEM_EVENT, system.usc_id, body)
     now = datetime.now(UTC)
     event: int = await conn.fetchval(
-        store.ADD_EVENT, system.id, event_id, "", BASE, SYSTEM_EVENT, system.usc_id, now, digest, packed
+        store.ADD_EVENT, system.id, event_id, "", BASE, SYSTEM_EVENT, system.usc_id, now, digest, packed, None
     )
     others = [
         r["id"] for r in await conn.fetch(store.SYSTEMS) if r["id"] != system.id and r["state"] != "ended"
@@ -251,8 +256,8 @@ async def receive(
     if item is None or str(item.attrs.get("type")) != str(envelope_.event_type):
         raise envelope.wrong("sub_type", "不是该事件大类的子类型", "not a sub type of this event type")
     meaning = str(item.attrs["meaning"])
-    if meaning == "system":
-        raise envelope.wrong("sub_type", "追溯系统信息由平台登记", "systems are registered by the platform")
+    if meaning in ("system", "restored"):
+        raise envelope.wrong("sub_type", "只由平台发出", "only the platform makes it")
     digest = envelope.content_digest(envelope_.event_type, envelope_.sub_type, envelope_.usc_id, content)
     if envelope_.event_type == BASE:
         # before the system's own lock, and always in this order, so that nobody waits for each other
@@ -262,7 +267,8 @@ async def receive(
     if before is not None:
         if before["digest"] != digest:
             raise YaosuError("xietong_event_differs")
-        return {**before["said"], "repeated": True}
+        return {**before["said"], "seq": before["n"], "repeated": True}
+    number: int = await conn.fetchval(store.NEXT_N, system.id)
     event: int = await conn.fetchval(
         store.ADD_EVENT,
         system.id,
@@ -274,6 +280,7 @@ async def receive(
         envelope_.sent_at,
         digest,
         packed,
+        number,
     )
     if envelope_.event_type == BASE:
         said = await hub_base.file(conn, system.id, meaning, Content(content), event)
@@ -290,7 +297,7 @@ async def receive(
     if said:
         await conn.execute(store.SET_SAID, event, said)
     await conn.execute(store.SEEN, system.id)
-    return said
+    return {**said, "seq": number}
 
 
 async def _home_of_product(conn: Connection, sender: int, content: Content) -> str:

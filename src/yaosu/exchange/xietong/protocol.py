@@ -18,7 +18,7 @@ from yaosu.edge import strict_json
 from yaosu.edge.problem import language
 from yaosu.edge.state import AppState, state
 from yaosu.errors import YaosuError, message
-from yaosu.exchange.xietong import client, envelope, hub, keys, wire
+from yaosu.exchange.xietong import client, envelope, hub, hub_restored, keys, wire
 from yaosu.exchange.xietong import store_hub as store
 from yaosu.exchange.xietong.resolve import LOOK_S, Home, Resolver, from_registry
 from yaosu.people.keeper import Keeper
@@ -95,8 +95,14 @@ async def exchange(request: Request) -> Response:
                 key = mine
                 if not envelope.in_time(found.sent_at, datetime.now(UTC)):
                     raise YaosuError("xietong_time", {"minutes": int(envelope.SKEW.total_seconds() // 60)})
-                async with conn.transaction():
-                    new = await client.take(conn, link.id, found)
+                try:
+                    async with conn.transaction():
+                        new = await client.take(conn, link.id, found)
+                except YaosuError as error:
+                    if error.code == "xietong_numbers":
+                        await client.doubt(conn, link.id)
+                        app.parts["xietong.wake"].set()
+                    raise
                 app.parts["xietong.wake"].set()
                 return _answer(params, key, _done({"repeated": not new} if not new else {}))
         if "coordination" not in app.settings.roles:
@@ -147,7 +153,11 @@ async def mailbox(request: Request) -> Response:
             row = await hub.authenticate(conn, keeper, params, sent_at)
             key = keys.unseal(keeper, row["app_id"], row["key"])
             system = hub.system_of(row)
-            await conn.execute(store.SET_PULLED, system.id, after)
+            check, sent = params.get("check", ""), _number(params, "sent", 0)
+            async with conn.transaction():
+                fits = await hub_restored.agrees(conn, system, after, check, sent)
+            if fits:
+                await conn.execute(store.SET_PULLED, system.id, after)
             found = await hub.mailbox(conn, system.id, after, max(1, min(limit, MAIL_MAX)))
         events: list[dict[str, str]] = []
         size = 0
@@ -157,7 +167,8 @@ async def mailbox(request: Request) -> Response:
             if events and size > MAIL_BYTES_MAX:
                 break
             events.append(envelope.sign(one.params(system.app_id, now, params.get("process_id", "")), key))
-        return _answer(params, key, {**_done({}), "last": system.box, "events": events})
+        said = {**_done({}), "last": system.box, "held": system.held, "agrees": fits}
+        return _answer(params, key, {**said, "events": events})
     except YaosuError as error:
         return _answer(params, key, _refusal(error))
 

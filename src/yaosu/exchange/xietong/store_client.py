@@ -20,7 +20,7 @@ LINKS = (
 
 # -- what is filed -----------------------------------------------------------------------------------
 
-FILED = "SELECT kind, key, digest, state FROM xietong_filed WHERE connection = $1"
+FILED = "SELECT kind, key, digest, state, event_id FROM xietong_filed WHERE connection = $1"
 # The same content keeps its event; other content is another event.
 PUT_FILED = """
 INSERT INTO xietong_filed (connection, kind, key, ours, state, digest, event_id, body)
@@ -50,23 +50,39 @@ COUNT_FILED = "SELECT kind, state, count(*) AS n FROM xietong_filed WHERE connec
 
 # -- what came ---------------------------------------------------------------------------------------
 
-PLACE = "SELECT pulled, asked_at, said FROM xietong_place WHERE connection = $1"
+PLACE = "SELECT pulled, asked_at, said, era, doubted FROM xietong_place WHERE connection = $1"
 ASKED = """
 INSERT INTO xietong_place (connection, pulled, asked_at, said) VALUES ($1, 0, now(), $2)
 ON CONFLICT (connection) DO UPDATE SET asked_at = now(), said = excluded.said"""
+# In the mailbox's present era. What came in an era before, from the same system with the same content, is done.
 TAKE = """
-INSERT INTO xietong_inbox (connection, n, event_id, event_type, sub_type, usc_id, origin, data)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id"""
+INSERT INTO xietong_inbox (connection, n, event_id, event_type, sub_type, usc_id, origin, data, era, state, done_at,
+    said)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, p.era, CASE WHEN o.id IS NULL THEN 'waiting' ELSE 'done' END,
+    CASE WHEN o.id IS NOT NULL THEN now() END,
+    CASE WHEN o.id IS NULL THEN '{}' ELSE jsonb_build_object('repeats', o.id) END
+FROM xietong_place p LEFT JOIN LATERAL (
+    SELECT id FROM xietong_inbox i WHERE i.connection = $1 AND i.event_id = $3 AND i.era < p.era AND i.origin = $7
+        AND i.sub_type = $5 AND i.data = $8 ORDER BY id LIMIT 1) o ON true
+WHERE p.connection = $1 AND $2 > p.pulled ON CONFLICT DO NOTHING RETURNING id"""
+# What stands under a number now: of the latest era that has it.
+HELD = """
+SELECT event_id, origin FROM xietong_inbox WHERE connection = $1 AND n = $2 ORDER BY era DESC LIMIT 1"""
+DOUBT = "UPDATE xietong_place SET doubted = true WHERE connection = $1"
+NEW_ERA = """
+UPDATE xietong_place SET era = era + CASE WHEN $2 < pulled THEN 1 ELSE 0 END, pulled = least(pulled, $2),
+    doubted = false
+WHERE connection = $1"""
 # The place moves over what is there without a gap: what is missing is pulled.
 ENSURE_PLACE = "INSERT INTO xietong_place (connection) VALUES ($1) ON CONFLICT DO NOTHING"
 ADVANCE = """
 UPDATE xietong_place p SET pulled = coalesce((
     SELECT max(n) FROM (SELECT n, row_number() OVER (ORDER BY n) AS k FROM xietong_inbox
-        WHERE connection = $1 AND n > p.pulled) x WHERE n = p.pulled + k), p.pulled)
+        WHERE connection = $1 AND era = p.era AND n > p.pulled) x WHERE n = p.pulled + k), p.pulled)
 WHERE connection = $1 RETURNING pulled"""
 WAITING = """
-SELECT id, n, event_id, event_type, sub_type, usc_id, origin, tries, data FROM xietong_inbox
-WHERE connection = $1 AND state = 'waiting' AND next_at <= now() ORDER BY n LIMIT $2"""
+SELECT id, connection, n, event_id, event_type, sub_type, usc_id, origin, tries, data FROM xietong_inbox
+WHERE connection = $1 AND state = 'waiting' AND next_at <= now() ORDER BY era, n LIMIT $2"""
 SETTLE = """
 UPDATE xietong_inbox SET state = $2, said = $3, bill_id = $4, tries = tries + 1, done_at = now() WHERE id = $1"""
 WAIT = """
@@ -80,6 +96,37 @@ SELECT id, connection, n, event_id, event_type, sub_type, usc_id, origin, receiv
     bill_id, said FROM xietong_inbox
 WHERE connection = $1 AND ($2 = '' OR state = $2) AND ($3::bigint IS NULL OR id < $3) ORDER BY id DESC LIMIT $4"""
 COUNT_INBOX = "SELECT state, count(*) AS n FROM xietong_inbox WHERE connection = $1 GROUP BY 1"
+
+# -- which of ours they hold ------------------------------------------------------------------------
+
+SENT = "SELECT coalesce(max(n), 0) FROM xietong_told WHERE connection = $1"
+TOLD = """
+INSERT INTO xietong_told (connection, n, event_id, delivery_id) VALUES ($1, $2, $3, $4)
+ON CONFLICT (connection, n) DO UPDATE SET n = excluded.n RETURNING event_id"""
+UNTOLD = "DELETE FROM xietong_told WHERE connection = $1 AND n > $2 RETURNING n, event_id, delivery_id"
+# Sent once more under the same ids, each lane in its order; what is still owed of a lane waits behind it.
+AGAIN_SENT = """
+WITH again AS (
+    SELECT id, row_number() OVER (PARTITION BY lane ORDER BY id) AS n FROM delivery
+    WHERE id = ANY ($1::bigint[]) AND settled_at IS NOT NULL AND NOT pruned
+), lanes AS (
+    SELECT d.target, d.target_id, d.lane, min(d.id) AS first FROM again a JOIN delivery d ON d.id = a.id
+    WHERE d.lane <> '' GROUP BY 1, 2, 3
+), back AS (
+    UPDATE delivery d SET waits = true FROM lanes l
+    WHERE d.target = l.target AND d.target_id = l.target_id AND d.lane = l.lane AND d.id > l.first
+        AND d.settled_at IS NULL AND NOT d.claimed
+)
+UPDATE delivery d SET state = 'pending', settled_at = NULL, next_at = now(), tries = 0, remote = '',
+    waits = d.lane <> '' AND a.n > 1
+FROM again a WHERE d.id = a.id RETURNING d.id"""
+AGAIN_FILED = """
+UPDATE xietong_filed SET state = 'due', tries = 0, next_at = now()
+WHERE connection = $1 AND event_id = ANY ($2::uuid[]) RETURNING key"""
+BEHIND = """
+INSERT INTO xietong_behind (connection, what, agreed, ours, again, lost) VALUES ($1, $2, $3, $4, $5, $6)"""
+FOUND_BEHIND = """
+SELECT at, what, agreed, ours, again, lost FROM xietong_behind WHERE connection = $1 ORDER BY id DESC LIMIT $2"""
 
 ORIGIN = "SELECT ours FROM xietong_origin WHERE kind = $1 AND origin = $2 AND theirs = $3"
 SET_ORIGIN = """

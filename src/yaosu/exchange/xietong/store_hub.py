@@ -10,7 +10,8 @@ from asyncpg import Record
 from yaosu.db.engine import Connection
 
 _SYSTEM = """id, app_id, name, operator, usc_id, resolver_url, query_url, receive_url, key, public_key, state, box,
-    pushed, pulled, push_at, push_fails, push_said, refused, refused_said, seen_at, made_at"""
+    pushed, pulled, push_at, push_fails, push_said, refused, refused_said, seen_at, made_at, held, ahead,
+    ahead_at"""
 
 ADD_SYSTEM = f"""
 INSERT INTO xietong_system (app_id, name, operator, usc_id, resolver_url, query_url, receive_url, key, public_key,
@@ -35,11 +36,13 @@ REFUSED = "UPDATE xietong_system SET refused = refused + 1, refused_said = $2, s
 # One event at a time of one system: a repeat waits for its first try.
 LOCK_SYSTEM = "SELECT id FROM xietong_system WHERE id = $1 FOR NO KEY UPDATE"
 
-EVENT = "SELECT id, digest, said FROM xietong_event WHERE system_id = $1 AND event_id = $2"
+EVENT = "SELECT id, digest, said, n FROM xietong_event WHERE system_id = $1 AND event_id = $2"
 
 ADD_EVENT = """
-INSERT INTO xietong_event (system_id, event_id, process_id, event_type, sub_type, usc_id, sent_at, digest, data)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id"""
+INSERT INTO xietong_event (system_id, event_id, process_id, event_type, sub_type, usc_id, sent_at, digest, data, n)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id"""
+# The number of the next event of a system; its row is locked, so numbers stand in the order of commits.
+NEXT_N = "UPDATE xietong_system SET held = held + 1 WHERE id = $1 RETURNING held"
 
 SET_SAID = "UPDATE xietong_event SET said = $2 WHERE id = $1"
 
@@ -69,6 +72,14 @@ MAIL = """
 SELECT m.n, e.event_id, e.event_type, e.sub_type, e.usc_id, e.data, s.app_id AS origin
 FROM xietong_mail m JOIN xietong_event e ON e.id = m.event JOIN xietong_system s ON s.id = e.system_id
 WHERE m.system_id = $1 AND m.n > $2 ORDER BY m.n LIMIT $3"""
+
+# What a system holds under a number of its mailbox, and what it knows that we held: more, or another, and this platform
+# was restored from a backup that is older.
+MAIL_AT = """
+SELECT e.event_id FROM xietong_mail m JOIN xietong_event e ON e.id = m.event WHERE m.system_id = $1 AND m.n = $2"""
+AHEAD = """
+UPDATE xietong_system SET ahead = greatest($2, 1), ahead_at = now() WHERE id = $1"""
+AHEAD_LATELY = "SELECT EXISTS (SELECT 1 FROM xietong_system WHERE ahead_at > now() - interval '1 hour')"
 
 SET_PULLED = (
     "UPDATE xietong_system SET pulled = greatest(pulled, least($2, box)), seen_at = now() WHERE id = $1"
