@@ -3,6 +3,8 @@ made of them (R-I1, R-X10; domain: interfaces §2.11)."""
 
 from __future__ import annotations
 
+import io
+import zipfile
 from datetime import datetime
 
 import pytest
@@ -13,7 +15,7 @@ from yaosu.exchange.files.formats.cells import CHINA, moment
 from yaosu.exchange.files.formats.read import content_of
 from yaosu.exchange.files.model import FileContent, FileRefusedError
 
-ONE, TWO = "83857940000879766660", "83857940000879766661"
+ONE, TWO, THREE = "83857940000879766660", "83857940000879766661", "83857940000879766662"
 GS1 = "(01)06924561884074(21)ABC123"
 ROW = ("A", "201", "2026-09-30 10:12:31", "示例医药有限公司", ONE)
 
@@ -218,28 +220,150 @@ def test_the_clients_export_takes_the_time_of_the_scans() -> None:
     assert [n.code for n in both.notes] == ["file_note_column"]
 
 
-def test_a_workbook_with_bills_on_two_sheets_is_refused_and_nothing_is_left_out() -> None:
-    second = "<worksheet><sheetData>" + text_row(1, HEADS) + text_row(2, ROW) + "</sheetData></worksheet>"
+def _two_sheets(first: str, second: str, state: str = 'sheetId="2"') -> bytes:
+    sheets = '<sheet name="一" sheetId="1" r:id="rId1"/>' + f'<sheet name="二" {state} r:id="rId2"/>'
+    relations = "".join(f'<Relationship Id="rId{n}" Target="worksheets/sheet{n}.xml"/>' for n in (1, 2))
+    other = f"<worksheet><sheetData>{second}</sheetData></worksheet>"
+    more = {
+        "xl/workbook.xml": f'<workbook xmlns:r="r"><sheets>{sheets}</sheets></workbook>'.encode(),
+        "xl/_rels/workbook.xml.rels": f"<Relationships>{relations}</Relationships>".encode(),
+        "xl/worksheets/sheet2.xml": other.encode(),
+    }
+    return xlsx(first, more=more)
+
+
+def test_bills_on_several_sheets_are_all_read_and_a_bill_may_go_on_from_one_to_the_next() -> None:
+    number, *rest = ROW[:4]
+    first = text_row(1, HEADS) + text_row(2, (*ROW[:4], ONE))
+    second = (
+        text_row(1, ("导出", "清单"))
+        + text_row(2, HEADS)
+        + text_row(3, (*ROW[:4], TWO))
+        + text_row(4, (f"{number}-2", *rest, THREE))
+        + text_row(5, (f"{number}-2", *rest, "8.3857940000879E+19"))
+    )
+    content = content_of(_two_sheets(first, second))
+    one, two = content.bills
+    assert (one.codes, [one.where(n) for n in one.lines]) == ([ONE, TWO], ["line 2, 一", "line 3, 二"])
+    assert (two.codes, two.where(two.line)) == ([THREE], "line 4, 二")
+    (problem,) = content.problems
+    assert (problem.where, problem.bill) == ("line 5, 二!E 追溯码", two.n)
+    assert [(s.title, s.bills, s.lines, s.unreadable) for s in content.sheets] == [
+        ("一", 1, 1, 0),
+        ("二", 2, 2, 1),
+    ]
+    assert [(i.line, i.reason, i.sheet) for i in content.ignored] == [
+        (1, "heading", "一"),
+        (1, "title", "二"),
+        (2, "heading", "二"),
+    ]
+
+
+def test_a_sheet_whose_bills_have_no_number_is_refused_beside_another_and_nothing_is_left_out() -> None:
     cells = text_row(1, HEADS) + text_row(2, (*ROW[:4], TWO))
-
-    def book(state: str, other: str = second) -> bytes:
-        sheets = '<sheet name="一" sheetId="1" r:id="rId1"/>' + f'<sheet name="二" {state} r:id="rId2"/>'
-        relations = "".join(f'<Relationship Id="rId{n}" Target="worksheets/sheet{n}.xml"/>' for n in (1, 2))
-        more = {
-            "xl/workbook.xml": f'<workbook xmlns:r="r"><sheets>{sheets}</sheets></workbook>'.encode(),
-            "xl/_rels/workbook.xml.rels": f"<Relationships>{relations}</Relationships>".encode(),
-            "xl/worksheets/sheet2.xml": other.encode(),
-        }
-        return xlsx(cells, more=more)
-
+    unnumbered = text_row(1, HEADS[1:]) + text_row(2, ROW[1:])
     with pytest.raises(FileRefusedError) as refused:
-        content_of(book('sheetId="2"'))
+        content_of(_two_sheets(cells, unnumbered))
     assert (refused.value.code, refused.value.params) == ("file_two_tables", {"one": "一", "other": "二"})
     assert "“二”" in message("file_two_tables").text("zh", refused.value.params)
-    # a hidden sheet was put aside by somebody; one without bills says nothing
-    assert codes(content_of(book('sheetId="2" state="hidden"'))) == [TWO]
-    notes = "<worksheet><sheetData>" + text_row(1, ("说一句",)) + "</sheetData></worksheet>"
-    assert codes(content_of(book('sheetId="2"', notes))) == [TWO]
+    # other content of one bill on the second sheet is that line's problem
+    differs = text_row(1, HEADS) + text_row(2, (ROW[0], "205", *ROW[2:]))
+    content = content_of(_two_sheets(cells, differs))
+    assert [(p.where[:9], p.finding.code) for p in content.problems] == [("line 2, 二", "file_bill_differs")]
+    # a hidden sheet was put aside by somebody; one without bills says nothing, and is said to be left out
+    assert codes(content_of(_two_sheets(cells, cells, 'sheetId="2" state="hidden"'))) == [TWO]
+    plain = content_of(_two_sheets(cells, text_row(1, ("说一句",))))
+    assert codes(plain) == [TWO]
+    assert [(s.title, s.bills) for s in plain.sheets] == [("一", 1), ("二", 0)]
+
+
+# -- what strangers drop --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_read_though_it_begins_in_chinese(encoding: str) -> None:
+    text = table([ROW]).decode("utf-8-sig")
+    assert codes(content_of(text.encode(encoding))) == [ONE]
+
+
+def test_bytes_that_are_no_text_are_refused_with_encoding_and_line() -> None:
+    broken = table([ROW]).decode("utf-8-sig").encode("gb18030").replace(b"\r\n", b"\n")
+    broken = broken.replace("示例".encode("gb18030"), b"\xca\xbe\xff\x80", 1)
+    with pytest.raises(FileRefusedError) as refused:
+        content_of(broken)
+    assert refused.value.code == "file_encoding"
+    assert refused.value.params == {"encoding": "gb18030", "line": 2}
+
+
+@pytest.mark.parametrize(
+    "footer",
+    [
+        "制表人：张三,,审核：李四,,",
+        "打印时间：2026-09-30 10:00,,,,",
+        "第 1 页/共 3 页,,,,",
+        ",,,复核：某,",
+        "-----,,,,",
+    ],
+)
+def test_lines_below_a_list_are_no_bill_and_a_heading_may_come_again_on_each_page(footer: str) -> None:
+    text = table([ROW]).decode("utf-8-sig").replace("\r\n", "\n")
+    again = ",".join(HEADS) + "\n" + ",".join((*ROW[:4], TWO))
+    content = content_of(f"{text.rstrip()}\n{footer}\n{again}\n{footer}\n".encode())
+    assert codes(content) == [ONE, TWO] and not content.problems and len(content.bills) == 1
+    assert [i.reason for i in content.ignored] == ["heading", "footer", "heading", "footer"]
+    # a code in such a line is never left out
+    kept = content_of(f"{text.rstrip()}\n制表人：张三,,,,{TWO}\n".encode())
+    assert TWO in codes(kept) or kept.problems
+
+
+def _archive(**members: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name.replace("__at__", "/"), data)
+    return packed.getvalue()
+
+
+def test_a_packed_workbook_is_read_and_what_a_mac_packs_beside_a_file_is_nothing() -> None:
+    book = xlsx(text_row(1, HEADS) + text_row(2, ROW))
+    beside = {"__MACOSX__at___a.csv": b"\0\1", ".DS_Store": b"x"}
+    assert codes(content_of(_archive(book=book))) == [ONE]
+    assert codes(content_of(_archive(**{"a.csv": table([ROW])}, **beside))) == [ONE]
+    assert codes(content_of(_archive(**{"a.xlsx": book}, **beside))) == [ONE]
+    with pytest.raises(FileRefusedError) as refused:
+        content_of(_archive(**{"a.xlsx": book, "b.xlsx": book}))
+    assert (refused.value.code, refused.value.params["count"]) == ("file_archive_members", 2)
+    with pytest.raises(FileRefusedError) as nested:
+        content_of(_archive(a=_archive(b=_archive(c=table([ROW])))))
+    assert nested.value.code == "archive_nested"
+
+
+def test_an_open_document_sheet_is_read_like_an_old_workbook() -> None:
+    def row(cells: tuple[str, ...]) -> str:
+        cell = '<table:table-cell office:value-type="string"><text:p>{}</text:p></table:table-cell>'
+        return "<table:table-row>" + "".join(cell.format(c) for c in cells) + "</table:table-row>"
+
+    spaces = " ".join(
+        f'xmlns:{n}="urn:oasis:names:tc:opendocument:xmlns:{n}:1.0"'
+        for n in ("office", "table", "text", "style")
+    )
+    sheet = f'<table:table table:name="单据">{row(HEADS)}{row(ROW)}{row((*ROW[:4], TWO))}</table:table>'
+    body = f"<office:body><office:spreadsheet>{sheet}</office:spreadsheet></office:body>"
+    content = f'<?xml version="1.0"?><office:document-content {spaces}>{body}</office:document-content>'
+    mime = b"application/vnd.oasis.opendocument.spreadsheet"
+    manifest = (
+        '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0">'
+        f'<manifest:file-entry manifest:full-path="/" manifest:media-type="{mime.decode()}"/></manifest:manifest>'
+    )
+    members = {
+        "mimetype": mime,
+        "content.xml": content.encode(),
+        "META-INF__at__manifest.xml": manifest.encode(),
+    }
+    assert codes(content_of(_archive(**members))) == [ONE, TWO]
+    with pytest.raises(FileRefusedError) as refused:
+        content_of(_archive(**{**members, "content.xml": b"<x/>"}))
+    assert refused.value.code == "file_no_lines"
 
 
 # -- what is called a workbook and is none --------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import orjson
 
 from yaosu.circulation.model import MovementResult
 from yaosu.errors import Finding, YaosuError, message
-from yaosu.exchange.files.model import FileBill, FileContent, Problem
+from yaosu.exchange.files.model import FileBill, FileContent, Problem, place
 
 FINDINGS_KEPT = 20
 _NONE: dict[str, Any] = {}
@@ -95,22 +95,22 @@ def of_result(bill: FileBill, problems: Sequence[Problem], result: MovementResul
     """A bill that was judged: a verdict per code, in the order of the file."""
     lines = [_unread(p) for p in problems]
     verdicts = iter(result.results)
-    for number, raw in zip(bill.lines, bill.codes, strict=True):
+    for counted, raw in zip(bill.lines, bill.codes, strict=True):
         one = next(verdicts, None)
+        number, sheet = place(counted, bill.sheets) if bill.sheets else (counted, "")
         if one is None:
             # the judge answers every scan; a missing answer must not look like an accepted one
-            lines.append(Line(number, "", raw, "refused", "file_interrupted", {}, "refused"))
+            lines.append(Line(number, sheet, raw, "refused", "file_interrupted", {}, "refused"))
             continue
         params = {"code": one.code or one.raw, **_plain(one.params)} if one.params else _NONE
         outcome = "accepted" if one.accepted else "refused"
-        lines.append(Line(number, "", raw, outcome, one.verdict, params, one.severity, one.qty))
+        lines.append(Line(number, sheet, raw, outcome, one.verdict, params, one.severity, one.qty))
     moved = result.status != "refused"
     for quantity in bill.quantities:
         outcome, code = ("accepted", "accepted") if moved else ("refused", "file_interrupted")
         text = f"{quantity.product} {quantity.batch_no} × {quantity.qty}"
-        lines.append(
-            Line(quantity.line, "", text, outcome, code, {}, "ok" if moved else "refused", quantity.qty)
-        )
+        number, sheet = place(quantity.line, bill.sheets)
+        lines.append(Line(number, sheet, text, outcome, code, {}, "ok" if moved else "refused", quantity.qty))
     status = "partial" if problems and result.status == "accepted" else result.status
     return BillAnswer(bill.n, result.bill_no, 0, status, lines, result.bill_id or None)
 
@@ -124,8 +124,9 @@ def of_refusal(bill: FileBill, problems: Sequence[Problem], number: str, error: 
         *((n, c, 0) for n, c in zip(bill.lines, bill.codes, strict=True)),
         *((q.line, f"{q.product} {q.batch_no} × {q.qty}", q.qty) for q in bill.quantities),
     ):
-        said = by_line.get(f"line {number_}", whole)
-        lines.append(Line(number_, "", text, "refused", said.code, _plain(said.params), "refused", qty))
+        said = by_line.get(bill.where(number_), whole)
+        at, sheet = place(number_, bill.sheets)
+        lines.append(Line(at, sheet, text, "refused", said.code, _plain(said.params), "refused", qty))
     kept = YaosuError(error.code, error.params, error.findings[:FINDINGS_KEPT])
     return BillAnswer(
         bill.n,
@@ -145,7 +146,7 @@ def of_rest(content: FileContent) -> BillAnswer:
     """Lines that belong to no bill: headings, notes, and what could not be read."""
     lines = [_unread(p) for p in content.problems if not p.bill]
     lines += [
-        Line(i.line, "", i.text, "ignored", f"file_line_{i.reason}", {"text": i.text}, "")
+        Line(i.line, i.sheet, i.text, "ignored", f"file_line_{i.reason}", {"text": i.text}, "")
         for i in content.ignored
     ]
     return BillAnswer(0, "", 0, "refused" if any(x.outcome == "refused" for x in lines) else "ignored", lines)

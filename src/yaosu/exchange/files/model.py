@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -25,6 +26,15 @@ QUANTITIES_MAX = 1_000
 """Lines of goods without codes on one bill, as in the API."""
 PROBLEMS_KEPT = 2_000
 """Problems kept with their texts; further ones are counted and their lines are refused all the same."""
+
+
+SHEET_LINES = 1 << 21
+"""Rows of one sheet in the numbers of a bill's lines: more than spreadsheet software has."""
+
+
+def place(line: int, sheets: Sequence[str]) -> tuple[int, str]:
+    """Row and sheet of a line's number; no sheet where only one holds bills."""
+    return line % SHEET_LINES, sheets[line // SHEET_LINES] if sheets else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,7 @@ class Ignored:
     line: int
     reason: str
     text: str
+    sheet: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +84,7 @@ class FileBill:
     type_text: str
     type: int
     line: int
-    """Where it begins."""
+    """Where it begins. Numbers of lines count on from sheet to sheet in steps of `SHEET_LINES`, see `place`."""
     at: datetime | None = None
     """The latest time its lines name; None when the format has none."""
     partner: str = ""
@@ -93,11 +104,32 @@ class FileBill:
     quantities: list[FileQuantity] = field(default_factory=list)
     bad: int = 0
     """Lines of it that could not be read."""
+    sheets: Sequence[str] = ()
+    """Titles of the file's sheets where several hold bills."""
+
+    def where(self, line: int) -> str:
+        """A line of it as findings name it: `line 12`, or `line 12, 二月` on one of several sheets."""
+        row, sheet = place(line, self.sheets)
+        return f"line {row}" + (f", {sheet}" if sheet else "")
 
     @property
     def items(self) -> int:
         """Lines that could be read."""
         return len(self.codes) + len(self.quantities)
+
+
+@dataclass(frozen=True, slots=True)
+class SheetTaken:
+    """A sheet of a workbook: bills that begin on it or go on there, lines that could be read, lines that could not.
+
+    `bills` 0: nothing was taken, and its `rows` with content are said to be left out.
+    """
+
+    title: str
+    rows: int
+    bills: int = 0
+    lines: int = 0
+    unreadable: int = 0
 
 
 @dataclass(slots=True)
@@ -113,6 +145,8 @@ class FileContent:
     notes: list[Finding] = field(default_factory=list)
     """What was not used, e.g. columns of other names."""
     line_word: str = "line"
+    sheets: list[SheetTaken] = field(default_factory=list)
+    """What was taken from which sheet of a workbook."""
 
     def problem(self, one: Problem) -> None:
         """Count a problem and keep it. Every one is kept: a line must not vanish; texts are bounded by LINES_MAX."""

@@ -14,7 +14,7 @@ from yaosu.circulation.model import Movement, Quantity
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding, YaosuError
 from yaosu.exchange.files import store
-from yaosu.exchange.files.model import QUANTITIES_MAX, FileBill, FileContent
+from yaosu.exchange.files.model import QUANTITIES_MAX, SHEET_LINES, FileBill, FileContent, place
 from yaosu.registry.import_rows import References
 from yaosu.registry.model import OrgCard
 from yaosu.registry.names import normalise
@@ -199,7 +199,7 @@ class _Maker:
         if not number:
             self.ask("bill_no", "", Finding("file_ask_bill_no"))
         elif len(number) > NUMBER_MAX:
-            made.findings.append(Finding("file_bill_no_long", {}, f"line {bill.line}"))
+            made.findings.append(Finding("file_bill_no_long", {}, bill.where(bill.line)))
         owner = self._owner(bill)
         if kind is not None:
             self._sides(bill, kind, made.parties)
@@ -275,13 +275,13 @@ class _Maker:
         quantities: list[Quantity] = []
         if len(bill.quantities) > QUANTITIES_MAX:
             limit = {"limit": QUANTITIES_MAX}
-            made.findings.append(Finding("file_too_many_quantities", limit, f"line {bill.line}"))
+            made.findings.append(Finding("file_too_many_quantities", limit, bill.where(bill.line)))
             return []
         for one in bill.quantities:
             drug = product_of(self.registry, one.product)
             if isinstance(drug, Finding):
                 params = {"value": one.product[:40]}
-                made.findings.append(Finding("file_product_unknown", params, f"line {one.line}"))
+                made.findings.append(Finding("file_product_unknown", params, bill.where(one.line)))
             else:
                 quantities.append(Quantity(drug, one.batch_no, one.qty, one.produced_on, one.expires_on))
         return quantities
@@ -295,7 +295,8 @@ class _Maker:
                 "sha256": self.file["sha256"].hex(),
                 "size": self.file["size"],
                 "bill": bill.n,
-                "lines": [lines[0], lines[-1]] if lines else [],
+                "lines": [lines[0] % SHEET_LINES, lines[-1] % SHEET_LINES] if lines else [],
+                **({"sheets": sorted({place(n, bill.sheets)[1] for n in lines})} if bill.sheets else {}),
                 "count": bill.items,
             }
         )
@@ -311,7 +312,7 @@ def _twice(planned: Sequence[Planned]) -> None:
         if key in seen:
             one.movement = None
             finding = Finding(
-                "file_bill_twice", {"bill_no": one.number[:NUMBER_MAX]}, f"line {one.bill.line}"
+                "file_bill_twice", {"bill_no": one.number[:NUMBER_MAX]}, one.bill.where(one.bill.line)
             )
             one.findings.append(finding)
         seen.add(key)

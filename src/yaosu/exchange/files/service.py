@@ -7,6 +7,7 @@ import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,7 +22,7 @@ from yaosu.db.jobs import queue
 from yaosu.errors import Finding, YaosuError
 from yaosu.exchange.files import plan, sending, store, store_jobs
 from yaosu.exchange.files.answers import error_json
-from yaosu.exchange.files.model import FileContent
+from yaosu.exchange.files.model import SHEET_LINES, FileContent, place
 from yaosu.exchange.files.plan import Choices, Plan, Planned
 from yaosu.exchange.files.reading import Room, head, own, version
 from yaosu.exchange.files.sending import INLINE_BILLS, INLINE_ITEMS, Known
@@ -178,6 +179,7 @@ async def _preview(
     return {
         "encoding": content.encoding,
         "lines": content.items,
+        "sheets": [asdict(s) for s in content.sheets],
         "totals": {
             "readable": sum(b.items for b in content.bills),
             "unreadable": content.problem_count,
@@ -199,12 +201,18 @@ async def _preview(
         ],
         "problem_count": content.problem_count,
         "doubtful": [
-            {"line": n, "text": raw, **Finding(code, params, f"line {n}").as_json(lang)}
-            for one in said.values()
-            for n, raw, code, params in one["doubtful"]
+            {
+                "line": n % SHEET_LINES,
+                "text": raw,
+                **Finding(code, params, one.bill.where(n)).as_json(lang),
+            }
+            for one in made.bills
+            if one.bill.n in said
+            for n, raw, code, params in said[one.bill.n]["doubtful"]
         ][:PREVIEW_PROBLEMS],
         "ignored": [
-            {"line": i.line, "reason": i.reason, "text": i.text} for i in content.ignored[:PREVIEW_PROBLEMS]
+            {"line": i.line, "reason": i.reason, "text": i.text, **({"sheet": i.sheet} if i.sheet else {})}
+            for i in content.ignored[:PREVIEW_PROBLEMS]
         ],
         "notes": [n.as_json(lang) for n in made.notes[:50]],
         "held": held,
@@ -215,13 +223,15 @@ async def _preview(
 
 def _bill_json(registry: Registry, one: Planned, said: Json | None, lang: str) -> Json:
     kind, bill = submittable().get(one.type), one.bill
+    row, sheet = place(bill.line, bill.sheets)
     names = {side: card.name for side, org in one.parties.items() if (card := registry.org(org)) is not None}
     return {
         "n": bill.n,
         "bill_no": one.number,
         "type": one.type or None,
         "type_name": kind.label(lang) if kind is not None else bill.type_text,
-        "line": bill.line,
+        "line": row,
+        **({"sheet": sheet} if sheet else {}),
         "happened_at": one.movement.happened_at if one.movement is not None else bill.at,
         "partner_text": bill.partner or bill.sender or bill.receiver,
         "parties": names,

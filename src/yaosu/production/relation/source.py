@@ -57,6 +57,9 @@ class Encoding:
     """Whether a mark or a matching declaration named it."""
 
 
+_MAC = re.compile(r"__MACOSX/|(?:.*/)?\.DS_Store\Z")
+
+
 def digest(file: BinaryIO, limits: Limits) -> tuple[bytes, int]:
     """SHA-256 and size of the file as received. Raises RefusedError (`relation_too_large`)."""
     file.seek(0)
@@ -89,6 +92,8 @@ def _from_zip(file: BinaryIO, limits: Limits) -> BinaryIO:
         raise RefusedError("archive_unreadable") from None
     if any(m.filename == "[Content_Types].xml" for m in members[:500]):
         raise RefusedError("relation_is_workbook")
+    # what a Mac adds of its own to every archive
+    members = [m for m in members if not _MAC.match(m.filename)]
     if len(members) != 1 or members[0].is_dir():
         raise RefusedError("archive_not_one_file", count=len(members))
     member = members[0]
@@ -136,6 +141,11 @@ def encodings(head: bytes) -> list[Encoding]:
         return [Encoding("utf-16-le", "", 0, True)]
     if len(head) >= 4 and head[0] == 0 and head[2] == 0 and head[1]:
         return [Encoding("utf-16-be", "", 0, True)]
+    # and where the text begins in Chinese: zeros stand beside its commas and digits, always on one side
+    early = head[: 1 << 12]
+    even, odd = early[::2].count(0), early[1::2].count(0)
+    if min(even, odd) == 0 and max(even, odd) >= 4 and b"\0\0\0" not in early:
+        return [Encoding("utf-16-be" if even else "utf-16-le", "", 0, True)]
     found = _DECLARED.match(head)
     declared = found.group(1).decode("ascii").lower() if found else ""
     if declared in _CHINESE:

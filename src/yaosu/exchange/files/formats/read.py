@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from yaosu.errors import Finding
 from yaosu.exchange.files.columns import key_of
@@ -11,9 +12,9 @@ from yaosu.exchange.files.formats import client_txt, markup, scan_xml, xls
 from yaosu.exchange.files.formats.code_list import looks_like_codes, read_list
 from yaosu.exchange.files.formats.rows import Row, of_csv
 from yaosu.exchange.files.formats.source import Source, opened
-from yaosu.exchange.files.formats.table import TableReader
+from yaosu.exchange.files.formats.table import TableReader, has_bills
 from yaosu.exchange.files.formats.xlsx import Workbook
-from yaosu.exchange.files.model import FileContent, FileRefusedError, Ignored
+from yaosu.exchange.files.model import LINES_MAX, FileContent, FileRefusedError, Ignored, SheetTaken
 
 _EXPLAINING = re.compile(r"说明|填写|explan|readme", re.IGNORECASE)
 _RELATION_COLUMNS = (
@@ -93,44 +94,57 @@ def _content(source: Source, kind: str) -> FileContent:
 def _xlsx(data: bytes) -> FileContent:
     book = Workbook(data)
     sheets = [s for s in book.sheets if not _EXPLAINING.search(s[0])] or book.sheets
-    return _first_table("xlsx", [(title, lambda part=part: list(book.rows(part))) for title, part in sheets])
+    return _sheets("xlsx", [(title, partial(_rows, book, part)) for title, part in sheets])
+
+
+def _rows(book: Workbook, part: str) -> list[Row]:
+    return list(book.rows(part))
 
 
 def _named(format_: str, sheets: Iterable[tuple[str, list[Row]]]) -> FileContent:
     found = list(sheets)
     named = [s for s in found if not _EXPLAINING.search(s[0])] or found
-    return _first_table(format_, [(title, lambda rows=rows: rows) for title, rows in named])
+    return _sheets(format_, [(title, partial(list, rows)) for title, rows in named])
 
 
-def _first_table(format_: str, sheets: list[tuple[str, object]]) -> FileContent:
-    """The one sheet that holds a table of bills; rows of other sheets after it are said to be left out.
-
-    Refused: two sheets with bills. Leaving one out would drop codes, and a line number would name two places.
-    """
-    problem = FileRefusedError("file_no_lines")
-    for at, (title, rows) in enumerate(sheets):
-        held: list[Row] = rows()  # type: ignore[operator]
-        if not held:
-            continue
+def _sheets(format_: str, sheets: Sequence[tuple[str, Callable[[], list[Row]]]]) -> FileContent:
+    """The bills of all sheets that hold some, in their order; of the others it is said that they were left out."""
+    taken: list[tuple[str, list[Row]]] = []
+    others: list[tuple[str, list[Row]]] = []
+    total = 0
+    for title, load in sheets:
         try:
-            content = TableReader(format_, "", letters=True).read(held)
+            rows = load()
         except FileRefusedError as refused:
-            if refused.code not in {"file_no_heading", "file_no_lines"}:
-                raise
-            problem = refused
-            continue
-        for other, more in sheets[at + 1 :]:
-            left: list[Row] = more()  # type: ignore[operator]
-            if left and _holds_bills(format_, left):
-                raise FileRefusedError("file_two_tables", one=title[:40], other=other[:40])
-            if left:
-                content.ignored.append(Ignored(0, "sheet", f"{other}: {len(left)}"[:200]))
-        return content
-    raise problem
-
-
-def _holds_bills(format_: str, rows: list[Row]) -> bool:
-    try:
-        return bool(TableReader(format_, "", letters=True).read(rows).bills)
-    except FileRefusedError as refused:
-        return refused.code not in {"file_no_heading", "file_no_lines"}
+            if len(sheets) > 1 and "line" in refused.params:
+                refused.params["line"] = f"{title}!{refused.params['line']}"
+            raise
+        total += len(rows)
+        if total > LINES_MAX:
+            raise FileRefusedError("file_too_many", line=f"{title}!", what="row", limit=LINES_MAX)
+        if has_bills(rows):
+            taken.append((title, rows))
+        elif rows:
+            others.append((title, rows))
+    reader = TableReader(format_, "", letters=True)
+    if len(taken) > 1:
+        content = reader.read_sheets(taken)
+    else:
+        # what has no heading, or nothing below it, is refused with the reason
+        title, rows = (taken or others or [("", [])])[0]
+        if not rows:
+            raise FileRefusedError("file_no_lines")
+        content = reader.read(rows)
+        content.sheets.append(
+            SheetTaken(
+                title,
+                len(rows),
+                len(content.bills),
+                sum(b.items for b in content.bills),
+                content.problem_count,
+            )
+        )
+    for title, rows in others:
+        content.ignored.append(Ignored(0, "sheet", f"{title}: {len(rows)}"[:200]))
+        content.sheets.append(SheetTaken(title, len(rows)))
+    return content

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -56,21 +57,45 @@ def opened(data: bytes) -> Source:
         raise FileRefusedError("file_too_large", limit_mb=FILE_MB_MAX)
     if data.startswith(XLS_MARK):
         return Source("xls", data, "", "")
-    if data[:2] == b"PK" and _workbook(data):
-        return Source("xlsx", data, "", "")
+    if data[:2] == b"PK":
+        kind = _workbook(data)
+        if kind:
+            return Source(kind, data, "", "")
+        if inside := _packed_workbook(data):
+            return Source(_workbook(inside) or "xlsx", inside, "", "")
     try:
         return _text(data)
     except RefusedError as refused:
         raise translated(refused) from None
 
 
-def _workbook(data: bytes) -> bool:
+def _workbook(data: bytes) -> str:
+    """`xlsx`; `xls` for XLSB and ODS, which go the careful way of old workbooks; nothing for other archives."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as packed:
             names = {n.casefold() for n in packed.namelist()[: PARTS_MAX + 1]}
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, UnicodeError):
         raise FileRefusedError("file_archive_cut", incomplete=True) from None
-    return "[content_types].xml" in names
+    if "[content_types].xml" in names:
+        return "xls" if "xl/workbook.bin" in names else "xlsx"
+    return "xls" if {"mimetype", "content.xml"} <= names else ""
+
+
+def _packed_workbook(data: bytes) -> bytes:
+    """The workbook that is the only member of an archive, unpacked within the limits; nothing where it is none."""
+    try:
+        with source.unpacked(io.BytesIO(data), LIMITS) as member:
+            if member.read(2) != b"PK":
+                return b""
+            inside = b"PK" + member.read((FILE_MB_MAX << 20) - 1)
+    except (RefusedError, zipfile.BadZipFile, EOFError, OSError, zlib.error, ValueError, RuntimeError):
+        return b""  # read as any other archive, which names what is wrong
+    if len(inside) > FILE_MB_MAX << 20:
+        raise FileRefusedError("file_too_large", limit_mb=FILE_MB_MAX)
+    try:
+        return inside if _workbook(inside) else b""
+    except FileRefusedError:
+        return b""
 
 
 def _text(data: bytes) -> Source:
@@ -96,7 +121,22 @@ def _text(data: bytes) -> Source:
         return Source("text", data, text.removeprefix("\ufeff"), encoding.name, other_than)
     if b"\0" in head[:4_096]:
         raise FileRefusedError("file_binary")
-    raise FileRefusedError("file_encoding", encoding=candidates[0].declared or candidates[0].name, line="—")
+    name, line = _furthest(b"".join(chunks), [c.name for c in candidates])
+    raise FileRefusedError("file_encoding", encoding=candidates[0].declared or name, line=line)
+
+
+def _furthest(data: bytes, names: list[str]) -> tuple[str, int]:
+    """The encoding in which most of the bytes can be read, and the line of the first that cannot."""
+    best, reached = names[0], -1
+    for name in names:
+        try:
+            data.decode(name)
+        except UnicodeDecodeError as error:
+            if error.start > reached:
+                best, reached = name, error.start
+        except LookupError:
+            continue
+    return best, data.count(b"\n", 0, max(reached, 0)) + 1
 
 
 def lines(text: str) -> Iterator[str]:

@@ -6,7 +6,8 @@ codes in one cell. A heading row is looked for in the first rows; above it stand
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from yaosu.errors import Finding
@@ -25,12 +26,15 @@ from yaosu.exchange.files.formats.rows import Row, column_name
 from yaosu.exchange.files.model import (
     BILLS_MAX,
     LINES_MAX,
+    SHEET_LINES,
     FileBill,
     FileContent,
     FileQuantity,
     FileRefusedError,
     Ignored,
     Problem,
+    SheetTaken,
+    place,
 )
 from yaosu.exchange.files.names import type_of
 
@@ -39,13 +43,20 @@ QTY_MAX = 100_000_000
 PARTS_MAX = 1_000_000
 _SIDES = ("partner", "sender", "receiver", "principal", "carrier", "direct", "owner", "notice")
 _BILL_KEYS = tuple(c.key for c in columns.COLUMNS if c.bill)
+_FOOTER = re.compile(
+    r"(?:制表|制单|填表|审核|复核|核对|经办|经手|打印|导出|报表|备注|签字|签名|盖章|负责|验收)[^:：]{0,8}[:：]"
+    r"|第\s*\d{1,5}\s*[页頁]|共\s*\d{1,5}\s*[页頁]|page\s*\d|printed|[-=_*—]{3,}",
+    re.IGNORECASE,
+)
+"""Lines below a list that say who made and printed it; only where no code and no product stands in the row."""
 _TOTALS = ("合计", "总计", "小计", "共计")
 _TOTAL_WITHIN = 8
 _ENOUGH = ("code", "drug")
 
 
 class TableReader:
-    """One pass over the rows of one sheet. Raises FileRefusedError when it is no table of bills."""
+    """One pass over the rows of a sheet, or of several one after the other. Raises FileRefusedError when none is a
+    table of bills."""
 
     def __init__(self, format_: str, encoding: str, letters: bool) -> None:
         self.content = FileContent(format_, encoding, line_word="row" if letters else "line")
@@ -57,29 +68,72 @@ class TableReader:
         self._given: dict[int, dict[str, str]] = {}
         self._current: FileBill | None = None
         self._count = 0
+        self._base = 0
+        self._sheet = ""
+        self._sheets: Sequence[str] = ()
+        self._touched: set[int] = set()
 
     def read(self, rows: Iterable[Row]) -> FileContent:
         """All rows."""
+        self._table(rows)
+        return self._done()
+
+    def read_sheets(self, sheets: Sequence[tuple[str, Sequence[Row]]]) -> FileContent:
+        """All rows of several sheets: a bill may go on from one to the next, and each names its bills by number.
+
+        Refused: `file_two_tables`, a sheet whose bills have no number beside another with bills.
+        """
+        self._sheets = [title for title, _ in sheets]
+        for at, (title, rows) in enumerate(sheets):
+            self._base, self._sheet = at * SHEET_LINES, title
+            self._places, self._titles, self._above, self._current = {}, {}, {}, None
+            self._touched = set()
+            lines, bad = sum(b.items for b in self.content.bills), self.content.problem_count
+            try:
+                self._table(rows)
+            except FileRefusedError as refused:
+                if "line" in refused.params:
+                    refused.params["line"] = f"{title}!{refused.params['line']}"
+                raise
+            if "" in self._bills:
+                other = next(t for t in self._sheets if t != title or len(sheets) == 1)
+                raise FileRefusedError("file_two_tables", one=other[:40], other=title[:40])
+            self.content.sheets.append(
+                SheetTaken(
+                    title,
+                    len(rows),
+                    len(self._touched),
+                    sum(b.items for b in self.content.bills) - lines,
+                    self.content.problem_count - bad,
+                )
+            )
+        return self._done()
+
+    def _table(self, rows: Iterable[Row]) -> None:
         found = iter(rows)
         if not self._head(found):
             raise FileRefusedError("file_no_heading")
         for row in found:
             self._row(row)
+
+    def _done(self) -> FileContent:
         if not self.content.bills and not self.content.problem_count:
             raise FileRefusedError("file_no_lines")
         self._rounded()
         return self.content
 
+    def _column(self, title: str) -> str:
+        """A column's name, behind its sheet's where there are several, as spreadsheets write it."""
+        return f"{self._sheet}!{title}" if self._sheet else title
+
     # -- heading --------------------------------------------------------------------------------------------------
 
     def _head(self, rows: Iterator[Row]) -> bool:
         for n, row in enumerate(rows):
-            keys = [key_of(cell) for cell in row.cells]
-            if any(k in _ENOUGH for k in keys) and sum(1 for k in keys if k) >= min(
-                2, sum(map(bool, row.cells))
-            ):
+            keys = _keys(row)
+            if keys:
                 self._columns(row, keys)
-                self.content.ignored.append(Ignored(row.number, "heading", _shown(row)))
+                self.content.ignored.append(Ignored(row.number, "heading", _shown(row), self._sheet))
                 return True
             self._title(row)
             if n >= HEADING_WITHIN:
@@ -96,12 +150,12 @@ class TableReader:
             elif cell and columns.PERSONAL.search(cell):
                 raise FileRefusedError("file_column_personal", line=row.number, name=cell[:40])
             elif cell:
-                where = f"line {row.number}, {column_name(at)}"
+                where = f"line {row.number}, {self._column(column_name(at))}"
                 self.content.notes.append(Finding("file_note_column", {"name": cell[:40]}, where))
 
     def _title(self, row: Row) -> None:
         """A line above the headings: `单据号：X` in one cell, or name and value side by side."""
-        self.content.ignored.append(Ignored(row.number, "title", _shown(row)))
+        self.content.ignored.append(Ignored(row.number, "title", _shown(row), self._sheet))
         waiting = ""
         for cell in row.cells:
             name, colon, value = cell.replace("：", ":", 1).partition(":")
@@ -132,10 +186,15 @@ class TableReader:
             reason = "example"
         elif _is_total(cells, values.get("code", "")):
             reason = "total"
+        elif "code" in values and key_of(values["code"]) == "code" and _keys(row):
+            # printed lists repeat their headings on each page
+            reason = "heading"
+        elif not values.keys() & {"code", "drug"} and _FOOTER.match(next(filter(None, cells), "")):
+            reason = "footer"
         elif not values:
             reason = "unused"
         if reason:
-            self.content.ignored.append(Ignored(row.number, reason, _shown(row)))
+            self.content.ignored.append(Ignored(row.number, reason, _shown(row), self._sheet))
             return
         marked = {k: row.marks[at] for k, at in self._places.items() if at in row.marks}
         # a doubtful cell says nothing of the bill; the line still belongs to it, so that the bill is held back
@@ -158,7 +217,7 @@ class TableReader:
         text = values[at] if (at := self._places.get(key, -1)) >= 0 and at < len(values := row.cells) else ""
         title = self._titles.get(key, BY_KEY[key].zh if key in BY_KEY else "")
         self.content.problem(
-            Problem(row.number, title, bill.n if bill is not None else 0, finding, text[:200])
+            Problem(row.number, self._column(title), bill.n if bill is not None else 0, finding, text[:200])
         )
 
     def _bill(self, row: Row, values: dict[str, str]) -> FileBill | None:
@@ -198,7 +257,8 @@ class TableReader:
         if len(self.content.bills) >= BILLS_MAX:
             raise FileRefusedError("file_too_many", line=row.number, what="单据编号", limit=BILLS_MAX)
         text = given.get("type", "")
-        bill = FileBill(len(self.content.bills) + 1, number, text, type_of(text), row.number)
+        line = self._base + row.number
+        bill = FileBill(len(self.content.bills) + 1, number, text, type_of(text), line, sheets=self._sheets)
         self.content.bills.append(bill)
         self._bills[number] = self._current = bill
         self._given[bill.n] = dict(given)
@@ -222,6 +282,7 @@ class TableReader:
                 bill.header[header] = value[:2000]
 
     def _dated(self, row: Row, bill: FileBill, values: dict[str, str]) -> FileBill | None:
+        self._touched.add(bill.n)
         text = values.get("at", "")
         if not text:
             return bill
@@ -258,7 +319,7 @@ class TableReader:
             bill.parts[codes[0]] = parts
         for code in codes:
             bill.codes.append(code)
-            bill.lines.append(row.number)
+            bill.lines.append(self._base + row.number)
 
     def _quantity(self, row: Row, bill: FileBill, values: dict[str, str]) -> None:
         # the client writes batch and quantity beside each code; without a product it is a line whose code is missing
@@ -282,7 +343,9 @@ class TableReader:
             return
         product, batch = values["drug"], values["batch_no"][:64]
         bill.quantities.append(
-            FileQuantity(row.number, product, batch, qty, days["produced_on"], days["expires_on"])
+            FileQuantity(
+                self._base + row.number, product, batch, qty, days["produced_on"], days["expires_on"]
+            )
         )
 
     def _rounded(self) -> None:
@@ -297,12 +360,27 @@ class TableReader:
                     if len(code) == 20 and code.isdigit():
                         bill.bad += 1
                         finding = Finding("file_code_rounded", {"value": code})
-                        title = self._titles.get("code", "")
-                        self.content.problem(Problem(bill.lines[i], title, bill.n, finding, code))
+                        number, sheet = place(bill.lines[i], bill.sheets)
+                        title = f"{sheet}!" if sheet else self._titles.get("code", "")
+                        self.content.problem(Problem(number, title, bill.n, finding, code))
                 codes, lines = [bill.codes[i] for i in keep], [bill.lines[i] for i in keep]
                 bill.codes[:] = codes
                 del bill.lines[:]
                 bill.lines.extend(lines)
+
+
+def _keys(row: Row) -> list[str]:
+    """What each cell of a heading row means; nothing for a row that is no heading."""
+    keys = [key_of(cell) for cell in row.cells]
+    enough = any(k in _ENOUGH for k in keys)
+    return keys if enough and sum(1 for k in keys if k) >= min(2, sum(map(bool, row.cells))) else []
+
+
+def has_bills(rows: Sequence[Row]) -> bool:
+    """Whether a sheet has a heading of ours with something below it that is more than notes and examples."""
+    head = next((n for n, row in enumerate(rows[: HEADING_WITHIN + 1]) if _keys(row)), -1)
+    marks = (columns.NOTE_MARK, columns.EXAMPLE_MARK)
+    return head >= 0 and any(not row.cells[0].startswith(marks) for row in rows[head + 1 :])
 
 
 def _is_total(cells: list[str], code: str) -> bool:
