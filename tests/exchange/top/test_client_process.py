@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from circulation.helpers import Goods, Market, activate, make_market
 from exchange.faults import FaultyProxy, faulty
 from exchange.running import Running, running
 from exchange.top.client import TopClient
+from people.helpers import card
 from registry.helpers import make_filing, make_org, make_product
-from yaosu.db.engine import connect
+from yaosu.db.engine import Connection, connect
 from yaosu.exchange.outbox import connections
 from yaosu.exchange.top import keys
 from yaosu.exchange.top.keys import Sealing
@@ -36,6 +37,8 @@ from yaosu.subject import Subject
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PREFIXES = ("8385793", "8385794", "8385795")
+NAMED = ("8399001", "8399002", "8399003")
+"""Of a product whose sale names the buyer (含麻黄碱复方制剂)."""
 SYSTEM = "码上放心"
 
 
@@ -49,6 +52,8 @@ class Two:
     market: Market
     """Who is who there."""
     goods: Goods
+    named: Goods
+    """Of the product whose sale names the buyer."""
     pharmacy: int
     """Our number of the pharmacy, here."""
     headers: dict[str, str]
@@ -119,6 +124,22 @@ class Two:
         return {"type": type, "bill_no": bill_no, "happened_at": at, "codes": codes, **more}
 
 
+async def make_named(conn: Connection, maker: int, **more: Any) -> int:
+    """The product whose sale names the buyer."""
+    ladder = (("盒", 1, NAMED[0]), ("箱", 10, NAMED[1]), ("托盘", 40, NAMED[2]))
+    words = {"prescription": "otc_a", "generic_name": "复方伪麻胶囊"}
+    return await make_product(conn, maker, levels=ladder, flags=("ephedrine",), **words, **more)
+
+
+async def named_goods(market: Market) -> Goods:
+    """A case of it at the wholesaler, there."""
+    drug = await make_named(market.conn, market.maker)
+    street = replace(market, registry=await load_registry(market.conn), drug_id=drug, prefixes=NAMED)
+    goods = await activate(street, cases=1)
+    await street.pass_on(market.maker, market.wholesaler, goods.cases)
+    return goods
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def two(
     server_address: str, template_name: str, tmp_path_factory: pytest.TempPathFactory
@@ -132,7 +153,8 @@ async def two(
         market = await make_market(conn)
         goods = await activate(market, cases=12)
         await market.pass_on(market.maker, market.wholesaler, goods.cases)
-        registry = await load_registry(conn)
+        to_named = await named_goods(market)
+        registry = market.registry = await load_registry(conn)
         async with conn.transaction():
             subject = market.subject(market.pharmacy)
             made, secret = await keys.add(
@@ -157,6 +179,8 @@ async def two(
         await make_filing(own, holder, PREFIXES, system_id=system)
         levels = (("盒", 1, PREFIXES[0]), ("箱", 10, PREFIXES[1]), ("托盘", 40, PREFIXES[2]))
         await make_product(own, holder, levels=levels, file=False)
+        await make_filing(own, holder, NAMED, system_id=system)
+        await make_named(own, holder, file=False)
         headers = await key_headers(own, pharmacy)
         async with faulty(there.port) as line:
             # until the operator has entered the address nothing from there is believed
@@ -170,11 +194,11 @@ async def two(
                     "top",
                     SYSTEM,
                     line.url + "/router/rest",
-                    {"app_key": made.app_key, "ref_ent_id": ref, "system": SYSTEM},
+                    {"app_key": made.app_key, "ref_ent_id": ref, "system": SYSTEM, "buyers": "yes"},
                     {"app_secret": secret},
                 )
             await own.close()
-            yield Two(there, here, line, market, goods, pharmacy, headers, link)
+            yield Two(there, here, line, market, goods, to_named, pharmacy, headers, link)
 
 
 async def test_what_upstream_ships_there_is_received_here_and_reported_there(two: Two) -> None:
@@ -262,3 +286,70 @@ async def test_a_bill_number_is_write_once_and_that_is_said(two: Two) -> None:
     assert why.status_code == 200
     answer = two.ask(two.here, "SELECT answer FROM delivery WHERE key LIKE '%%/RK-5/2/%%'")
     assert "不能删除" in answer and case in answer
+
+
+STAFF = {"doctor": "李处方", "dispenser": "王发药"}
+
+
+async def person(two: Two, name: str) -> dict[str, str]:
+    """Somebody at the till, entered here."""
+    told = {"kind": "1", "number": card(), "name": name, "phone": "13800009471"}
+    async with httpx.AsyncClient(base_url=two.here.url, timeout=30) as http:
+        known = await http.post("/api/v1/people", json=told, headers=two.headers)
+    assert known.status_code < 300, known.text
+    return told | {"id": known.json()["person_id"]}
+
+
+async def told_there(two: Two, bill_no: str) -> dict[str, Any]:
+    """Who a sale was to, as it stands there: opened by the pharmacy, which may."""
+    query = (
+        "SELECT p.person, count(*) OVER () FROM bill b JOIN people.purchase p ON p.bill_id = b.id "
+        "WHERE b.bill_no = %s AND b.owner = %s"
+    )
+    with psycopg.connect(two.there.database) as conn:
+        ((number, count),) = conn.execute(query, (bill_no, two.market.pharmacy)).fetchall()
+    assert count == 1
+    own = await connect(two.there.database)
+    headers = await key_headers(own, two.market.pharmacy)
+    await own.close()
+    async with httpx.AsyncClient(base_url=two.there.url, timeout=30) as http:
+        address = f"/api/v1/people/{number}/unmask"
+        shown = await http.post(address, json={"reason": "核对上报内容"}, headers=headers)
+    assert shown.status_code == 200, shown.text
+    found: dict[str, Any] = shown.json()
+    return found
+
+
+async def test_who_bought_is_told_there_once_and_stands_nowhere_on_the_way(two: Two) -> None:
+    (case,) = two.named.cases
+    await two.ship([case], "UP-6")
+    await two.noticed("UP-6")
+    await two.submit(two.bill(102, "RK-6", [case], notice="UP-6"))
+    await two.until(lambda: two.state("RK-6") == "processed")
+    with psycopg.connect(two.here.database) as conn:
+        # no look at upstream in between: the next call on the line is the sale's
+        conn.execute("UPDATE connection SET pulled_at = now() + interval '1 hour'")
+    buyers = []
+    for n, fault in enumerate(["lose_answer", "twice", "refuse", "change_request"]):
+        buyer, number = await person(two, f"赵买药{n}"), f"XM-{n}"
+        buyers.append(buyer)
+        two.line.faults.clear()
+        two.line.met.clear()
+        two.line.faults.append(fault)  # type: ignore[arg-type]
+        bill = two.bill(321, number, [two.named.boxes[n]], person_id=buyer["id"], header=STAFF)
+        await two.submit(bill)
+        await two.until(lambda number=number: two.state(number) == "processed")
+        assert two.line.met[0][0] == fault and b"uploadretail" in two.line.met[0][1]
+        told = await told_there(two, number)
+        assert {k: told[k] for k in ("name", "number", "phone")} == {
+            k: buyer[k] for k in ("name", "number", "phone")
+        }
+        header = two.ask(two.there, "SELECT header FROM bill WHERE bill_no = %s", number)
+        assert {k: header[k] for k in STAFF} == STAFF
+    assert two.ask(two.there, "SELECT count(*) FROM people.person") == len(buyers)
+    assert two.ask(two.here, "SELECT count(*) FROM audit WHERE action = 'person.sent'") >= len(buyers)
+    for secret in [b[k] for b in buyers for k in ("number", "name", "phone")]:
+        for table in ("delivery", "bill", "connection", "audit"):
+            rows = f"SELECT count(*) FROM {table} t WHERE to_jsonb(t)::text LIKE %s"
+            assert two.ask(two.here, rows, f"%{secret}%") == 0, table
+        assert secret not in two.here.log() and secret not in two.there.log()

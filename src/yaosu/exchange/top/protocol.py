@@ -244,13 +244,17 @@ class Call:
         return found
 
     async def ref_org(self, name: str = "ref_ent_id") -> int:
-        """The organisation acted for: the key's own, or one that it may act for. Required.
+        """The organisation acted for: the key's own, or one that it may act for. Where the published field may be left
+        out, leaving it out means the key's own.
 
         Refused (`isv.ent-no-auth`) for anybody else's, known or not: the answer tells nothing of others.
         """
         value = self.text(name)
         if not value:
-            raise self.missing(name)
+            field = published()[self.method].request.get(name)
+            if field is not None and field.required:
+                raise self.missing(name)
+            return self.org
         found = await self.org_named(value)
         if found is None or not await delegated.may_act(
             self.pool, self.registry, self.subject, self.org, found
