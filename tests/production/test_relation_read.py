@@ -11,7 +11,7 @@ from datetime import date
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from production.helpers import BOX, CASE, SAMPLE, Row, Tree, code, parsed, texts, tree
@@ -329,6 +329,32 @@ def test_the_short_way_for_gs1_codes_reads_exactly_what_the_parser_reads(serials
         else:
             assert not isinstance(found, NotACode) and space.text(found[0]) == expected.text
             assert space.parent_key(raw) == space.parent_key(raw) == found[0]
+
+
+_SCANNED = st.text("1071230A9a", min_size=1, max_size=21)
+
+
+@given(st.lists(_SCANNED, min_size=1, max_size=6))
+@example(["5102607125", "1726071A", "9910", "9910B", "17260700", "11260732", "1199"])
+def test_the_short_way_for_scanned_gs1_codes_reads_and_notes_exactly_what_the_parser_does(
+    serials: list[str],
+) -> None:
+    space = KeySpace()
+    for serial in ("first", *serials):
+        raw = f"010690123456789221{serial}"
+        found, expected = space.key(raw), parse(raw)
+        if isinstance(expected, NotACode):
+            assert isinstance(found, NotACode) and found.code == expected.code
+            continue
+        assert not isinstance(found, NotACode) and space.text(found[0]) == expected.text
+        said = expected if found[1] is None else found[1]
+        assert said == expected
+        if found[1] is None:
+            assert not expected.notes and (expected.batch, expected.expiry, expected.produced) == (
+                None,
+                None,
+                None,
+            )
 
 
 def test_codes_go_to_the_database_in_the_order_of_its_index_whatever_their_family() -> None:

@@ -27,8 +27,11 @@ U64 = npt.NDArray[np.uint64]
 RECENT_MAX = 4_096
 _CANONICAL_GS1 = re.compile(r"\(01\)([0-9]{14})\(21\)[0-9A-Za-z+._/:;=*%&!?,-]{1,20}\Z", re.ASCII)
 """The canonical form without a character that could mean anything else: read as it stands, once its GTIN is known."""
-_RAW_GS1 = re.compile(r"01([0-9]{14})21([0-9A-Za-z](?:(?!10|11|17)[0-9A-Za-z]){2,19})\Z", re.ASCII)
-"""GTIN and serial number as a scanner gives them, the serial number without anything that could be another element
+_RAW_GS1 = re.compile(
+    r"01([0-9]{14})21([0-9A-Za-z](?:(?!10[0-9A-Za-z]|1[17][0-9]{2}(?:0[1-9]|1[0-2])[0-3])[0-9A-Za-z]){2,19})\Z",
+    re.ASCII,
+)
+"""GTIN and serial number as a scanner gives them, the serial number without anything that could be a batch or a date
 behind a lost separator (codes.gs1_lost): there is one reading and nothing to note."""
 
 
