@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from access.helpers import key_headers
 from circulation.helpers import activate
 from circulation.test_pages import Place, place
+from yaosu.circulation.model import Quantity
 
 __all__ = ["place"]
 
@@ -34,6 +37,41 @@ async def test_goods_received_by_another_stand_in_the_way_of_a_void_and_are_name
     assert "确认作废" not in page
     refused = await place.post(f"/bills/{shipped.bill_id}/void", token, reason="发错了")
     assert (refused.status_code, goods.cases[0] in refused.text) == (409, True)
+
+
+async def test_voiding_a_part_shows_what_comes_back_and_that_the_box_stays_open_for_others(
+    place: Place,
+) -> None:
+    market = place.market
+    goods = await activate(market, cases=1, per_case=2)
+    await market.pass_on(market.maker, market.hospital, goods.cases)
+    box = goods.boxes[0]
+    first = await market.move(323, market.hospital, [box], parts={box: 6})
+    await market.move(323, market.hospital, [box], parts={box: 18})
+    token = await place.enter("hospital")
+    page = (await place.get(f"/bills/{first.bill_id}/void")).text
+    row = page[page.index(f"/trace?code={box}") :].split("</tr>")[0]
+    assert [one in row for one in ("已售出", "拆零中", "退回 6", "剩余 6")] == [True] * 4, row
+    assert "确认作废" in page
+    done = await place.post(f"/bills/{first.bill_id}/void", token, reason="登记错误")
+    assert done.status_code == 303
+    assert (await market.status(box))[0] == "D"
+    assert await market.conn.fetchval("SELECT unit_left FROM split_pack WHERE code = $1", box) == 6
+
+
+async def test_voiding_goods_without_codes_shows_what_leaves_the_account(place: Place) -> None:
+    market = place.market
+    header = {"invoice_no": "FP-1", "invoice_date": "2025-01-01"}
+    entry = await market.move(
+        21,
+        market.pharmacy,
+        [],
+        header=header,
+        quantities=[Quantity(market.drug_id, "WP-1", 7, date(2025, 1, 1), date(2028, 1, 1))],
+    )
+    await place.enter("pharmacy")
+    page = (await place.get(f"/bills/{entry.bill_id}/void")).text
+    assert "WP-1" in page and "本单没有追溯码" not in page and "确认作废" in page
 
 
 async def test_the_page_of_a_correction_begins_with_what_was_sent_and_asks_for_its_effects(

@@ -59,7 +59,7 @@ class Looked(Storm):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.group_max = 1
-        self.looked = self.possible = self.parts = 0
+        self.looked = self.possible = self.parts = self.effects = 0
         self.verdicts: set[str] = set()
 
     async def group(self) -> int:
@@ -72,13 +72,18 @@ class Looked(Storm):
             pool = cast(Pool, _One(market.conn))
             preview = await service.preview(pool, market.registry, market.batches, subject, m)
             shown = told(preview.error if preview.result is None else preview.result)  # type: ignore[arg-type]
+            shown["effects"] = views.preview_view(preview, "zh")["effects"]
             assert await self.standing() == before, "a preview changes nothing"
         prepared = await prepare(market.conn, market.registry, subject, m)
         async with market.conn.transaction():
             (outcome,) = await apply_group(market.conn, [prepared], market.batches)
         self.check(m, outcome)
         if shown is not None:
-            assert shown == told(outcome), m
+            effects = shown.pop("effects")
+            done = told(outcome)
+            done.pop("effects")
+            assert shown == done, m
+            await self.came_to_pass(effects)
             self.looked += 1
             self.possible += shown["possible"]
             await self.on_record(m, outcome, shown)
@@ -106,6 +111,18 @@ class Looked(Storm):
         assert {r["code"] for r in back} == set(shown["taken_back"])
         self.parts += await conn.fetchval("SELECT count(*) FROM split_entry WHERE bill_id = $1", reversal)
 
+    async def came_to_pass(self, effects: list[dict[str, Any]]) -> None:
+        """What was said of each package and account is how it is."""
+        for effect in effects:
+            if not effect["code"]:
+                continue
+            assert (await self.market.status(effect["code"]))[0] == effect["after"], effect
+            left = await self.market.conn.fetchval(
+                "SELECT unit_left FROM split_pack WHERE code = $1", effect["code"]
+            )
+            assert left == effect["left"], effect
+            self.effects += 1
+
     async def standing(self) -> list[Any]:
         """Everything a preview could have touched by mistake."""
         conn = self.market.conn
@@ -125,7 +142,7 @@ class Looked(Storm):
 
 async def test_what_a_correction_shows_is_what_it_does(db: Connection) -> None:
     market = await make_market(db)
-    looked = possible = parts = 0
+    looked = possible = parts = effects = 0
     for season in range(SEASONS):
         storm = Looked(market, random.Random(SEED + season))
         trial = db.transaction()
@@ -136,6 +153,7 @@ async def test_what_a_correction_shows_is_what_it_does(db: Connection) -> None:
             raise AssertionError(f"season with seed {SEED + season}: {error}") from error
         finally:
             await trial.rollback()
-        looked, possible, parts = looked + storm.looked, possible + storm.possible, parts + storm.parts
+        looked, possible = looked + storm.looked, possible + storm.possible
+        parts, effects = parts + storm.parts, effects + storm.effects
     assert possible > 10 and looked - possible > 5, "all possible or all forbidden would prove nothing"
-    assert parts > 0, "some of it was about opened boxes"
+    assert parts > 0 and effects > 10, "some of it was about opened boxes"

@@ -139,15 +139,30 @@ async def check(request: Request, body: CheckIn, subject: CurrentSubject, conn: 
     "/movements/preview",
     summary="What a correction or void would do",
     description="Takes the next revision of a bill (or `void`: true in the header-only form) and answers what would be "
-    "kept because it moved on since, taken back, added and removed, with the verdict of every code; or, in `blocked`, "
-    "the later facts that forbid it. Changes nothing (R-X3).",
+    "kept because it moved on since, taken back, added and removed, with the verdict of every code; in `effects` what "
+    "becomes of the first 200 codes that are taken back and not moved anew: status `before` and `after`, preparation "
+    "`units` that come back into an opened box, and what it then holds (`left`, null: it is a closed box again); or, "
+    "in `blocked`, the later facts that forbid it. Changes nothing (R-X3).",
     responses=answered(
         {
             "possible": True,
             "kept": [{"code": "83857940000879766660", "later_bill": 4712, "qty": 200}],
             "taken_back": ["83857940000879766661"],
             "added": [{"code": "83857940000879766662", "verdict": "accepted"}],
-            "removed": [],
+            "removed": ["83857930000879766660"],
+            "effects": [
+                {
+                    "code": "83857930000879766660",
+                    "drug_id": None,
+                    "batch_no": "",
+                    "qty": 1,
+                    "before": "S",
+                    "after": "D",
+                    "after_name": "拆零中",
+                    "units": 6,
+                    "left": 6,
+                }
+            ],
             "blocked": None,
             "result": _RESULT_EXAMPLE,
         },

@@ -221,6 +221,23 @@ class MovementResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Effect:
+    """What taking a bill back does to one package, or to goods without codes (`code` is empty).
+
+    `units` come back into an opened box (below nothing: go out of it), which then holds `left`; None when it is closed.
+    """
+
+    code: str
+    qty: int
+    before: str
+    after: str
+    units: int = 0
+    left: int | None = None
+    drug_id: int = 0
+    batch_no: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """What a correction or void would do, without doing it (R-X3)."""
 
@@ -228,6 +245,8 @@ class Preview:
     """The answer it would get, with what is kept, taken back and added; None when it would be refused."""
     error: YaosuError | None
     """Why it would be refused, with the later facts in the way."""
+    effects: Sequence[Effect] = ()
+    """What becomes of codes that are taken back and not moved anew."""
 
     @property
     def added(self) -> list[CodeResult]:
@@ -242,5 +261,5 @@ class Preview:
         """Codes of the revision before that the new one no longer moves."""
         if self.result is None:
             return []
-        after = {r.code for r in self.result.results if r.accepted}
+        after = {r.code for r in self.result.results if r.accepted or r.quarantined}
         return [code for code in self.result.taken_back if code not in after]

@@ -92,10 +92,17 @@ async def _void_page(
     shown = await service.preview(state(request).pool, registry, batches_of(request), subject, movement)
     lines = await store.bill_lines(conn, visible(subject), row["id"], None, SHOWN_MAX) or []
     effects: dict[str, Any] = views.preview_view(shown, lang)
+    fates = {e["code"]: e for e in effects["effects"] if e["code"]}
     context = {
         "bill": views.bill_view(registry, row, lang),
         "lines": [views.line_view(registry, r, lang) for r in lines],
         "effects": effects,
+        "fates": fates,
+        "uncoded": [
+            {**e, "product": views.product_name(registry, e["drug_id"])}
+            for e in effects["effects"]
+            if not e["code"]
+        ],
         "reason": reason,
         "shipment": submittable()[row["type"]].kind == "ship",
     }

@@ -5,20 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from yaosu.access.visibility import visible
-from yaosu.circulation import holds
+from yaosu.circulation import holds, store_revise
 from yaosu.circulation import store_read as reads
 from yaosu.circulation.answers import code_result
 from yaosu.circulation.apply import apply_group
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.evidence import add_evidence
 from yaosu.circulation.load import load_limits, load_world
-from yaosu.circulation.model import CodeResult, Movement, MovementResult, Prepared, Preview
+from yaosu.circulation.model import CodeResult, Effect, Movement, MovementResult, Prepared, Preview
 from yaosu.circulation.prepare import parts_of, prep_units, prepare, scans_of, transferable
 from yaosu.db.engine import Connection, Pool
 from yaosu.errors import YaosuError
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 CHECK_MAX = 500
 """Scans looked at in one call of the scan station."""
+
+EFFECTS_MAX = 200
+"""Codes whose fate a preview tells one by one."""
 
 _RELEASE = 6
 
@@ -102,16 +105,29 @@ async def preview(
         await trial.start()
         try:
             (outcome,) = await apply_group(conn, [prepared], batches, lock=True)
+            if isinstance(outcome, YaosuError):
+                return Preview(None, outcome)
+            effects = await _effects(conn, movement, Preview(outcome, None).removed)
         finally:
             await trial.rollback()
-    if isinstance(outcome, YaosuError):
-        return Preview(None, outcome)
     for one in outcome.results:
         said = one.evidence
         if said and (said["bill_no"], said["owner"]) == (movement.bill_no, movement.owner):
             # the trial's own reversal, whose number nobody will ever find
             one.evidence = {**said, "bill_id": None}
-    return Preview(outcome, None)
+    return Preview(outcome, None, effects)
+
+
+async def _effects(conn: Connection, movement: Movement, removed: Sequence[str]) -> list[Effect]:
+    """What the trial has just done to codes and quantities that the next revision no longer moves."""
+    reversal = movement.revision if movement.void else 1 - movement.revision
+    which = (movement.owner, movement.bill_no, reversal)
+    rows = await conn.fetch(store_revise.EFFECTS, *which, list(removed[:EFFECTS_MAX]))
+    found = [Effect(**dict(row)) for row in rows]
+    if movement.void:
+        rows = await conn.fetch(store_revise.EFFECTS_UNCODED, *which, EFFECTS_MAX)
+        found += [Effect(code="", **dict(row)) for row in rows]
+    return found
 
 
 def void_of(row: Mapping[str, Any], reason: str, body: bytes) -> Movement:

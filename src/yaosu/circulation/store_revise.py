@@ -60,3 +60,24 @@ SELECT DISTINCT ON (d.drug_id, d.outer_code) d.drug_id, d.outer_code AS code, l.
 FROM down d JOIN bill_line l ON l.drug_id = d.drug_id AND l.left_parent = d.code AND l.left_parent <> ''
 JOIN bill b ON b.id = l.bill_id AND b.flags & 8 = 0
 ORDER BY d.drug_id, d.outer_code, l.bill_id DESC"""
+
+# What taking a bill back did to packages, and what came back into opened boxes or went out of them.
+# ungated: lines of the reader's own bill, which the trial that calls this has just taken back
+EFFECTS = """
+SELECT l.code, l.qty, l.pre AS before, l.post AS after, p.unit_left AS "left",
+    coalesce((SELECT sum(CASE WHEN e.kind = 'return' THEN e.qty ELSE -e.qty END)::int FROM split_entry e
+        WHERE e.drug_id = l.drug_id AND e.code = l.code AND e.bill_id = l.bill_id AND e.kind <> 'open'), 0) AS units
+FROM bill b JOIN bill_line l ON l.bill_id = b.id AND l.drug_id = ANY(b.drug_ids)
+LEFT JOIN split_pack p ON p.drug_id = l.drug_id AND p.code = l.code
+WHERE b.owner = $1 AND b.bill_no = $2 AND b.revision = $3 AND b.flags & 8 <> 0 AND l.code = ANY($4::text[])
+ORDER BY l.code"""
+
+# The same of goods without codes.
+# ungated: as above
+EFFECTS_UNCODED = """
+SELECT e.drug_id, t.batch_no, e.qty, e.from_status AS before, e.to_status AS after
+FROM bill b JOIN entry e ON e.bill_id = b.id AND e.drug_id = ANY(b.drug_ids)
+JOIN batch t ON t.drug_id = e.drug_id AND t.id = e.batch_id
+WHERE b.owner = $1 AND b.bill_no = $2 AND b.revision = $3 AND b.flags & 8 <> 0
+    AND (e.from_status IN ('U', 'W', 'T') OR e.to_status IN ('U', 'W', 'T'))
+ORDER BY e.drug_id, t.batch_no LIMIT $4"""

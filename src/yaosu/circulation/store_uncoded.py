@@ -16,3 +16,7 @@ FROM (
     WHERE e.from_org = $1 AND e.from_status = 'U' AND e.drug_id = $2 AND e.batch_id = $3
 ) x JOIN bill b ON b.id = x.bill_id AND b.owner = $1
 GROUP BY b.bill_no HAVING sum(x.qty) <> 0"""
+
+# Batch numbers of goods that are taken back.
+# ungated: what is printed on every box; of the owner's own account
+NUMBERS = "SELECT id, batch_no FROM batch WHERE drug_id = ANY($1::int[]) AND id = ANY($2::int[])"

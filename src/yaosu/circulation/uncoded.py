@@ -34,6 +34,8 @@ class Books:
     have: dict[Account, int] = field(default_factory=dict)
     batches: dict[tuple[int, str], tuple[int, date]] = field(default_factory=dict)
     """(batch id, expiry) by product and batch number."""
+    numbers: dict[int, str] = field(default_factory=dict)
+    """Batch numbers of goods that are taken back."""
     stops: Mapping[tuple[int, int], Sequence[Stop]] = field(default_factory=dict)
     """Recalls, locks and suspensions in force by product and batch."""
     moves: list[Move] = field(default_factory=list)
@@ -103,6 +105,9 @@ async def more(conn: Connection, books: Books, owners: set[int], drug_ids: set[i
     """Balances of further products, e.g. those of a bill that is taken back."""
     for r in await conn.fetch(store.UNCODED_BALANCES, sorted(owners), sorted(drug_ids)):
         books.have.setdefault((r["drug_id"], r["batch_id"], r["org"]), r["qty"])
+    batches = sorted({batch_id for drug_id, batch_id, _ in books.have if drug_id in drug_ids})
+    for r in await conn.fetch(store_uncoded.NUMBERS, sorted(drug_ids), batches):
+        books.numbers[r["id"]] = r["batch_no"]
 
 
 async def judge(conn: Connection, books: Books, one: Prepared) -> Moved:
@@ -284,7 +289,8 @@ def take_back(books: Books, one: Prepared, entries: Sequence[tuple[Transfer, int
     for (drug_id, batch_id, _, _, to_org, to_status), qty in entries:
         if to_status == "U" and books.have.get((drug_id, batch_id, to_org), 0) < qty:
             have = books.have.get((drug_id, batch_id, to_org), 0)
-            short.append(Finding("uncoded_short", {"batch": batch_id, "asked": qty, "have": have}))
+            batch = books.numbers.get(batch_id, "—")
+            short.append(Finding("uncoded_used_since", {"batch": batch, "asked": qty, "have": have}))
     if short:
         raise YaosuError("later_fact", {"count": len(short)}, short)
     found = {}

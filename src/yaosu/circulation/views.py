@@ -116,6 +116,20 @@ def preview_view(shown: Preview, lang: str) -> dict[str, Any]:
         "taken_back": result.taken_back if result is not None else [],
         "added": [r.as_json(lang) for r in shown.added],
         "removed": shown.removed,
+        "effects": [
+            {
+                "code": e.code,
+                "drug_id": e.drug_id or None,
+                "batch_no": e.batch_no,
+                "qty": e.qty,
+                "before": e.before,
+                "after": e.after,
+                "after_name": states.label(e.after, lang),
+                "units": e.units,
+                "left": e.left,
+            }
+            for e in shown.effects
+        ],
         "blocked": shown.error.as_json(lang) if shown.error is not None else None,
         "result": result.as_json(lang) if result is not None else None,
     }
