@@ -22,7 +22,8 @@ _REFUSALS = problems("unauthenticated", "forbidden", "pack_refused", "bill_numbe
     "/pack",
     summary="Pack or repack",
     description="Into a package of the next level up to its ladder, or into a logistics container (SSCC) of any "
-    "products. What is inside another package is taken out of it first. All or nothing.",
+    "products and other containers, up to four inside one another. What is inside another package is taken out of it "
+    "first, but a container only by unpacking. All or nothing.",
     response_model=PackedOut,
     responses=_REFUSALS,
 )
