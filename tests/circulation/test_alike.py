@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -20,6 +21,7 @@ from yaosu.circulation.prepare import prepare
 from yaosu.circulation.service import submit
 from yaosu.circulation.store_write import AssumptionError
 from yaosu.db.engine import Connection, Pool
+from yaosu.stops import service as stops
 
 BOXES = 160
 
@@ -126,6 +128,71 @@ async def test_small_bills_read_what_they_name(market: Market) -> None:
     goods = await loose(market)
     await guess(market, 201, market.other, goods.boxes[: RUN_MIN - 1], market.pharmacy)
     assert await market.stock(market.wholesaler) == BOXES
+
+
+async def test_a_box_or_case_stopped_by_its_code_is_refused_among_alike_ones(market: Market) -> None:
+    goods = await loose(market)
+    cases = await activate(market, cases=RUN_MIN + 20, per_case=2)
+    await market.pass_on(market.maker, market.wholesaler, cases.cases)
+    box, inside = goods.boxes[11], cases.boxes_of(33)[1]
+    stop: dict[str, Any] = {
+        "kind": "lock",
+        "ref": 1,
+        "number": "SD-1",
+        "title": "疑似质量问题",
+        "level": None,
+    }
+    stop |= {"placed_by": market.maker, "reason": "复检", "batches": []}
+    await stops.place(market.conn, codes=[(goods.drug_id, box), (goods.drug_id, inside)], **stop)
+    for bill, stopped in ((goods.boxes, box), (cases.cases, cases.cases[33])):
+        result = await market.move(201, market.wholesaler, bill, to_org=market.pharmacy)
+        assert told(result) == {"accepted": len(bill) - 1, "locked": 1}
+        assert [r.code for r in result.results if not r.accepted] == [stopped]
+        assert (await market.status(stopped))[:2] == ("I", market.wholesaler)
+
+
+async def test_what_is_said_of_single_boxes_of_a_large_delivery_holds_for_them_alone(market: Market) -> None:
+    goods = await loose(market)
+    shipped = await market.ship(market.wholesaler, market.pharmacy, goods.boxes)
+    back = goods.boxes[9]
+    received = await market.move(
+        102,
+        market.pharmacy,
+        goods.boxes,
+        from_org=market.wholesaler,
+        rejects=[back],
+        expected=[(goods.drug_id, "")],
+    )
+    assert told(received) == {"accepted": BOXES - 1, "rejected_by_you": 1}
+    assert await market.status(back) == ("O", market.wholesaler, market.wholesaler)
+    assert received.checks[0]["counts"] == {"matched": BOXES - 1, "refused": 1}
+    assert {line[1] for line in await lines(market, received.bill_id)} == {shipped.bill_id}
+
+
+async def test_a_large_delivery_of_another_batch_than_ordered_goes_to_quarantine_whole(
+    market: Market,
+) -> None:
+    goods = await loose(market)
+    await market.ship(market.wholesaler, market.pharmacy, goods.boxes)
+    received = await market.move(
+        102, market.pharmacy, goods.boxes, from_org=market.wholesaler, expected=[(goods.drug_id, "其他批号")]
+    )
+    assert told(received) == {"wrong_batch": BOXES}
+    assert await market.stock(market.pharmacy, "Q") == BOXES
+    held = await market.conn.fetch("SELECT code FROM quarantine WHERE bill_id = $1", received.bill_id)
+    assert {r["code"] for r in held} == set(goods.boxes)
+
+
+async def test_a_large_bill_before_the_last_event_warns_of_each_box_and_names_that_event(
+    market: Market,
+) -> None:
+    goods = await loose(market)
+    early = datetime.now(UTC) - timedelta(days=2)
+    bill = [*goods.boxes, goods.boxes[5]]
+    result = await market.move(201, market.wholesaler, bill, to_org=market.pharmacy, happened_at=early)
+    assert told(result) == {"out_of_order": BOXES, "duplicate_in_bill": 1}
+    assert len({r.evidence_bill for r in result.results if r.accepted}) == 1
+    assert await market.stock(market.wholesaler, "O") == BOXES
 
 
 async def test_a_delivery_and_its_receipt_in_one_commit_leave_a_notice_and_its_check(market: Market) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 import pytest_asyncio
 
 from circulation.helpers import Market, activate, make_market
+from yaosu.circulation.apply import apply_group
+from yaosu.circulation.model import MovementResult
+from yaosu.circulation.prepare import prepare
 from yaosu.db.engine import Connection
 from yaosu.stops import service as stops
 
@@ -129,3 +132,28 @@ async def test_what_was_returned_by_a_customer_may_come_in_and_recalled_goods_ma
     header = {"reason": "1", "executer_name": "张示例", "superviser_name": "李示例"}
     gone = await market.move(205, market.pharmacy, [box], header=header)
     assert gone.status == "accepted", gone.results
+
+
+async def test_a_locked_case_that_was_emptied_stops_its_pallet_no_longer(market: Market) -> None:
+    """In bills of their own, and in one commit."""
+    for together in (False, True):
+        goods = await activate(market, cases=2, pallets=1)
+        await market.pass_on(market.maker, market.wholesaler, goods.pallets)
+        await place(market, kind="lock", level=None, codes=[(goods.drug_id, goods.cases[0])])
+        pallet = market.movement(201, market.wholesaler, goods.pallets, to_org=market.pharmacy)
+        assert [r.verdict for r in (await market.submit(pallet)).results] == ["locked"]
+        bills = [
+            market.movement(211, market.wholesaler, goods.boxes_of(0), to_org=market.maker),
+            market.movement(201, market.wholesaler, goods.pallets, to_org=market.pharmacy),
+        ]
+        if together:
+            prepared = [
+                await prepare(market.conn, market.registry, market.subject(m.owner), m) for m in bills
+            ]
+            async with market.conn.transaction():
+                back, shipped = await apply_group(market.conn, prepared, market.batches)
+            assert isinstance(back, MovementResult) and isinstance(shipped, MovementResult)
+        else:
+            back, shipped = [await market.submit(bill) for bill in bills]
+        assert back.status == "accepted"
+        assert [(r.verdict, r.qty) for r in shipped.results] == [("accepted", len(goods.boxes_of(1)))]

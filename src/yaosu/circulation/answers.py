@@ -30,7 +30,7 @@ def code_result(verdict: Verdict) -> CodeResult:
 
 def result_of(posting: Posting, now: datetime) -> MovementResult:
     verdicts = posting.verdicts
-    refused = sum(1 for v in verdicts if not v.accepted)
+    refused = len(posting.refused)
     if posting.status == "V":
         status = "void"
     elif not refused:

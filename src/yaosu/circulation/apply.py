@@ -15,6 +15,7 @@ from yaosu.circulation import store_write as store
 from yaosu.circulation.answers import refusal
 from yaosu.circulation.assume import runs_of
 from yaosu.circulation.cache import BatchCache
+from yaosu.circulation.chains import Chains
 from yaosu.circulation.evidence import add_evidence
 from yaosu.circulation.load import load_limits, load_world
 from yaosu.circulation.model import Flag, Kept, MovementResult, Prepared
@@ -25,6 +26,7 @@ from yaosu.errors import YaosuError
 from yaosu.people import gate
 from yaosu.rules.bill_types import bill_types
 from yaosu.rules.judge import Verdict, carry_out, examine
+from yaosu.rules.lines import alike
 from yaosu.rules.world import World
 from yaosu.stops.service import count_hits
 
@@ -128,7 +130,7 @@ async def _apply(
         old,
         await revise.times_before(conn, old),
         await splits.entries_of(conn, flat) if flat else {},
-        await revise.Chains.load(conn, world, flat),
+        await Chains.load(conn, world, flat),
         await uncoded.load(conn, [one for _, one, _ in todo], world.stop_batches),
     )
     for n, one, previous in todo:
@@ -149,8 +151,11 @@ async def _apply(
             outcomes[n] = error
             continue
         outcomes[n] = outcome
-    if not all(u.touched for run in world.assumed for u in run.units):
-        raise store.AssumptionError("a refusal must not rest on a guess")
+    if world.assumed:
+        parts = [part for posting in work.postings for part in posting.parts]
+        moved = {id(part.first.unit): len(part.codes) for part in parts if part.first.unit.alike}
+        if any(moved.get(id(run.unit)) != len(run.codes) for run in world.assumed):
+            raise store.AssumptionError("a refusal must not rest on a guess")
     if work.postings:
         await write(conn, world, work.postings, work.replaced, work.now, batches.routed)
     await count_hits(conn, work.hits)
@@ -182,7 +187,7 @@ class _Work:
         old: Mapping[int, Sequence[revise.OldLine]],
         times: Mapping[int, datetime],
         split_entries: Mapping[tuple[int, int, str], Sequence[splits.Entry]],
-        chains: revise.Chains,
+        chains: Chains,
         books: uncoded.Books,
     ) -> None:
         self.conn, self.world, self.batches, self.ids, self.now = conn, world, batches, ids, now
@@ -215,7 +220,7 @@ class _Work:
                 self.places.append((n, reversal))
                 return None
         verdicts, moved, bought = await self._verdicts(one, reversal)
-        refused = [v for v in verdicts if not v.accepted]
+        refused = [v for v in verdicts if v.severity == "refused"]
         self.hits += [(v.stop.id, one.movement.owner, v.scan.code) for v in refused if v.stop is not None]
         keeps_record = any(v.quarantined for v in refused) or (
             one.kind.kind == "receive" and any(v.code in notices.MEMO for v in refused)
@@ -227,18 +232,18 @@ class _Work:
             return refusal(one, verdicts)
         posting = Posting(one, next(self.ids), [], verdicts)
         posting.transfers = moved.transfers
-        posting.lines = carry_out(self.world, one.order, verdicts, posting.bill_id)
-        self.chains.add(posting.lines, posting.bill_id, reversal=False)
+        posting.parts = carry_out(self.world, one.order, verdicts, posting.bill_id)
+        self.chains.add(posting.parts, posting.bill_id, reversal=False)
         if bought:
             await gate.record(self.conn, posting.bill_id, bought)
-        if any(v.code == "out_of_order" for v in verdicts):
+        if any(v.code == "out_of_order" for v in posting.odd):
             posting.flags |= Flag.OUT_OF_ORDER
         if any(v.code == "no_notice" for v in refused):
             posting.flags |= Flag.NO_NOTICE
         if reversal is not None and previous is not None:
             self.postings.append(reversal)
             posting.kept, posting.kept_notices = reversal.kept, reversal.kept_notices
-            posting.taken_back = [li.unit.code for li in reversal.lines]
+            posting.taken_back = reversal.codes
             posting.replaces = previous.id
             posting.flags |= Flag.CORRECTION
             self.replaced[previous.id] = "R"
@@ -258,15 +263,16 @@ class _Work:
             entries = await uncoded.entries_of(self.conn, previous.id, previous.drug_ids)
             drug_ids = {entry[0] for entry, _ in entries}
             await uncoded.more(self.conn, self.books, {one.movement.owner}, drug_ids)
-        reversal.lines, reversal.split_rows = revise.take_back(
+        lines, reversal.split_rows = revise.take_back(
             self.world, back, reversal.bill_id, self.times, undo, self.split_entries, self.chains
         )
+        reversal.parts = alike(lines)
         try:
             reversal.transfers = uncoded.take_back(self.books, one, entries)
         except YaosuError:
             undo.restore()
             raise
-        self.chains.add(reversal.lines, reversal.bill_id, reversal=True)
+        self.chains.add(reversal.parts, reversal.bill_id, reversal=True)
         if kind is not None and kind.kind == "use":
             await gate.take_back(self.conn, [previous.id])
         reversal.replaces, reversal.status = previous.id, "V"
@@ -284,7 +290,7 @@ class _Work:
         ]
         reversal.kept_notices = {(line.drug_id, line.code): line.notice for line in stay}
         if one.movement.void:
-            reversal.taken_back = [line.unit.code for line in reversal.lines]
+            reversal.taken_back = reversal.codes
         else:
             reversal.revision = -previous.revision
         return reversal
@@ -299,9 +305,11 @@ class _Work:
         stay = {kept.code: kept for kept in reversal.kept} if reversal is not None else {}
         scans = [scan for scan in one.scans if scan.code not in stay] if stay else one.scans
         verdicts = examine(self.world, one.order, scans)
-        await late.explain(self.conn, self.world, one.order, verdicts)
-        if self.batches.issued is not None:
-            await self.batches.issued.explain(self.conn, verdicts)
+        refused = [v for v in verdicts if v.severity == "refused"]
+        if refused:
+            await late.explain(self.conn, self.world, one.order, refused)
+            if self.batches.issued is not None:
+                await self.batches.issued.explain(self.conn, refused)
         moved = uncoded.Moved()
         if one.kind.supplement:
             names = {b: facts.batch_no for b, facts in self.world.batches.items()}

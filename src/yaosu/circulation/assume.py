@@ -30,53 +30,57 @@ SAMPLE = 8
 """Packages read of a run. They only have to make a wrong guess rare: no verdict leaves on a guess."""
 _PLAIN = frozenset("AIO")
 """States about which nothing else has to be known: no opened box, no case about goods in quarantine."""
+_INSIDES = frozenset({"open", "split_loss"})
+"""Kinds of bills that do something to the inside of each box."""
+
+Run = tuple[int, list[str]]
+"""(product, codes)"""
 
 
-def runs_of(bills: Sequence[Prepared]) -> tuple[list[list[Key]], list[Key]]:
+def runs_of(bills: Sequence[Prepared]) -> tuple[list[Run], list[Key]]:
     """The keys of the bills: runs of one bill and product each that are worth a sample, and the rest."""
-    runs: list[list[Key]] = []
+    runs: list[Run] = []
     rest: list[Key] = []
     taken: set[Key] = set()
     for one in bills:
-        if len(one.keys) < RUN_MIN:
+        order = one.order
+        # what is said of single codes makes them differ
+        if len(one.keys) < RUN_MIN or order.rejects or order.parts or one.kind.kind in _INSIDES:
             rest += one.keys
             continue
-        by_product: dict[int, list[Key]] = {}
-        for key in dict.fromkeys(one.keys):
-            by_product.setdefault(key[0], []).append(key)
-        for keys in by_product.values():
+        by_product: dict[int, list[str]] = {}
+        for drug_id, code in dict.fromkeys(one.keys):
+            by_product.setdefault(drug_id, []).append(code)
+        for drug_id, codes in by_product.items():
+            keys = [(drug_id, code) for code in codes] if len(bills) > 1 or len(codes) < RUN_MIN else []
             # what two bills of a group name is read
-            if len(keys) < RUN_MIN or (taken and not taken.isdisjoint(keys)):
+            if len(codes) < RUN_MIN or (taken and not taken.isdisjoint(keys)):
                 rest += keys
             else:
-                runs.append(keys)
+                runs.append((drug_id, codes))
                 taken.update(keys)
     if taken:
         rest = [key for key in rest if key not in taken]
     return runs, rest
 
 
-async def assume(conn: Connection, world: World, runs: Sequence[Sequence[Key]]) -> list[Key]:
+async def assume(conn: Connection, world: World, runs: Sequence[Run]) -> list[Key]:
     """Put the units of those runs into the world whose samples are alike; the keys of the others."""
-    samples = [[keys[len(keys) * n // SAMPLE] for n in range(SAMPLE)] for keys in runs]
+    samples = [[(drug_id, codes[len(codes) * n // SAMPLE]) for n in range(SAMPLE)] for drug_id, codes in runs]
     found = {
         u.key: u for u in await store.read_units(conn, [k for keys in samples for k in keys], lock=False)
     }
     unread: list[Key] = []
-    for keys, sample in zip(runs, samples, strict=True):
+    for (drug_id, codes), sample in zip(runs, samples, strict=True):
         read = [found.get(key) for key in sample]
         first = read[0]
         if first is None or not _plain(first) or any(u is None or _state(u) != _state(first) for u in read):
-            unread += keys
+            unread += [(drug_id, code) for code in codes]
             continue
         assert first.status is not None and first.holder is not None
-        state = _state(first)
-        units = [Unit(drug_id, code, *state) for drug_id, code in keys]
-        # no two runs share a key, and nothing else is in the world yet
-        world.units.update(zip(keys, units, strict=True))
-        world.rows_of.update([(unit.code, [unit]) for unit in units])
-        world.assumed.append(
-            Assumed(units, first.status, first.holder, first.dest, first.notice, first.since)
+        # the first of the sample is the first of the run; no two runs share a key, and nothing else is there yet
+        world.add_run(
+            Assumed(first, codes, first.status, first.holder, first.dest, first.notice, first.since)
         )
     return unread
 

@@ -17,7 +17,7 @@ from yaosu.circulation.store_holds import KEPT
 from yaosu.circulation.store_write import bill_times
 from yaosu.db.engine import Connection
 from yaosu.errors import Finding
-from yaosu.rules.lines import Line
+from yaosu.rules.lines import Alike, Line
 from yaosu.rules.world import Unit, World
 
 if TYPE_CHECKING:
@@ -118,11 +118,11 @@ class Chains:
         first = {min(chain.items())[1].prev for key in boxes if (chain := self.of[key])}
         self.origins = await bill_times(conn, sorted(first))
 
-    def add(self, parts: Sequence[Line], bill_id: int, *, reversal: bool) -> None:
+    def add(self, parts: Sequence[Alike], bill_id: int, *, reversal: bool) -> None:
         """What the group has just done to such units."""
         if not self.of:
             return
-        for line, key in ((p, p.unit.key) for p in parts):
+        for line, key in ((p.first, (p.first.unit.drug_id, code)) for p in parts for code in p.codes):
             chain = self.of.get(key)
             if chain is None:
                 continue

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from yaosu.circulation import splits
 from yaosu.circulation import store_write as store
-from yaosu.circulation.assume import assume
+from yaosu.circulation.assume import Run, assume
 from yaosu.circulation.cache import BatchCache
 from yaosu.db.engine import Connection
 from yaosu.rules.world import World
@@ -19,11 +19,11 @@ async def load_world(
     batches: BatchCache,
     *,
     lock: bool,
-    runs: Sequence[Sequence[tuple[int, str]]] = (),
+    runs: Sequence[Run] = (),
 ) -> World:
     """The units of `keys` and everything around them, locked lowest level first.
 
-    The keys of each of `runs` (of one product, not among `keys`) are taken to be alike where a few of them are;
+    The codes of each of `runs` (of one product, not among `keys`) are taken to be alike where a few of them are;
     `World.assumed` names them. Whoever changes the world must prove that (`store_write.update_assumed`).
     """
     world = World()
@@ -70,15 +70,23 @@ async def load_limits(
     """What may forbid moving the units: stops in force, holds of open cases; and the insides of opened boxes.
 
     `version` is the stops' version as read in this transaction; `sold` that boxes already used up matter too
-    (returns, corrections). Asks nothing where nothing of the kind is about.
+    (returns, corrections). Asks nothing where nothing of the kind is about. Raises AssumptionError where stops tell
+    packages apart that are taken to be alike.
     """
     stops = batches.stops
     await stops.at(conn, version)
     world.stop_batches = stops.batches
     if stops.codes:
         outer = [u.key for u in world.units.values() if u.level > 1]
+        for run in world.assumed:
+            keys = [(run.unit.drug_id, code) for code in run.codes]
+            if not stops.codes.keys().isdisjoint(keys):
+                raise store.AssumptionError("some of a run are stopped by their codes")
+            outer += keys[1:] if run.unit.level > 1 else []
         world.stop_codes = stops.codes
         world.stop_holding = await stops.holding(conn, outer) if outer else {}
+        if any(run.unit.level > 1 for run in world.assumed) and world.stop_holding:
+            raise store.AssumptionError("some of a run hold what is stopped by its code")
     quarantined = [u.key for u in world.units.values() if u.status == "Q"]
     if quarantined:
         rows = await conn.fetch(store.HELD, [k[1] for k in quarantined])

@@ -123,8 +123,9 @@ async def _announce(conn: Connection, postings: Sequence[Posting]) -> None:
             when = posting.prepared.movement.happened_at
             heads.append((dest, posting.bill_id, origin[dest], when, sum(per.values())))
             lines += [(drug_id, posting.bill_id, batch_id, qty) for (drug_id, batch_id), qty in per.items()]
-    await columns(conn, store.INSERT_NOTICES, heads)
-    await columns(conn, store.INSERT_NOTICE_LINES, lines)
+    if heads:
+        columns_of = [list(c) for rows in (heads, lines) for c in zip(*rows, strict=True)]
+        await conn.execute(store.INSERT_NOTICES, *columns_of)
     if cancelled:
         await conn.execute(store.CANCEL_NOTICES, cancelled)
     if reduced:
@@ -202,10 +203,10 @@ def _checks_of(
         counts["matched"] = counts.get("matched", 0) + kept.qty
     main = order.notice or (next(iter(by_notice)) if len(by_notice) == 1 else 0)
     codes: list[dict[str, object]] = []
-    odd = by_notice.setdefault(main, {}) if main or any(not v.accepted for v in posting.verdicts) else {}
-    for v in posting.verdicts:
-        kind = KINDS.get(v.code, "unreadable" if not v.accepted else "")
-        if not v.accepted and kind:
+    odd = by_notice.setdefault(main, {}) if main or posting.refused else {}
+    for v in posting.refused:
+        kind = KINDS.get(v.code, "unreadable")
+        if kind:
             odd[kind] = odd.get(kind, 0) + 1
             codes.append(_detail(v, kind))
     found = []
@@ -243,39 +244,37 @@ async def _quarantine(conn: Connection, postings: Sequence[Posting]) -> None:
         if posting.flags & Flag.REVERSAL:
             closing[posting.bill_id] = (
                 movement.owner,
-                [li.unit.code for part in posting.parts if part.first.pre == "Q" for li in part.lines],
+                [code for part in posting.parts if part.first.pre == "Q" for code in part.codes],
             )
             await conn.execute(store.CLOSE_OF_BILL, posting.replaces, posting.bill_id)
             if any(part.first.post == "Q" for part in posting.parts):
                 await conn.execute(store.REOPEN_QUARANTINE, posting.replaces)
             continue
         leaving = [
-            li.unit.code
+            code
             for part in posting.parts
             if part.first.pre == "Q" or (kind.kind == "receive" and part.first.post == "I")
-            for li in part.lines
+            for code in part.codes
         ]
         if leaving:
             closing[posting.bill_id] = (movement.owner, leaving)
         held = _HELD_BY_TYPE.get(kind.code, "returned_goods")
-        arriving = [li for part in posting.parts if part.first.post == "Q" for li in part.lines]
+        arriving = [(part, code) for part in posting.parts if part.first.post == "Q" for code in part.codes]
         by_code: dict[str, Verdict] = {}
         if arriving:
             for v in posting.verdicts:
                 by_code.setdefault(v.scan.code, v)
-        for line in arriving:
-            verdict = by_code[line.unit.code]
+        for part, code in arriving:
+            verdict = by_code[code]
             reason = verdict.code if verdict.quarantined else held
-            qty = sum(line.contents.values())
-            unit = line.unit
             params = dict(verdict.params or {})
             rows.append(
                 (
                     movement.owner,
-                    unit.drug_id,
-                    unit.code,
+                    part.first.unit.drug_id,
+                    code,
                     verdict.scan.raw,
-                    qty,
+                    part.first.qty,
                     True,
                     reason,
                     params,
@@ -283,8 +282,8 @@ async def _quarantine(conn: Connection, postings: Sequence[Posting]) -> None:
                 )
             )
         if kind.kind == "receive":
-            for v in posting.verdicts:
-                if not v.accepted and not v.quarantined and v.code in MEMO:
+            for v in posting.refused:
+                if not v.quarantined and v.code in MEMO:
                     drug_id = v.scan.drug_id or None
                     row = (
                         movement.owner,

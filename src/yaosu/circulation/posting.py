@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from yaosu.circulation.model import Flag, Kept, MovementResult, Prepared
 from yaosu.errors import YaosuError
 from yaosu.rules.judge import Verdict
-from yaosu.rules.lines import Alike, Line, Transfer, alike
+from yaosu.rules.lines import Alike, Transfer
 
 Outcome = MovementResult | YaosuError
 
@@ -16,7 +16,6 @@ class Posting:
     """One bill that will be written: its rows, judged but not yet stored."""
 
     __slots__ = (
-        "_parts",
         "bill_id",
         "checks",
         "content_hash",
@@ -24,9 +23,11 @@ class Posting:
         "kept",
         "kept_notices",
         "leaf",
-        "lines",
         "notice_bill",
+        "odd",
+        "parts",
         "prepared",
+        "refused",
         "replaces",
         "result",
         "revision",
@@ -38,13 +39,16 @@ class Posting:
     )
 
     def __init__(
-        self, prepared: Prepared, bill_id: int, lines: list[Line], verdicts: Sequence[Verdict]
+        self, prepared: Prepared, bill_id: int, parts: list[Alike], verdicts: Sequence[Verdict]
     ) -> None:
         self.prepared = prepared
         self.bill_id = bill_id
-        self.lines = lines
+        self.parts = parts
+        """Its lines, alike ones together."""
         self.verdicts = verdicts
-        self._parts: list[Alike] | None = None
+        self.odd = [v for v in verdicts if v.severity != "ok"]
+        """Refusals and warnings: most bills have none."""
+        self.refused = [v for v in self.odd if not v.accepted]
         self.revision = prepared.movement.revision
         self.status = "A"
         self.flags = prepared.flags
@@ -64,11 +68,9 @@ class Posting:
         self.taken_back: list[str] = []
 
     @property
-    def parts(self) -> list[Alike]:
-        """The lines, alike ones together; asked for once all lines are there."""
-        if self._parts is None:
-            self._parts = alike(self.lines)
-        return self._parts
+    def codes(self) -> list[str]:
+        """The codes it moves."""
+        return [code for part in self.parts for code in part.codes]
 
     @property
     def qty(self) -> int:
@@ -81,7 +83,8 @@ class Posting:
     @property
     def count(self) -> int:
         """Accepted codes, or accepted lines of goods without codes."""
-        own = len(self.transfers) if self.prepared.kind.by_quantity else len(self.lines)
+        by_quantity = self.prepared.kind.by_quantity
+        own = len(self.transfers) if by_quantity else sum(len(part.codes) for part in self.parts)
         return own + (0 if self.is_reversal else len(self.kept))
 
     @property

@@ -40,6 +40,8 @@ TRANSFER = 203
 """调拨出库, judged by groups where a hospital transfers."""
 QTY_MAX = 100_000_000
 """Smallest packages in one line without codes."""
+PLAIN_MIN = 32
+"""From so many scans on, a look at all of them together is cheaper than one at each."""
 RAW_KEPT_MAX = 200
 """Characters of an unreadable scan that are kept."""
 
@@ -58,20 +60,48 @@ _FIELDS = {
 }
 
 
+def _plain(registry: Registry, raws: Sequence[str]) -> dict[str, int]:
+    """Products by the first seven digits, where every scan is 20 digits of a product handled here, as in most
+    deliveries; else empty.
+    """
+    if set(map(len, raws)) != {20}:
+        return {}
+    text = "".join(raws)
+    if not (text.isascii() and text.isdigit()):
+        return {}
+    found: dict[str, int] = {}
+    for prefix, raw in {raw[:7]: raw for raw in raws}.items():
+        code = parse(raw, registry.customs)
+        # a leading zero may be a logistics label
+        if raw[0] == "0" or isinstance(code, NotACode) or code.scheme is not Scheme.CN20:
+            return {}
+        product = registry.resolve(code)
+        if product.kind != "known" or product.drug_id is None:
+            return {}
+        found[prefix] = product.drug_id
+    return found
+
+
 def scans_of(registry: Registry, raws: Sequence[str]) -> tuple[list[Scan], list[tuple[int, str]], list[str]]:
     """Parse and resolve raw scans: the scans, the unit keys to lock, and scanned logistics containers."""
-    scans: list[Scan] = []
+    if len(raws) >= PLAIN_MIN and (products := _plain(registry, raws)):
+        if len(products) == 1:
+            (drug_id,) = products.values()
+            return [Scan(n, r, r, drug_id) for n, r in enumerate(raws)], [(drug_id, r) for r in raws], []
+        scans = [Scan(n, r, r, products[r[:7]]) for n, r in enumerate(raws)]
+        return scans, [(s.drug_id, s.code) for s in scans], []
+    scans = []
     keys: list[tuple[int, str]] = []
     containers: list[str] = []
     resolve = registry.resolve
     # products by prefix of 20-digit codes, the mass of scans, as far as this bill has met them
     known: dict[str, int] = {}
     for n, raw in enumerate(raws):
-        drug_id = known.get(raw[:7])
+        product = known.get(raw[:7])
         # a leading zero may be a logistics label: `parse` decides
-        if drug_id and raw[0] != "0" and is_cn20(raw):
-            scans.append(Scan(n, raw, raw, drug_id))
-            keys.append((drug_id, raw))
+        if product and raw[0] != "0" and is_cn20(raw):
+            scans.append(Scan(n, raw, raw, product))
+            keys.append((product, raw))
             continue
         code = parse(raw, registry.customs)
         if isinstance(code, NotACode):

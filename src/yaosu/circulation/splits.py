@@ -78,13 +78,15 @@ def rows_of(posting: Posting) -> list[SplitRow]:
     """The entries a bill makes."""
     rows: list[SplitRow] = list(posting.split_rows)
     means = posting.prepared.kind.parts
-    inside = [line for part in posting.parts if part.first.opened or part.first.part for line in part.lines]
-    for line in inside:
-        unit = line.unit
-        if line.opened:
-            rows.append((posting.bill_id, unit.drug_id, line.opened, "open", unit.code))
-        if line.part:
-            rows.append((posting.bill_id, unit.drug_id, line.part, means, unit.code))
+    for part in posting.parts:
+        line = part.first
+        if not (line.opened or line.part):
+            continue
+        for code in part.codes:
+            if line.opened:
+                rows.append((posting.bill_id, line.unit.drug_id, line.opened, "open", code))
+            if line.part:
+                rows.append((posting.bill_id, line.unit.drug_id, line.part, means, code))
     return rows
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-# A notice for whoever the goods are on their way to.
+# Notices for whoever the goods are on their way to, and what each announces.
 INSERT_NOTICES = """
-INSERT INTO notice (to_org, bill_id, from_org, shipped_at, expected)
-SELECT to_org, bill_id, from_org, shipped_at, expected
-FROM unnest($1::int[], $2::bigint[], $3::int[], $4::timestamptz[], $5::bigint[])
-    AS v(to_org, bill_id, from_org, shipped_at, expected)"""
-
-INSERT_NOTICE_LINES = """
+WITH heads AS (
+    INSERT INTO notice (to_org, bill_id, from_org, shipped_at, expected)
+    SELECT to_org, bill_id, from_org, shipped_at, expected
+    FROM unnest($1::int[], $2::bigint[], $3::int[], $4::timestamptz[], $5::bigint[])
+        AS v(to_org, bill_id, from_org, shipped_at, expected)
+)
 INSERT INTO notice_line (drug_id, bill_id, batch_id, expected)
 SELECT drug_id, bill_id, batch_id, expected
-FROM unnest($1::int[], $2::bigint[], $3::int[], $4::bigint[]) AS v(drug_id, bill_id, batch_id, expected)"""
+FROM unnest($6::int[], $7::bigint[], $8::int[], $9::bigint[]) AS v(drug_id, bill_id, batch_id, expected)"""
 
 # A shipment that was taken back no longer announces anything.
 CANCEL_NOTICES = """

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any
+
+from asyncpg import Record
 
 from yaosu.db.engine import Connection
 from yaosu.rules.states import BELOW_NOTHING
@@ -127,12 +129,30 @@ ENTRY_COLUMNS = (
 )  # fmt: skip
 
 # Rows in primary-key order, so that concurrent bills lock balances in the same order.
-UPSERT_BALANCES = """
+_BALANCES = """
 INSERT INTO balance AS b (drug_id, batch_id, org, status, qty)
 SELECT drug_id, batch_id, org, status, delta
-FROM unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::bigint[]) AS v(drug_id, batch_id, org, status, delta)
+FROM unnest({}::int[], {}::int[], {}::int[], {}::text[], {}::bigint[]) AS v(drug_id, batch_id, org, status, delta)
 ON CONFLICT (drug_id, batch_id, org, status) DO UPDATE SET qty = b.qty + excluded.qty
 RETURNING b.drug_id, b.batch_id, b.org, b.status, b.qty"""
+UPSERT_BALANCES = _BALANCES.format("$1", "$2", "$3", "$4", "$5")
+
+# The same with all that stands beside it, for a bill alone in its commit: three round trips less. Made of the constants
+# above.
+_AT = BILL_COLUMNS.index("submission_id")
+_HEAD = [f"${n}" for n in range(2, len(BILL_COLUMNS) + 1)]
+_MORE = [f"${n}" for n in range(len(BILL_COLUMNS) + 1, len(BILL_COLUMNS) + 14)]
+RECORD_ONE = f"""
+WITH body AS (INSERT INTO submission (parts, body) VALUES (1, $1) RETURNING id),
+head AS (
+    INSERT INTO bill ({", ".join(BILL_COLUMNS)})
+    VALUES ({", ".join(_HEAD[:_AT])}, (SELECT id FROM body), {", ".join(_HEAD[_AT:])})
+),
+entries AS (
+    INSERT INTO entry ({", ".join(ENTRY_COLUMNS)})
+    SELECT * FROM unnest({{}}::bigint[], {{}}::int[], {{}}::int[], {{}}::int[], {{}}::int[], {{}}::int[], {{}}::text[],
+        {{}}::text[])
+){_BALANCES}""".format(*_MORE)  # noqa: S608
 
 # What a void or correction takes back: the units of the bill it replaces.
 # Lines that it left with the revision before it are its own too.
@@ -237,9 +257,6 @@ async def read_units(conn: Connection, keys: Sequence[tuple[int, str]], *, lock:
     return [Unit(*row) for row in rows]
 
 
-_AFTER = attrgetter("last_bill", "status", "holder", "dest", "since", "notice", "qty", "parent")
-
-
 class AssumptionError(ConflictError):
     """Units were not in the state that was taken from a few of them: the group is judged again on what it reads."""
 
@@ -249,13 +266,13 @@ async def update_assumed(conn: Connection, runs: Sequence[Assumed]) -> None:
     and changes like the others.
     """
     for run in runs:
-        u = run.units[0]
-        if not u.touched or u.qty != u.was_qty or len(set(map(_AFTER, run.units))) > 1:
+        u = run.unit
+        if not u.touched or u.qty != u.was_qty:
             raise AssumptionError("units taken as alike were not moved alike")
         done = await conn.execute(
             UPDATE_UNITS_ASSUMED,
             u.drug_id,
-            "\n".join([one.code for one in run.units]),
+            "\n".join(run.codes),
             u.last_bill,
             u.status,
             u.holder,
@@ -272,8 +289,8 @@ async def update_assumed(conn: Connection, runs: Sequence[Assumed]) -> None:
             run.notice,
             run.since,
         )
-        if done != f"UPDATE {len(run.units)}":
-            raise AssumptionError(f"{done} of {len(run.units)}")
+        if done != f"UPDATE {len(run.codes)}":
+            raise AssumptionError(f"{done} of {len(run.codes)}")
 
 
 async def update_units(conn: Connection, units: Sequence[Unit]) -> None:
@@ -382,10 +399,29 @@ async def post_balances(conn: Connection, deltas: Sequence[tuple[int, int, int, 
     """
     if not deltas:
         return
-    rows = await conn.fetch(UPSERT_BALANCES, *(list(column) for column in zip(*deltas, strict=True)))
+    _not_below_nothing(
+        await conn.fetch(UPSERT_BALANCES, *(list(column) for column in zip(*deltas, strict=True)))
+    )
+
+
+def _not_below_nothing(rows: Sequence[Record]) -> None:
     for row in rows:
         if row["qty"] < 0 and row["status"] not in BELOW_NOTHING:
             raise LedgerError(f"account {tuple(row)} below nothing")
+
+
+async def record_one(
+    conn: Connection,
+    body: bytes,
+    bill: Sequence[object],
+    entries: Sequence[tuple[object, ...]],
+    deltas: Sequence[tuple[int, int, int, str, int]],
+) -> None:
+    """What a bill alone in its commit leaves beside units and lines, in one statement: the body as received, its head
+    (`bill`, whose column `submission_id` is filled in), entries, balances. Raises LedgerError as `post_balances` does.
+    """
+    arrays = [list(column) for rows in (entries, deltas) for column in zip(*rows, strict=True)]
+    _not_below_nothing(await conn.fetch(RECORD_ONE, body, *bill[:_AT], *bill[_AT + 1 :], *arrays))
 
 
 async def next_ids(conn: Connection, count: int) -> tuple[list[int], int, int]:

@@ -53,7 +53,10 @@ async def write(
     bodies = [p.prepared.movement.body for p in postings]
     rows, packed = await _meanwhile(_units(conn, world), lambda: (_rows(postings), pack_bodies(bodies)))
     await splits.write(conn, world, postings)
-    submission = await conn.fetchval(store.INSERT_SUBMISSION, len(bodies), packed)
+    changed = sorted((*key, delta) for key, delta in rows.deltas.items() if delta)
+    # a bill alone in its commit
+    alone = len(postings) == 1 and bool(changed)
+    submission = 0 if alone else await conn.fetchval(store.INSERT_SUBMISSION, len(bodies), packed)
 
     def heads() -> list[tuple[object, ...]]:
         made = []
@@ -64,9 +67,13 @@ async def write(
         return made
 
     bills = await _meanwhile(store.insert_lines(conn, rows.lines), heads)
-    await store.insert_rows(conn, "bill", store.BILL_COLUMNS, bills)
+    if alone:
+        await store.record_one(conn, packed, bills[0], rows.entries, changed)
+    else:
+        await store.insert_rows(conn, "bill", store.BILL_COLUMNS, bills)
+        await store.insert_rows(conn, "entry", store.ENTRY_COLUMNS, rows.entries)
+        await store.post_balances(conn, changed)
     await store.insert_rows(conn, "bill_note", store.NOTE_COLUMNS, rows.notes)
-    await store.insert_rows(conn, "entry", store.ENTRY_COLUMNS, rows.entries)
     kept = [
         (p.bill_id, k.drug_id, k.from_bill, k.code) for p in postings if not p.is_reversal for k in p.kept
     ]
@@ -78,8 +85,6 @@ async def write(
         for batch_id, qty in held.items()
     ]
     await store.columns(conn, store.UPDATE_CONTAINER_BATCHES, mixed)
-    changed = sorted((key, delta) for key, delta in rows.deltas.items() if delta)
-    await store.post_balances(conn, [(*key, delta) for key, delta in changed])
     for status in set(replaced.values()):
         await conn.execute(store.SET_BILL_STATUS, [b for b, s in replaced.items() if s == status], status)
     await notices.record(conn, postings)
@@ -96,8 +101,7 @@ async def write(
 async def _units(conn: Connection, world: World) -> None:
     """Write back what changed; what nobody has read comes first, since a wrong guess ends the group."""
     await store.update_assumed(conn, world.assumed)
-    guessed = {id(u) for run in world.assumed for u in run.units}
-    changed = [u for u in world.units.values() if u.touched and id(u) not in guessed]
+    changed = [u for u in world.units.values() if u.touched and not u.alike]
     await store.update_units(conn, changed)
 
 
@@ -149,7 +153,7 @@ def _rows(postings: Sequence[Posting]) -> _Rows:
                     one.post,
                     one.left_parent,
                 ),
-                [line.unit.code for line in part.lines],
+                part.codes,
             )
             for part in posting.parts
             for one in (part.first,)
@@ -166,8 +170,7 @@ def _rows(postings: Sequence[Posting]) -> _Rows:
                 v.code,
                 dict(v.params or {}),
             )
-            for v in posting.verdicts
-            if v.severity != "ok"
+            for v in posting.odd
         ]
         moved = transfers(posting.parts)
         for key, qty in posting.transfers.items():
@@ -185,13 +188,13 @@ def _rows(postings: Sequence[Posting]) -> _Rows:
 def _judged(posting: Posting) -> bytes:
     """The judgement as bytes, for the leaf: who, what, when, and the fate of every code."""
     head = f"{posting.bill_id}|{posting.revision}|{posting.status}|{posting.flags}"
-    moved = "\n".join(
-        line.unit.code + fate
-        for part in posting.parts
-        for fate in (f" {part.first.pre}{part.first.post} {part.first.pre_holder} {part.first.post_holder}",)
-        for line in part.lines
-    )
-    refused = "\n".join(f"{v.scan.n} {v.code}" for v in posting.verdicts if not v.accepted)
+    fates = []
+    for part in posting.parts:
+        line = part.first
+        fate = f" {line.pre}{line.post} {line.pre_holder} {line.post_holder}"
+        fates.append((fate + "\n").join(part.codes) + fate)
+    moved = "\n".join(fates)
+    refused = "\n".join(f"{v.scan.n} {v.code}" for v in posting.refused)
     more = ""
     # beyond units: stands in the leaf only where there is any, so that leaves made before keep their form
     if posting.transfers:
@@ -223,7 +226,7 @@ def _bill_row(posting: Posting, submission: int, part: int, now: datetime) -> tu
         "T" if one.order.atomic else "P",
         posting.count,
         posting.qty,
-        sum(1 for v in posting.verdicts if not v.accepted),
+        len(posting.refused),
         movement.happened_at,
         now,
         submission,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 from yaosu.rules.bill_types import BillType
-from yaosu.rules.lines import Line
+from yaosu.rules.lines import Alike, Line, alike
 from yaosu.rules.world import Split, Stop, Unit, World
 
 _CHINA = timezone(timedelta(hours=8))
@@ -122,6 +122,9 @@ def examine(world: World, order: Order, scans: Sequence[Scan]) -> list[Verdict]:
     scanned = {scan.code for scan in scans}
     seen: set[str] = set()
     verdicts: list[Verdict] = []
+    # what was said of the first of a run of alike packages holds for all: they share one row of `rows_of`
+    run: tuple[Unit, ...] | None = None
+    said: tuple[str, str, None, int] = ("accepted", "ok", None, 0)
     for scan in scans:
         if scan.problem:
             verdicts.append(Verdict(scan, scan.problem, "refused", scan.params))
@@ -132,6 +135,9 @@ def examine(world: World, order: Order, scans: Sequence[Scan]) -> list[Verdict]:
             continue
         seen.add(code)
         rows = rows_of.get(code)
+        if rows is run and rows is not None:
+            verdicts.append(Verdict(scan, *said, rows))
+            continue
         if rows is None:
             if scan.home is not None:
                 verdicts.append(Verdict(scan, "registered_elsewhere", "refused", scan.home))
@@ -160,10 +166,13 @@ def examine(world: World, order: Order, scans: Sequence[Scan]) -> list[Verdict]:
             late = unit.since is not None and when < unit.since
             # by position: named arguments cost more than all the rest
             verdicts.append(
-                Verdict(scan, "accepted", "ok", None, 0, (unit,))
+                Verdict(scan, "accepted", "ok", None, 0, rows)
                 if not late
-                else Verdict(scan, "out_of_order", "warn", None, unit.last_bill, (unit,))
+                else Verdict(scan, "out_of_order", "warn", None, unit.last_bill, rows)
             )
+            if unit.alike:
+                run = rows
+                said = ("out_of_order", "warn", None, unit.last_bill) if late else ("accepted", "ok", None, 0)
             continue
         verdicts.append(_examine_fully(world, order, scan, rows, scanned))
     return verdicts
@@ -370,15 +379,21 @@ def _state_reason(order: Order, root: Unit) -> str:
     return _WITH_SELF[status]
 
 
-def carry_out(world: World, order: Order, verdicts: Sequence[Verdict], bill_id: int) -> list[Line]:
+def carry_out(world: World, order: Order, verdicts: Sequence[Verdict], bill_id: int) -> list[Alike]:
     """Apply what was accepted (and what goes to quarantine) to the world; the lines to record."""
     kind = order.type
     owner, when = order.owner, order.happened_at
     post, post_dest = kind.post, (order.to if kind.post == "O" else None)
     splitting = bool(order.parts) or kind.kind in ("open", "release", "find")
     lines: list[Line] = []
+    runs: dict[int, list[str]] = {}
     for verdict in verdicts:
         for unit in verdict.units:
+            if unit.alike:
+                codes = runs.setdefault(id(unit), [])
+                codes.append(verdict.scan.code)
+                if len(codes) > 1:
+                    continue
             part = opened = 0
             prev_bill = unit.last_bill
             root = unit if unit.parent is None else world.root(unit)
@@ -417,4 +432,7 @@ def carry_out(world: World, order: Order, verdicts: Sequence[Verdict], bill_id: 
                     (unit.dest or 0) if unit.status == "O" else 0,
                 )
             )
-    return lines
+    found = alike(lines)
+    for one in found if runs else ():
+        one.codes = runs.get(id(one.first.unit), one.codes)
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from yaosu.rules.world import Unit
@@ -38,32 +38,31 @@ class Line:
 
 @dataclass(slots=True)
 class Alike:
-    """Lines in a row that differ in nothing but the code: boxes of one delivery, say. What is counted or booked is the
-    same for each, so it is looked at once."""
+    """Lines that differ in nothing but the code: boxes of one delivery, say. What is counted or booked is the same for
+    each, so it is looked at once. `codes` are in the order of the bill.
+    """
 
     first: Line
-    lines: list[Line]
+    codes: list[str]
 
     @property
     def contents(self) -> dict[int, int]:
         """Smallest packages by batch, of all together."""
-        count = len(self.lines)
+        count = len(self.codes)
         return {batch_id: qty * count for batch_id, qty in self.first.contents.items()}
 
     @property
     def qty(self) -> int:
         """Smallest packages of all together."""
-        return self.first.qty * len(self.lines)
+        return self.first.qty * len(self.codes)
 
 
-def alike(lines: Sequence[Line]) -> list[Alike]:
-    """`lines` in their order, parted where anything but the code changes."""
-    found: list[Alike] = []
-    last: tuple[object, ...] = ()
-    same: list[Line] = []
+def alike(lines: Iterable[Line]) -> list[Alike]:
+    """`lines` sorted into alike ones, each kind where its first line stood."""
+    found: dict[tuple[object, ...], Alike] = {}
     for line in lines:
         unit = line.unit
-        now = (
+        what = (
             line.prev_bill,
             line.pre,
             line.post,
@@ -75,15 +74,16 @@ def alike(lines: Sequence[Line]) -> list[Alike]:
             line.left_parent,
             unit.drug_id,
             unit.batch_id,
-            line.contents,
+            tuple(line.contents.items()),
             line.part,
             line.opened,
         )
-        if now != last:
-            last, same = now, []
-            found.append(Alike(line, same))
-        same.append(line)
-    return found
+        kind = found.get(what)
+        if kind is None:
+            found[what] = Alike(line, [unit.code])
+        else:
+            kind.codes.append(unit.code)
+    return list(found.values())
 
 
 Transfer = tuple[int, int, int, str, int, str]

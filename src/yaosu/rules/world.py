@@ -19,10 +19,11 @@ class Unit:
 
     `qty` counts smallest packages in it now; `since` is the business time of `last_bill`; `notice` is, for goods
     on their way, the bill they were shipped by; `was` and `was_qty` are what the
-    database had when it was read.
+    database had when it was read. `alike`: it stands for a run of packages, see `Assumed`.
     """
 
     __slots__ = (
+        "alike",
         "batch_id",
         "code",
         "dest",
@@ -70,6 +71,7 @@ class Unit:
         self.touched = False
         self.was = last_bill
         self.was_qty = self.qty
+        self.alike = False
 
     @property
     def key(self) -> tuple[int, str]:
@@ -83,10 +85,11 @@ class Unit:
 @dataclass(slots=True)
 class Assumed:
     """Packages of one product that are taken to be in one state, because a few of them were: whoever writes them proves
-    it. Before they are written, nothing is known of them.
+    it. Before they are written, nothing is known of them. One unit stands for all: it has the code of the first.
     """
 
-    units: list[Unit]
+    unit: Unit
+    codes: list[str]
     status: str
     holder: int
     dest: int | None
@@ -168,7 +171,7 @@ class World:
     """Units by key; `rows_of` lists the keys a scanned code stands for (several for a mixed container)."""
 
     units: dict[tuple[int, str], Unit] = field(default_factory=dict)
-    rows_of: dict[str, list[Unit]] = field(default_factory=dict)
+    rows_of: dict[str, tuple[Unit, ...]] = field(default_factory=dict)
     batches: dict[int, BatchFacts] = field(default_factory=dict)
     container_batches: dict[tuple[int, str], dict[int, int]] = field(default_factory=dict)
     stop_batches: Mapping[tuple[int, int], Sequence[Stop]] = field(default_factory=dict)
@@ -180,18 +183,21 @@ class World:
     splits: dict[tuple[int, str], Split] = field(default_factory=dict)
     """Opened boxes among the units."""
     assumed: list[Assumed] = field(default_factory=list)
-    """Units that nobody has read; all others are as stored."""
+    """Packages that nobody has read; all others are as stored."""
     held: Mapping[tuple[int, str], str] = field(default_factory=dict)
     """Units in quarantine that a case holds there, with the case's number (R-B4)."""
 
     def add(self, unit: Unit) -> None:
         """Put one stored unit in."""
         self.units[(unit.drug_id, unit.code)] = unit
-        rows = self.rows_of.get(unit.code)
-        if rows is None:
-            self.rows_of[unit.code] = [unit]
-        else:
-            rows.append(unit)
+        self.rows_of[unit.code] = (*self.rows_of.get(unit.code, ()), unit)
+
+    def add_run(self, run: Assumed) -> None:
+        """Put packages in that are taken to be alike; none of their codes is there yet."""
+        run.unit.alike = True
+        self.units[run.unit.key] = run.unit
+        self.rows_of.update(dict.fromkeys(run.codes, (run.unit,)))
+        self.assumed.append(run)
 
     def container_of(self, unit: Unit) -> Unit | None:
         """The package `unit` is directly inside of."""
@@ -251,7 +257,8 @@ class World:
         outer = self.root(unit)
         contents = self.batches_in(unit)
         stopped: dict[Stop, int] = {}
-        if self.stop_holding:
+        stopped_inside = bool(self.stop_holding)
+        if stopped_inside:
             stopped = dict(self.stop_holding.get(unit.key, _NONE))
             for stop in self.stop_codes.get(unit.key, ()):
                 stopped[stop] = stopped.get(stop, 0) + 1
@@ -263,6 +270,10 @@ class World:
             assert around.qty >= unit.qty, f"{around.code} holds {around.qty}, less than {unit.code}"
             around.qty -= unit.qty
             around.touched = True
+            if stopped_inside and not around.qty:
+                # an empty package stops nothing it is in
+                for stop in self.stop_codes.get(around.key, ()):
+                    stopped[stop] = stopped.get(stop, 0) + 1
             if not around.batch_id:
                 held = self.container_batches[around.key]
                 for batch_id, qty in contents.items():

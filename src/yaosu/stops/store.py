@@ -42,14 +42,14 @@ SELECT b.drug_id, b.batch_id, b.stop_id FROM stop_batch b JOIN stop s ON s.id = 
 ACTIVE_CODES = """
 SELECT c.drug_id, c.code, c.stop_id FROM stop_code c JOIN stop s ON s.id = c.stop_id WHERE s.lifted_at IS NULL"""
 
-# How many stopped codes are inside packages now, among those asked for.
+# How many stopped codes are inside packages now, among those asked for; an empty package stops nothing it is in.
 # ungated: says which packages are stopped, for the judge
 AROUND = """
 WITH RECURSIVE up AS (
     SELECT u.drug_id, u.parent AS code, c.stop_id, c.code AS stopped
     FROM stop_code c JOIN stop s ON s.id = c.stop_id AND s.lifted_at IS NULL
     JOIN unit u ON u.drug_id = c.drug_id AND u.code = c.code
-    WHERE c.drug_id = ANY($1::int[]) AND u.parent IS NOT NULL
+    WHERE c.drug_id = ANY($1::int[]) AND u.parent IS NOT NULL AND coalesce(u.qty, 1) > 0
     UNION
     SELECT u.drug_id, u.parent, up.stop_id, up.stopped
     FROM up JOIN unit u ON u.drug_id = up.drug_id AND u.code = up.code
