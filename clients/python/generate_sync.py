@@ -11,6 +11,7 @@ WORDS = {
     "The asynchronous client.": "The synchronous client. Made from aio.py by generate_sync.py: change that one.",
     "an `async with`": "a `with`",
     "AsyncYaosu": "Yaosu",
+    "AsyncIterator": "Iterator",
     "httpx.AsyncClient": "httpx.Client",
     "httpx.AsyncBaseTransport": "httpx.BaseTransport",
     "async def": "def",

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import runpy
 from pathlib import Path
 
 import httpx
 import pytest
 
-from yaosu_client import SALE, AsyncYaosu, Movement, NotReachedError, RefusedError, Yaosu, calls
+from yaosu_client import (
+    SALE,
+    AsyncYaosu,
+    Movement,
+    NotReachedError,
+    RefusedError,
+    WebhookError,
+    Yaosu,
+    calls,
+    read_webhook,
+)
 
 PACKAGE = Path(__file__).parents[2] / "clients" / "python"
 
@@ -121,3 +133,32 @@ def test_a_job_that_does_not_end_is_given_back_to_the_caller(pauses: list[float]
     done = answer(200, {"state": "done", "done": 9, "total": 9, "result": {}})
     with client(Server(going, done)) as yaosu:
         assert yaosu.wait("8c1f")["state"] == "done"
+
+
+def test_every_page_is_asked_for_and_nothing_is_left_behind_its_first() -> None:
+    pages = {None: ([1, 2], 2), "2": ([3], None)}
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        items, onward = pages[request.url.params.get("before")]
+        return answer(200, {"items": [{"n": n} for n in items], "next": onward})
+
+    found = Yaosu("https://trace.example", "yk_x", transport=httpx.MockTransport(serve)).notices()
+    assert [one["n"] for one in found] == [1, 2, 3]
+
+
+def test_a_delivery_signed_with_the_old_or_the_new_secret_is_genuine_while_it_is_renewed() -> None:
+    stamp, body = "1790000000", b'{"a": 1}'
+
+    def headers(secret: str) -> dict[str, str]:
+        made = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
+        return {"Yaosu-Timestamp": stamp, "Yaosu-Signature": f"v1={made}", "Yaosu-Event-Id": "e1"}
+
+    at = float(stamp)
+    for secret in ("old", "new"):
+        assert read_webhook(["new", "old"], headers(secret), body, now=at).id == "e1"
+    for secrets, given in (("new", headers("old")), ([], headers("")), (["", ""], headers(""))):
+        with pytest.raises(WebhookError):
+            read_webhook(secrets, given, body, now=at)
+    for odd in ("", "²", "1" * 40, "-1"):
+        with pytest.raises(WebhookError):
+            read_webhook("old", {**headers("old"), "Yaosu-Timestamp": odd}, body, now=at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -109,6 +109,15 @@ class AsyncYaosu:
         """Bills, newest first; `before` is the number of the last one of the page before."""
         return await self._do(calls.bills(types, bill_no, before, limit))
 
+    async def every_bill(
+        self, types: Sequence[int] = (), bill_no: str | None = None, before: int | None = None
+    ) -> AsyncIterator[Bill]:
+        """All bills, newest first, page by page; what is recorded meanwhile is not among them."""
+        while page := await self.bills(types, bill_no, before, calls.PAGE):
+            for one in page:
+                before = one.id
+                yield one
+
     async def bill(self, bill_id: int) -> dict[str, Any]:
         """One bill with its codes, revisions and notes."""
         return await self._do(calls.bill(bill_id))
@@ -122,16 +131,28 @@ class AsyncYaosu:
         return await self._do(calls.history(code))
 
     async def notices(self, direction: str = "in", states: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """What is on its way to you (`in`) or from you (`out`)."""
-        return await self._do(calls.notices(direction, states))
+        """What is on its way to you (`in`) or from you (`out`), newest first, however many pages it takes."""
+        found: list[dict[str, Any]] = []
+        before: int | None = None
+        while True:
+            items, before = await self._do(calls.notices(direction, states, before))
+            found += items
+            if before is None:
+                return found
 
     async def notice(self, bill_id: int) -> dict[str, Any]:
         """One notice with its package hierarchy."""
         return await self._do(calls.notice(bill_id))
 
     async def stock(self, org: Org | None = None) -> list[dict[str, Any]]:
-        """Stock by product and batch."""
-        return await self._do(calls.stock(org))
+        """Stock by product and batch, however many pages it takes."""
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            items, cursor = await self._do(calls.stock(org, cursor))
+            found += items
+            if cursor is None:
+                return found
 
     async def capture(self, picture: bytes, verify: bool = False) -> dict[str, Any]:
         """All codes in a JPEG or PNG picture."""

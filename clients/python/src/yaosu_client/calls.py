@@ -15,6 +15,9 @@ from yaosu_client.errors import NotReachedError, RefusedError
 from yaosu_client.model import Bill, Movement, Org, Result
 
 T = TypeVar("T")
+PAGE = 200
+"""Items of one page; the server gives no more."""
+STOCK_PAGE = 10_000
 TRIES = 5
 PAUSES_S = (0.3, 1.0, 3.0, 8.0)
 """Waiting before the second, third … try; a server that names a time (Retry-After) is believed instead."""
@@ -65,6 +68,12 @@ def items_of(answer: httpx.Response) -> list[dict[str, Any]]:
     """The items of a list."""
     found: list[dict[str, Any]] = answer.json()["items"]
     return found
+
+
+def page_of(answer: httpx.Response) -> tuple[list[dict[str, Any]], Any]:
+    """The items of a page, and where the next one begins."""
+    found = answer.json()
+    return found["items"], found.get("next")
 
 
 def bills_of(answer: httpx.Response) -> list[Bill]:
@@ -138,10 +147,16 @@ def history(code: str) -> Call[dict[str, Any]]:
     return Call("GET", f"/codes/{quote(code, safe='')}/history", body_of)
 
 
-def notices(direction: str, states: Sequence[str]) -> Call[list[dict[str, Any]]]:
-    """What is on its way."""
-    params: dict[str, Any] = {"direction": direction, **({"state": list(states)} if states else {})}
-    return Call("GET", "/notices", items_of, params=params)
+def notices(
+    direction: str, states: Sequence[str], before: int | None = None
+) -> Call[tuple[list[dict[str, Any]], int | None]]:
+    """A page of what is on its way, newest first, and where the next one begins."""
+    params: dict[str, Any] = {"direction": direction, "limit": PAGE}
+    if states:
+        params["state"] = list(states)
+    if before is not None:
+        params["before"] = before
+    return Call("GET", "/notices", page_of, params=params)
 
 
 def notice(bill_id: int) -> Call[dict[str, Any]]:
@@ -149,9 +164,14 @@ def notice(bill_id: int) -> Call[dict[str, Any]]:
     return Call("GET", f"/notices/{bill_id}", body_of)
 
 
-def stock(org: Org | None) -> Call[list[dict[str, Any]]]:
-    """Own stock by product and batch."""
-    return Call("GET", "/stock", items_of, params={} if org is None else {"org": org})
+def stock(org: Org | None, cursor: str | None = None) -> Call[tuple[list[dict[str, Any]], str | None]]:
+    """A page of the own stock by product and batch, and where the next one begins."""
+    params: dict[str, Any] = {"limit": STOCK_PAGE}
+    if org is not None:
+        params["org"] = org
+    if cursor is not None:
+        params["cursor"] = cursor
+    return Call("GET", "/stock", page_of, params=params)
 
 
 def capture(picture: bytes, verify: bool) -> Call[dict[str, Any]]:
