@@ -257,12 +257,12 @@ def _filled_first(run: list[Act]) -> list[Act]:
     for n, act in enumerate(run):
         if act.kind != "pack":
             continue
-        parent = to_code(inner_of(str(act.items[0].body.get("parentID", ""))))
-        if parent is None or not parent.startswith("(00)"):
+        body = act.items[0].body
+        parents = _labels([body.get("parentID")])
+        if not parents:
             continue
-        filling[parent] = n
-        labels = [c for e in act.items[0].epcs("childEPCs") if (c := to_code(e)) and c.startswith("(00)")]
-        if labels:
+        filling[parents[0]] = n
+        if labels := _labels(body.get("childEPCs") or ()):
             inner[n] = labels
     if not any(filling.get(c, -1) > n for n, labels in inner.items() for c in labels):
         return run
@@ -277,6 +277,12 @@ def _filled_first(run: list[Act]) -> list[Act]:
         if places == before:
             break
     return [run[n] for n in sorted(range(len(run)), key=lambda n: (places[n], n))]
+
+
+def _labels(values: Sequence[object]) -> list[str]:
+    """The SSCCs among identifiers in any spelling; of a million others none is read for it."""
+    told = [v for v in values if isinstance(v, str) and ("/00/" in v or "sscc" in v.lower())]
+    return [code for v in told if (code := to_code(inner_of(v))) is not None and code.startswith("(00)")]
 
 
 def _open_run(made: Sequence[Act]) -> Act | None:
