@@ -164,6 +164,7 @@ async def call(
                 got += chunk
                 if len(got) > answer_max:
                     break
-            text = got[:answer_max].decode("utf-8", "replace")
+            # text is kept, and PostgreSQL keeps no NUL in it
+            text = got[:answer_max].decode("utf-8", "replace").replace("\x00", "␀")
             heads = {k.lower(): v for k, v in response.headers.items()}
             return Answer(response.status_code, text, got[:answer_max], heads, len(got) <= answer_max)

@@ -278,7 +278,7 @@ class Outbox:
         took_ms = int((time.monotonic() - began) * 1000)
         # PostgreSQL keeps no NUL in text
         answer = outcome.answer.replace("\x00", "␀")[:ANSWER_KEPT]
-        outcome = replace(outcome, answer=answer)
+        outcome = replace(outcome, answer=answer, remote=outcome.remote.replace("\x00", "␀"))
         known: State = "unknown" if delivery.interrupted and delivery.state == "pending" else delivery.state
         then = after(known, outcome.state, outcome.final, outcome.wait_s, delivery.tries, pace,
                      asking=asking, can_ask=target.ask is not None)  # fmt: skip

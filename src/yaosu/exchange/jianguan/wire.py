@@ -56,6 +56,7 @@ async def call(url: str, source_id: str, key: str, body: Mapping[str, Any], allo
     if not isinstance(said, dict) or not isinstance(said.get("body"), dict):
         return Said(False, f"HTTP {answer.status} {answer.text[:200]}")
     told: Mapping[str, Any] = said["body"]
-    text = f"{told.get('code', '')} {told.get('message', '')}".strip()[:500]
+    # kept as text, which holds no NUL
+    text = f"{told.get('code', '')} {told.get('message', '')}".replace("\x00", "␀").strip()[:500]
     fits = form.genuine(said, key) and str(said["head"].get("requestID")) == mine["requestID"]
     return Said(fits and told.get("success") is True, text or "—", told, fits)

@@ -103,7 +103,11 @@ class Erp:
             return Outcome("processed", answer.status, answer.text)
         if answer.status == 429:
             return Outcome("pending", answer.status, answer.text, wait_s=answer.wait_s or 5.0)
-        return Outcome("failed", answer.status, answer.text, final=answer.status == 410, wait_s=answer.wait_s)
+        said = answer.text
+        if 300 <= answer.status < 400:
+            # never followed: what is signed for one address is for no other; a person enters the new one
+            said = f"→ {answer.headers.get('location', '—')} {said}".replace("\x00", "␀")
+        return Outcome("failed", answer.status, said, final=answer.status == 410, wait_s=answer.wait_s)
 
 
 def _side(kind: str) -> str:

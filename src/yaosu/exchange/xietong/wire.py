@@ -84,8 +84,9 @@ async def call(url: str, params: Mapping[str, str], key: str, allowed: Collectio
         True,
         fits,
         body.get("success") is True,
-        str(body.get("msg_code", ""))[:80],
-        str(body.get("msg_info", ""))[:1000],
+        # kept as text, which holds no NUL
+        str(body.get("msg_code", "")).replace("\x00", "␀")[:80],
+        str(body.get("msg_info", "")).replace("\x00", "␀")[:1000],
         answer.status,
         body,
     )
