@@ -18,12 +18,17 @@ STOP_WITHIN_S = 2.0
 MESSAGE_BYTES_MAX = 4096
 """What a caller may say in one message: callers of ours listen."""
 PING_EVERY_S = PONG_WITHIN_S = 20.0
+PINGS_MAX = 100
+"""Pings of a caller within PING_EVERY_S: each wants an answer, which waits here when the caller does not read."""
 
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class Wire(WebSocketsSansIOProtocol):
     """One connection after its upgrade."""
+
+    _counted_from = 0.0
+    _pings = 0
 
     def _gone_within(self, seconds: float) -> None:
         self.loop.call_later(seconds, self.transport.abort)
@@ -48,6 +53,23 @@ class Wire(WebSocketsSansIOProtocol):
     def handle_parser_exception(self) -> None:
         """Bytes that are no WebSocket, after the handshake (1002, 1007, 1009)."""
         super().handle_parser_exception()
+        self._gone_within(STOP_WITHIN_S)
+
+    def handle_ping(self) -> None:
+        """Answer, unless there are too many (1008)."""
+        if self.close_sent:
+            return
+        now = self.loop.time()
+        if now - self._counted_from > PING_EVERY_S:
+            self._counted_from, self._pings = now, 0
+        self._pings += 1
+        if self._pings <= PINGS_MAX:
+            super().handle_ping()
+            return
+        self.close_sent = True
+        self.conn.fail(1008, "too many pings")
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
         self._gone_within(STOP_WITHIN_S)
 
     def data_received(self, data: bytes) -> None:
