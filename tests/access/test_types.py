@@ -36,6 +36,11 @@ def test_ordinary_and_odd_names_pass_unchanged(text: str) -> None:
     assert TEXT.validate_python(f"  {text} ") == text
 
 
+@pytest.mark.parametrize("text", ["XK-1\u200b", "\ufeffXK-1", "XK\u00ad-1", "X\u2060K-1 "])
+def test_numbers_that_look_the_same_are_the_same(text: str) -> None:
+    assert TEXT.validate_python(text) == "XK-1"
+
+
 @pytest.mark.parametrize("text", ["a\x00b", "a\x1bb", "\u202egnp.exe", "a\nb", "\ud800", "a\x85b", "x" * 201])
 def test_what_cannot_be_stored_or_misleads_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):

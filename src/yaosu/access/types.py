@@ -1,8 +1,9 @@
 """Types of clean input for every room's API.
 
 `CleanText` is text as PostgreSQL, pages and exports can carry it: no control characters, no lone surrogates,
-no characters that turn the reading direction around (they make a name look like another), outer blanks
-removed, composed form (NFC). Length is counted in characters after that.
+no characters that turn the reading direction around (they make a name look like another), outer blanks and
+characters without any width removed (two bill numbers that look the same are the same), composed form (NFC).
+Length is counted in characters after that.
 """
 
 from __future__ import annotations
@@ -21,10 +22,15 @@ LONG_TEXT_CHARS_MAX = 4000
 _FOREIGN = "\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff"
 _UNCLEAN = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f{_FOREIGN}]")
 _UNCLEAN_LINES = re.compile(f"[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f{_FOREIGN}]")
+# soft hyphen, zero-width space, word joiner, byte order mark: what copying from sheets and pages leaves behind.
+# Joiners (U+200C, U+200D) stay: they are part of scripts and pictures.
+_WIDTHLESS = dict.fromkeys((0x00AD, 0x200B, 0x2060, 0xFEFF))
 
 
 def _composed(value: object) -> object:
-    return unicodedata.normalize("NFC", value).strip() if isinstance(value, str) else value
+    return (
+        unicodedata.normalize("NFC", value.translate(_WIDTHLESS)).strip() if isinstance(value, str) else value
+    )
 
 
 def _one_line(value: str) -> str:
