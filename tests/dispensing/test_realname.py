@@ -290,3 +290,26 @@ async def test_a_correction_gives_back_what_was_not_bought(street: Street) -> No
     )
     refused = await street.there.post("/dispensing/sales", street.there.sale(1, person=who))
     assert refused["results"][0]["verdict"] == "limit_per_person"
+
+
+async def test_a_correction_never_loses_a_purchase_whose_box_came_back(street: Street) -> None:
+    who = person()
+    body = street.there.sale(2, person=who)
+    assert (await street.there.post("/dispensing/sales", body))["status"] == "accepted"
+    back = {
+        "type": 116,
+        "bill_no": f"TH-{body['bill_no']}",
+        "happened_at": body["happened_at"],
+        "codes": body["codes"][:1],
+        "header": {"reason_text": "顾客退回"},
+    }
+    assert (await street.there.post("/movements", back))["status"] == "accepted"
+    refused = await street.there.post(
+        "/dispensing/sales", {**body, "revision": 2, "header": {"doctor": "甲"}}, 409
+    )
+    (finding,) = refused["findings"]
+    assert (finding["code"], finding["params"]["bill_no"]) == ("moved_on_since", back["bill_no"])
+    found = await street.there.post("/dispensing/register/search", {"bill_no": body["bill_no"]})
+    assert [(r["qty"], r["taken_back"]) for r in found["items"]] == [(2, False)]
+    more = await street.there.post("/dispensing/sales", street.there.sale(1, person=who))
+    assert more["results"][0]["verdict"] == "limit_per_person"
