@@ -102,7 +102,8 @@ async def settled(client: httpx.AsyncClient, till: Till, drug: int) -> None:
     """Until the server's registry has taken the new products in."""
     import asyncio
 
-    for _ in range(200):
+    end = asyncio.get_running_loop().time() + 90
+    while asyncio.get_running_loop().time() < end:
         found = await client.get(f"/api/v1/products/{drug}", headers=till.headers)
         asked = await client.post(
             "/api/v1/movements/check",

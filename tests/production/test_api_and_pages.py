@@ -226,7 +226,7 @@ async def test_the_worker_checks_and_activates_uploads(
         assert answer.status_code == 202, answer.text
         assert answer.json()["state"] == "queued"
         queued.append(answer.json()["id"])
-    await asyncio.wait_for(tasks.work(server_settings, database, until_empty=True), 60)
+    await asyncio.wait_for(tasks.work(server_settings, database, until_empty=True), 300)
     seen = [(await client.get(f"/api/v1/jobs/{j}", headers=mill.headers)).json() for j in queued]
     assert [s["state"] for s in seen] == ["done", "done", "refused"]
     assert seen[0]["result"]["ok"] and seen[0]["result"]["boxes"] == 24
@@ -245,7 +245,7 @@ async def test_work_that_a_killed_worker_left_half_done_is_taken_up_again(
             "UPDATE procrastinate_jobs SET status = 'doing', worker_id = NULL WHERE status = 'todo'"
         )
         await conn.execute("UPDATE job SET state = 'running', done = 5 WHERE id = $1", queued.json()["id"])
-    await asyncio.wait_for(tasks.work(server_settings, database, until_empty=True), 60)
+    await asyncio.wait_for(tasks.work(server_settings, database, until_empty=True), 300)
     seen = (await client.get(f"/api/v1/jobs/{queued.json()['id']}", headers=mill.headers)).json()
     assert seen["state"] == "done" and seen["result"]["boxes"] == 12, seen
 
@@ -293,7 +293,7 @@ async def test_the_pages_lead_from_request_to_activation(
     assert sent.status_code == 303, sent.text
     where = sent.headers["location"]
     assert "排队中" in (await client.get(where, headers={"accept": "text/html"})).text
-    await asyncio.wait_for(tasks.work(server_settings, database, until_empty=True), 60)
+    await asyncio.wait_for(tasks.work(server_settings, database, until_empty=True), 300)
     state = await client.get(where + "/state", headers={"accept": "text/html"})
     assert "校验通过" in state.text and "激活 12 盒" in state.text
     sent = await client.post(
@@ -301,7 +301,7 @@ async def test_the_pages_lead_from_request_to_activation(
         data={"_csrf": token, "upload": number, "action": "activate"},
         headers={"accept": "text/html"},
     )
-    await asyncio.wait_for(tasks.work(server_settings, database, until_empty=True), 60)
+    await asyncio.wait_for(tasks.work(server_settings, database, until_empty=True), 300)
     assert "已激活" in (await client.get(sent.headers["location"], headers={"accept": "text/html"})).text
     listed = await client.get("/relations", headers={"accept": "text/html"})
     assert "页面.xml" in listed.text

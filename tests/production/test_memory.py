@@ -46,7 +46,7 @@ def test_a_hundred_thousand_boxes_stream_through_in_a_few_dozen_megabytes(tmp_pa
         text=True,
         check=True,
         cwd=Path(__file__).parents[1],
-        timeout=60,
+        timeout=300,
     )
     # 20 MB are the table of prefixes; objects per code would take ten times this
     assert float(done.stdout) < 90

@@ -113,7 +113,9 @@ async def test_resolving_takes_about_a_microsecond(db: Connection) -> None:
     one = code(BOX)
     rounds = 20_000
     best = min(timeit.repeat(lambda: registry.resolve(one), number=rounds, repeat=5)) / rounds
-    assert best < 2e-6
+    # a microsecond is what some fifty calls of nothing take, on a slow machine too
+    nothing = min(timeit.repeat(lambda: None, number=rounds, repeat=5)) / rounds
+    assert best < max(2e-6, 120 * nothing)
 
 
 async def test_a_slow_reload_never_takes_back_what_a_later_refresh_brought(
