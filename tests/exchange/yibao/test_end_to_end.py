@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from circulation.helpers import Goods, Market, activate, make_market
 from exchange.faults import Fault, FaultyProxy, faulty
-from exchange.running import Running, running
+from exchange.running import COMES_WITHIN_S, Running, running
 from registry.helpers import make_org
 from yaosu.access.scopes import scopes_of
 from yaosu.circulation.model import MovementResult
@@ -31,7 +31,6 @@ NATIONAL_CODE = "XA02BCA216A001010104475"
 PATH = "/fsi/api/rsfComIfsService/callService"
 MASTER = "5a" * 32
 ENV = {"YAOSU_MASTER_SECRET": MASTER}
-WITHIN_S = 25.0
 
 
 @dataclass
@@ -71,7 +70,7 @@ class Town:
         self, bill_no: str, count: int = 1, states: tuple[str, ...] = ("processed",)
     ) -> list[Any]:
         """The bill's deliveries, once all of them came to one of these states."""
-        until = asyncio.get_running_loop().time() + WITHIN_S
+        until = asyncio.get_running_loop().time() + COMES_WITHIN_S
         while True:
             rows = await self.deliveries(bill_no)
             if len(rows) >= count and all(r["state"] in states for r in rows):
@@ -216,7 +215,7 @@ async def test_the_institution_s_server_dies_between_sending_and_writing_down(to
     code = town.goods.boxes[12]
     town.fail("hang")
     sold = await town.sell([code])
-    until = asyncio.get_running_loop().time() + WITHIN_S
+    until = asyncio.get_running_loop().time() + COMES_WITHIN_S
     while not any(fault == "hang" for fault, _ in town.proxy.met):
         assert asyncio.get_running_loop().time() < until
         await asyncio.sleep(0.05)
