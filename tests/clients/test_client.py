@@ -82,7 +82,7 @@ class Place:
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         assert not done.stderr, done.stderr
         return done.returncode, done.stdout
@@ -102,10 +102,12 @@ def place(
             return headers
 
         headers = asyncio.run(firm())
-        box = httpx.post(f"{server.url}/api/v1/sandbox/reset", headers=headers, timeout=60).json()
+        box = httpx.post(f"{server.url}/api/v1/sandbox/reset", headers=headers, timeout=300).json()
         keys = {}
         for role in ("maker", "wholesaler", "pharmacy", "hospital"):
-            made = httpx.post(f"{server.url}/api/v1/sandbox/keys", json={"role": role}, headers=headers)
+            made = httpx.post(
+                f"{server.url}/api/v1/sandbox/keys", json={"role": role}, headers=headers, timeout=60
+            )
             keys[role] = made.json()["secret"]
         orgs = {o["role"]: o["org_id"] for o in box["organisations"]}
         yield Place(server, keys, orgs, [p["drug_id"] for p in box["products"]])
@@ -182,7 +184,7 @@ def test_a_bad_network_books_once_and_tells_the_truth(place: Place, monkeypatch:
 def test_large_bills_and_files_go_by_the_same_client(place: Place) -> None:
     first, second = place.boxes("pharmacy", 2)
     with place.client("pharmacy") as yaosu:
-        done = yaosu.wait(yaosu.submit_large(Movement(SALE, "BIG-1", [first])), every_s=0.2, longest_s=60)
+        done = yaosu.wait(yaosu.submit_large(Movement(SALE, "BIG-1", [first])), every_s=0.2, longest_s=300)
         assert done["state"] == "done" and done["result"]["status"] == "accepted"
         stamp = datetime.now(UTC).astimezone().isoformat()
         table = f"单据编号,单据类型,单据时间,追溯码\nFILE-1,321,{stamp},{second}\n".encode()

@@ -45,8 +45,8 @@ async def line(bureau: tuple[Running, Scene]) -> AsyncIterator[tuple[Scene, Faul
     """The pharmacy's software on a bad line."""
     one, scene = bureau
     async with (
-        faulty(one.port, hang_s=5) as proxy,
-        httpx.AsyncClient(base_url=proxy.url, timeout=20) as client,
+        faulty(one.port, hang_s=300) as proxy,
+        httpx.AsyncClient(base_url=proxy.url, timeout=60) as client,
     ):
         yield scene, proxy, Sender(scene.pharmacy, client)
 
@@ -116,7 +116,7 @@ async def test_the_same_box_settled_at_two_counters_at_once_is_paid_once(
     def rows(n: str, code: str) -> list[dict[str, str]]:
         return [{"feedetl_sn": f"F{n}", "drug_trac_codg": code, "trdn_flag": "0", "min_prcunt_type": "1"}]
 
-    async with httpx.AsyncClient(base_url=one.url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=one.url, timeout=60) as client:
         desks = [Sender(scene.hospital, client), Sender(scene.pharmacy, client)]
         for number, code in enumerate(goods.boxes[:4]):
             answers = await asyncio.gather(
@@ -135,7 +135,7 @@ async def test_the_same_box_settled_at_two_counters_at_once_is_paid_once(
 async def test_a_bureau_that_was_killed_knows_what_it_answered(bureau: tuple[Running, Scene]) -> None:
     one, scene = bureau
     goods = await stocked(scene, scene.market.pharmacy)
-    async with httpx.AsyncClient(base_url=one.url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=one.url, timeout=60) as client:
         sender = Sender(scene.pharmacy, client)
         message = sender.message("3505", {"selinfo": sale("K9", goods.boxes[:1])})
         first = await sender.post(message, "3505")

@@ -64,7 +64,7 @@ async def shop(
             subject = market.subject(market.pharmacy)
             made, secret = await keys.add(conn, registry, Sealing(master), subject, "收银", "sales")
         await conn.close()
-        async with faulty(server.port) as line, httpx.AsyncClient(base_url=line.url, timeout=5) as http:
+        async with faulty(server.port) as line, httpx.AsyncClient(base_url=line.url, timeout=60) as http:
             alias = make(master, market.pharmacy)
             # the names are kept at their first use: any question makes them
             me = TopClient(http, made.app_key, secret)

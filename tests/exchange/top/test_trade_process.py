@@ -78,7 +78,7 @@ async def trade(
                 subject = market.subject(getattr(market, who))
                 made[who] = await keys.add(conn, registry, Sealing(master), subject, who, "admin")
         await conn.close()
-        async with faulty(server.port) as line, httpx.AsyncClient(base_url=line.url, timeout=5) as http:
+        async with faulty(server.port) as line, httpx.AsyncClient(base_url=line.url, timeout=60) as http:
             clients = {who: TopClient(http, key.app_key, secret) for who, (key, secret) in made.items()}
             names = {}
             for who in ("wholesaler", "pharmacy", "maker"):
