@@ -80,7 +80,16 @@ def port_in_use(host: str, port: int) -> bool:
 async def run(settings: Settings, ready: Ready, *, worker: bool = True) -> int:
     """Serve until SIGINT or SIGTERM; `ready` is called once requests are answered. The exit code."""
     start_log()
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # from the beginning: whoever is told to end while the database starts must not leave it running
+        loop.add_signal_handler(number, told.set)
     address = await prepare_database(settings)
+    if told.is_set():
+        if settings.embedded:
+            await asyncio.to_thread(embedded.stop, settings.data)
+        return 0
     config = uvicorn.Config(
         create_app(settings, address),
         host=settings.host,
@@ -94,7 +103,6 @@ async def run(settings: Settings, ready: Ready, *, worker: bool = True) -> int:
         **websocket.options(),
     )
     server = _Server(config)
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
     beside = asyncio.create_task(_keep_worker(settings, address), name="worker") if worker else None
