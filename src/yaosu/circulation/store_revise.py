@@ -73,7 +73,7 @@ WHERE b.owner = $1 AND b.bill_no = $2 AND b.revision = $3 AND b.flags & 8 <> 0 A
 ORDER BY l.code"""
 
 # The same of goods without codes.
-# ungated: as above
+# ungated: accounts of the reader's own bill, which the trial that calls this has just taken back
 EFFECTS_UNCODED = """
 SELECT e.drug_id, t.batch_no, e.qty, e.from_status AS before, e.to_status AS after
 FROM bill b JOIN entry e ON e.bill_id = b.id AND e.drug_id = ANY(b.drug_ids)
