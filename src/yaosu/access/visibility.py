@@ -22,6 +22,8 @@ A query that needs no gate says so in the comment above it, `# ungated: reason`;
 Marks: `bill b` (alias of table bill) · `parties n.from_org n.to_org` (any of these organisations) ·
 `holder x.org x.drug_id` (goods held, product for grants) · `org q.org` (one organisation's internal records) ·
 `coded b`, `coded_holder x.org x.drug_id` (as `bill` and `holder`, where the row is tied to single codes).
+Beside a mark, `/*orgs*/` is the array of organisations whose records the sight reaches as a party or by region, and
+`/*lenders*/` the array of those who may have opened theirs by a grant or a delegation (see `access.reach`).
 
 A grant names fields. A mark is opened by a grant only when the grant has every field that its rows carry, so that a
 field which was not granted cannot leave by any way: `flow` for goods held, with `parties` and `bills` for bills, with
@@ -97,6 +99,13 @@ _DELEGATED = (
     "AND (d.drug_ids IS NULL OR {drugs} <@ d.drug_ids)))"
 )
 _REGION = "EXISTS (SELECT 1 FROM org r WHERE r.id IN ({cs}) AND starts_with(r.region::text, $SEE::text))"
+# Where to look for rows, so that a list need not try every row of the table; none of it decides who sees a row.
+_ORGS = {
+    "own": _US,
+    "regulator": "ARRAY(SELECT r.id FROM org r WHERE starts_with(r.region::text, $SEE::text))",
+}
+_LENDERS = {"own": f"ARRAY(SELECT unnest({_GRANTORS}) UNION SELECT unnest({_PRINCIPALS}))"}
+_NO_ORGS = "'{}'::int[]"
 
 BILL_PARTIES = ("owner", "submitter", "from_org", "to_org", "principal", "carrier", "direct_org")
 _BILL_PLACES = ("owner", "from_org", "to_org")
@@ -181,6 +190,9 @@ def _applied(sql: str, kind: Kind, given: int) -> str:
         return _condition(kind, mark.group(1), mark.group(2).split())
 
     text = _MARK.sub(condition, sql)
+    text = text.replace("/*orgs*/", _ORGS.get(kind, _NO_ORGS)).replace(
+        "/*lenders*/", _LENDERS.get(kind, _NO_ORGS)
+    )
     if not found or "/*visible" in text:
         raise ValueError(f"no readable mark of visibility in: {sql[:120]}")
     return text.replace("$SEE", f"${given + 1}")

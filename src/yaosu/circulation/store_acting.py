@@ -37,14 +37,16 @@ SELECT n.to_org, count(*)::int AS open FROM notice n
 WHERE n.to_org = ANY ($1::int[]) AND n.state IN ('open', 'part') AND /*visible:parties n.from_org n.to_org*/
 GROUP BY n.to_org"""
 
-# Direct shipments with what became of them: the receiver's notice and its latest check.
+# Direct shipments with what became of them: the receiver's notice and its latest check. Looked for among the bills that
+# name anybody beside the trade (0036), which are few.
 DIRECT = """
 SELECT b.id, b.bill_no, b.type, b.owner, b.to_org, b.direct_org, b.qty, b.happened_at, n.state, n.received,
     (SELECT c.outcome FROM receipt_check c WHERE c.notice_bill = b.id ORDER BY c.id DESC LIMIT 1) AS outcome
-FROM bill b LEFT JOIN notice n ON n.to_org = b.to_org AND n.bill_id = b.id
-WHERE b.type = ANY ($1::int[]) AND b.direct_org IS NOT NULL AND b.status = 'A' AND b.revision > 0
-    AND /*visible:bill b*/ AND ($2::bigint IS NULL OR b.id < $2)
-ORDER BY b.id DESC LIMIT $3"""
+FROM bill_beside a JOIN bill b ON b.id = a.bill_id AND b.direct_org = a.org
+LEFT JOIN notice n ON n.to_org = b.to_org AND n.bill_id = b.id
+WHERE b.type = ANY ($1::int[]) AND b.status = 'A' AND b.revision > 0
+    AND /*visible:bill b*/ AND a.bill_id < coalesce($2::bigint, 9223372036854775807)
+ORDER BY a.bill_id DESC LIMIT $3"""
 
 
 @traced_read("stock of warehouses")

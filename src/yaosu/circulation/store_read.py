@@ -8,7 +8,11 @@ from typing import Any
 
 from asyncpg import Record
 
+from yaosu.access.reach import asked, first_pages
 from yaosu.access.visibility import Sight, traced_read
+from yaosu.circulation import store_lists as lists
+from yaosu.circulation.store_lists import BILL
+from yaosu.circulation.store_lists import CHECK as CHECK_COLUMNS
 from yaosu.db.engine import Connection
 
 # The shipment that a receipt names by the seller's bill number; newest first when a number was used twice.
@@ -17,25 +21,12 @@ SELECT n.bill_id FROM notice n JOIN bill b ON b.id = n.bill_id
 WHERE n.to_org = $1 AND b.bill_no = $2 AND ($3::int IS NULL OR n.from_org = $3) AND n.state <> 'cancelled'
 ORDER BY n.bill_id DESC LIMIT 2"""
 
-_BILL = """b.id, b.owner, b.submitter, b.account_id, b.from_org, b.to_org, b.principal, b.carrier, b.direct_org, b.type,
-    b.revision, b.flags, b.status, b.mode, b.lines, b.qty, b.refused, b.happened_at, b.recorded_at, b.replaces,
-    b.notice_bill, b.bill_no, b.header, b.drug_ids, encode(b.leaf, 'hex') AS leaf"""
-
 # One bill, whole head.
-BILL_HEAD = f"SELECT {_BILL} FROM bill b WHERE b.id = $1 AND /*visible:bill b*/"  # noqa: S608 - constant columns
-
-# Bills newest first, filtered; the cursor is the last id seen.
-BILLS = f"""
-SELECT {_BILL} FROM bill b
-WHERE /*visible:bill b*/ AND ($1::bigint IS NULL OR b.id < $1) AND ($2::int[] IS NULL OR b.type = ANY($2))
-    AND ($3::int IS NULL OR b.owner = $3) AND ($4::text IS NULL OR b.bill_no = $4)
-    AND ($5::timestamptz IS NULL OR b.happened_at >= $5) AND ($6::timestamptz IS NULL OR b.happened_at < $6)
-    AND ($7::int IS NULL OR b.from_org = $7 OR b.to_org = $7)
-ORDER BY b.id DESC LIMIT $8"""  # noqa: S608 - constant columns
+BILL_HEAD = f"SELECT {BILL} FROM bill b WHERE b.id = $1 AND /*visible:bill b*/"  # noqa: S608 - constant columns
 
 # All revisions of one number, in order of recording.
 REVISIONS = f"""
-SELECT {_BILL} FROM bill b WHERE b.owner = $1 AND b.bill_no = $2 AND /*visible:bill b*/ ORDER BY b.id"""  # noqa: S608
+SELECT {BILL} FROM bill b WHERE b.owner = $1 AND b.bill_no = $2 AND /*visible:bill b*/ ORDER BY b.id"""  # noqa: S608
 
 # Whether the codes of a bill may be seen (a grant may open a bill without them, R-B10), and its products.
 BILL_CODED = "SELECT b.drug_ids FROM bill b WHERE b.id = $1 AND /*visible:coded b*/"
@@ -79,16 +70,6 @@ WHERE bill_id = $1 AND n > $2 ORDER BY n LIMIT $3"""
 # The submission as received, byte for byte (D8).
 BILL_BODY = "SELECT s.body, b.part FROM bill b JOIN submission s ON s.id = b.submission_id WHERE b.id = $1"
 
-# Notices addressed to somebody, open ones first by default.
-NOTICES = """
-SELECT n.to_org, n.from_org, n.bill_id, n.state, n.shipped_at, n.expected, n.received, n.quarantined, n.refused,
-    n.closed_at, b.bill_no, b.type, b.header
-FROM notice n JOIN bill b ON b.id = n.bill_id
-WHERE /*visible:parties n.from_org n.to_org*/ AND ($1::int IS NULL OR n.to_org = $1)
-    AND ($2::int IS NULL OR n.from_org = $2) AND ($3::text[] IS NULL OR n.state = ANY($3))
-    AND ($4::bigint IS NULL OR n.bill_id < $4)
-ORDER BY n.bill_id DESC LIMIT $5"""
-
 # One notice by the shipping bill.
 NOTICE = """
 SELECT n.to_org, n.from_org, n.bill_id, n.state, n.shipped_at, n.expected, n.received, n.quarantined, n.refused,
@@ -116,37 +97,16 @@ WITH RECURSIVE shipped AS (
     FROM tree t JOIN unit u ON u.drug_id = t.drug_id AND u.parent = t.code
 ) SELECT drug_id, code, parent, level, batch_id, qty, status FROM tree ORDER BY depth, code"""
 
-_CHECK = """c.id, c.receipt_bill, c.notice_bill, c.buyer, c.seller, c.made_at, c.outcome, c.counts, c.state, c.answer,
-    c.answer_kind, c.answered_at"""
-
 # One receipt check with its details, for buyer and seller.
 CHECK = f"""
-SELECT {_CHECK}, c.details, b.bill_no AS receipt_no, s.bill_no AS notice_no
+SELECT {CHECK_COLUMNS}, c.details, b.bill_no AS receipt_no, s.bill_no AS notice_no
 FROM receipt_check c JOIN bill b ON b.id = c.receipt_bill LEFT JOIN bill s ON s.id = c.notice_bill
 WHERE c.id = $1 AND /*visible:parties c.buyer c.seller*/"""  # noqa: S608 - constant columns
-
-# Receipt checks, newest first: those that came back to a seller, or a buyer's own.
-CHECKS = f"""
-SELECT {_CHECK}, b.bill_no AS receipt_no, s.bill_no AS notice_no
-FROM receipt_check c JOIN bill b ON b.id = c.receipt_bill LEFT JOIN bill s ON s.id = c.notice_bill
-WHERE /*visible:parties c.buyer c.seller*/ AND ($1::int IS NULL OR c.seller = $1) AND ($2::int IS NULL OR c.buyer = $2)
-    AND ($3::text[] IS NULL OR c.outcome = ANY($3)) AND ($4::text IS NULL OR c.state = $4)
-    AND ($5::bigint IS NULL OR c.id < $5)
-ORDER BY c.id DESC LIMIT $6"""  # noqa: S608 - constant columns
 
 # The seller answers once.
 ANSWER_CHECK = """
 UPDATE receipt_check SET state = 'answered', answer_kind = $3, answer = $4, answered_by = $5, answered_at = now()
 WHERE id = $1 AND seller = $2 AND state = 'open' RETURNING id, state, answer_kind, answer"""
-
-# What is in quarantine, newest first.
-QUARANTINE = """
-SELECT q.id, q.org, q.drug_id, q.code, q.raw, q.qty, q.moved, q.verdict, q.params, q.bill_id, q.opened_at, q.closed_at,
-    q.closed_bill, q.disposition, b.bill_no
-FROM quarantine q JOIN bill b ON b.id = q.bill_id
-WHERE /*visible:org q.org*/ AND ($1::int IS NULL OR q.org = $1) AND ($2::bool IS NULL OR (q.closed_at IS NULL) = $2)
-    AND ($3::bigint IS NULL OR q.id < $3)
-ORDER BY q.id DESC LIMIT $4"""
 
 # Goods in hand that never entered the books leave quarantine by a note of what became of them.
 DISMISS = """
@@ -157,7 +117,7 @@ RETURNING id, code"""
 DUTIES = """
 SELECT (SELECT count(*) FROM notice WHERE to_org = $1 AND state IN ('open', 'part')) AS notices_open,
     (SELECT count(*) FROM quarantine WHERE org = $1 AND closed_at IS NULL) AS quarantined,
-    (SELECT count(*) FROM receipt_check WHERE seller = $1 AND state = 'open' AND outcome IN ('mismatch', 'refused'))
+    (SELECT count(*) FROM receipt_check WHERE seller = $1 AND state = 'open' AND outcome <> 'matched')
         AS checks_open,
     (SELECT count(*) FROM bill WHERE owner = $1 AND id > (SELECT coalesce(max(id), 0) - 20000 FROM bill)
         AND recorded_at >= date_trunc('day', now(), 'Asia/Shanghai')) AS bills_today"""
@@ -183,11 +143,36 @@ async def bills(
     until: datetime | None = None,
     partner: int | None = None,
     limit: int = 50,
+    lately: bool = False,
 ) -> list[Record]:
-    """Bills newest first."""
+    """Bills newest first. `lately`: only among the newest bills of `owner`, for what a page shows beside its work."""
     kinds = list(types) if types else None
-    sql, args = sight.apply(BILLS, before, kinds, owner, bill_no, since, until, partner, limit)
-    return await conn.fetch(sql, *args)
+    given = (before, kinds, bill_no, since, until, partner, limit)
+
+    async def found(text: str, *more: int | None) -> list[Record]:
+        sql, args = sight.apply(asked(text, (*given, *more)), *given, *more)
+        return await conn.fetch(sql, *args)
+
+    if bill_no is not None:
+        return await found(lists.BILLS_NUMBERED, owner)
+    if owner is not None:
+        return await found(lists.BILLS_LATELY if lately else lists.BILLS_OF_OWNER, owner)
+    if partner is not None and sight.kind == "own" and await _has_less(conn, sight, partner):
+        return await found(lists.BILLS_OF_PARTNER)
+    return await first_pages(
+        sight,
+        limit,
+        near=lambda: found(lists.BILLS_NEAR),
+        reached=lambda: found(lists.BILLS_REACHED if sight.kind == "own" else lists.BILLS_OF_REGION),
+        whole=lambda: found(lists.BILLS),
+        busy=True,
+    )
+
+
+async def _has_less(conn: Connection, sight: Sight, partner: int) -> bool:
+    """Whether fewer bills are the partner's than the reader's own, as far as a count of some thousand tells."""
+    own, theirs = await conn.fetchrow(lists.SIZES, sight.org_id, partner) or (0, 0)
+    return bool(theirs < own)
 
 
 @traced_read("bill revisions")
@@ -264,8 +249,22 @@ async def notices(
     limit: int = 50,
 ) -> list[Record]:
     """Notices newest first."""
-    sql, args = sight.apply(NOTICES, to_org, from_org, list(states) if states else None, before, limit)
-    return await conn.fetch(sql, *args)
+    given = (before, list(states) if states else None, to_org, from_org, limit)
+    side = "to" if to_org is not None else "from" if from_org is not None else ""
+    open_only = bool(states) and set(states or ()) <= {"open", "part"}
+
+    async def found(text: str) -> list[Record]:
+        sql, args = sight.apply(asked(text, given), *given)
+        return await conn.fetch(sql, *args)
+
+    async def reached() -> list[Record]:
+        return await found(lists.NOTICES_REACHED[side, open_only])
+
+    if side:
+        return await reached()
+    return await first_pages(
+        sight, limit, lambda: found(lists.NOTICES_NEAR), reached, lambda: found(lists.NOTICES)
+    )
 
 
 @traced_read("notice")
@@ -302,9 +301,23 @@ async def checks(
     limit: int = 50,
 ) -> list[Record]:
     """Receipt checks newest first."""
-    wanted = list(outcomes) if outcomes else None
-    sql, args = sight.apply(CHECKS, seller, buyer, wanted, state, before, limit)
-    return await conn.fetch(sql, *args)
+    given = (before, list(outcomes) if outcomes else None, state, seller, buyer, limit)
+    side = "seller" if seller is not None else "buyer" if buyer is not None else ""
+    # a check that matched is closed at once
+    odd_only = (bool(outcomes) and "matched" not in (outcomes or ())) or state in ("open", "answered")
+
+    async def found(text: str) -> list[Record]:
+        sql, args = sight.apply(asked(text, given), *given)
+        return await conn.fetch(sql, *args)
+
+    async def reached() -> list[Record]:
+        return await found(lists.CHECKS_REACHED[side, odd_only])
+
+    if side:
+        return await reached()
+    return await first_pages(
+        sight, limit, lambda: found(lists.CHECKS_NEAR), reached, lambda: found(lists.CHECKS)
+    )
 
 
 @traced_read("receipt check")
@@ -319,7 +332,9 @@ async def quarantine(
     conn: Connection, sight: Sight, org: int | None, is_open: bool | None, before: int | None, limit: int
 ) -> list[Record]:
     """What is or was in quarantine."""
-    sql, args = sight.apply(QUARANTINE, org, is_open, before, limit)
+    whole = sight.kind == "operator" or (sight.kind == "regulator" and not sight.region_prefix)
+    ways = lists.QUARANTINE if whole else lists.QUARANTINE_REACHED
+    sql, args = sight.apply((ways if org is None else lists.QUARANTINE_OF_ORG)[is_open], org, before, limit)
     return await conn.fetch(sql, *args)
 
 

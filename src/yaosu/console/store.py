@@ -6,6 +6,7 @@ from typing import Any
 
 from asyncpg import Record
 
+from yaosu.access.reach import NEAR, ORGS, first_pages, newest
 from yaosu.access.visibility import Sight, traced_read
 from yaosu.db.engine import Connection
 
@@ -25,10 +26,24 @@ STOCK = """
 SELECT x.status, sum(x.qty)::bigint AS qty FROM balance x
 WHERE x.org = $1 AND x.qty > 0 AND /*visible:holder x.org x.drug_id*/ GROUP BY x.status"""
 
-# Bills with refused codes, newest first.
-REFUSALS = """
-SELECT b.id, b.owner, b.bill_no, b.type, b.refused, b.lines, b.recorded_at FROM bill b
+# Bills with refused codes, newest first: over all of them, among the newest, and of the organisations of a region.
+_REFUSALS = """
+SELECT b.id, b.owner, b.bill_no, b.type, b.refused, b.lines, b.recorded_at FROM {source}
 WHERE b.refused > 0 AND /*visible:bill b*/ ORDER BY b.id DESC LIMIT $1"""
+REFUSALS = _REFUSALS.format(source="bill b")
+# ungated: put into _REFUSALS, which carries the mark
+REFUSALS_NEAR = _REFUSALS.format(source=f"(SELECT * FROM bill n ORDER BY n.id DESC LIMIT {NEAR}) b")  # noqa: S608
+_PLACES = (
+    "b.owner = u.org",
+    "b.to_org = u.org AND b.to_org <> b.owner",
+    "b.from_org = u.org AND b.from_org <> b.owner",
+)
+# ungated: put into _REFUSALS, which carries the mark
+REFUSALS_REACHED = _REFUSALS.format(
+    source="("
+    + newest("bill b", "b.id", [(ORGS, way) for way in _PLACES], "b.refused > 0", "$1")
+    + ") k JOIN bill b ON b.id = k.id"
+)
 
 # Bills recorded today.
 BILLS_TODAY = """
@@ -65,8 +80,18 @@ async def stock(conn: Connection, sight: Sight, org: int) -> dict[str, int]:
 @traced_read("recent refusals")
 async def refusals(conn: Connection, sight: Sight, limit: int) -> list[Record]:
     """The latest bills on which codes were refused."""
-    sql, args = sight.apply(REFUSALS, limit)
-    return await conn.fetch(sql, *args)
+
+    async def found(text: str) -> list[Record]:
+        sql, args = sight.apply(text, limit)
+        return await conn.fetch(sql, *args)
+
+    return await first_pages(
+        sight,
+        limit,
+        near=lambda: found(REFUSALS_NEAR),
+        reached=lambda: found(REFUSALS_REACHED),
+        whole=lambda: found(REFUSALS),
+    )
 
 
 @traced_read("bills today")

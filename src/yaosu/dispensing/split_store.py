@@ -40,7 +40,7 @@ _PACKS = """split_pack p
 BOXES = f"""
 SELECT {_PACK} FROM {_PACKS}
 WHERE /*visible:org p.org*/ AND u.status IN ('D', 'S', 'Q') AND ($1::int IS NULL OR p.drug_id = $1)
-    AND ($2::timestamptz IS NULL OR (p.opened_at, p.code) < ($2, $3)) AND {{state}}
+    AND (p.opened_at, p.code) < (coalesce($2::timestamptz, 'infinity'), $3) AND {{state}}
     AND ($5::interval IS NOT NULL) AND ($6::int IS NOT NULL)
 ORDER BY p.opened_at DESC, p.code DESC LIMIT $4"""  # noqa: S608 - constants
 

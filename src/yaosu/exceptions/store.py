@@ -6,6 +6,7 @@ from typing import Any
 
 from asyncpg import Record
 
+from yaosu.access.reach import LAST, NEAR, ORGS, asked, first_pages, newest
 from yaosu.access.visibility import Sight, traced_read
 from yaosu.db.engine import Connection
 from yaosu.exceptions.model import Opening, Piece
@@ -21,17 +22,58 @@ LEFT JOIN bill r ON r.id = c.receipt_bill LEFT JOIN bill n ON n.id = c.notice_bi
 WHERE c.id = $1
     AND EXISTS (SELECT 1 FROM exception_party p WHERE p.case_id = c.id AND /*visible:parties p.org*/)"""  # noqa: S608 - constant columns
 
-# Cases newest first, filtered; the cursor is the last id seen.
-CASES = f"""
-SELECT {_CASE}, r.bill_no AS receipt_no, n.bill_no AS notice_no FROM exception_case c
-LEFT JOIN bill r ON r.id = c.receipt_bill LEFT JOIN bill n ON n.id = c.notice_bill
-WHERE EXISTS (SELECT 1 FROM exception_party p WHERE p.case_id = c.id AND /*visible:parties p.org*/)
-    AND ($1::text IS NULL OR (c.state = 'open') = ($1 = 'open')) AND ($2::int IS NULL OR c.buyer = $2)
-    AND ($3::int IS NULL OR c.seller = $3) AND ($4::bigint IS NULL OR c.id < $4)
-    AND (NOT $5::bool OR (c.state = 'open' AND (c.resolve_due < now()
-        OR (c.answered_at IS NULL AND c.answer_due < now()))))
-    AND ($6::bigint IS NULL OR c.check_id = $6) AND ($7::text IS NULL OR c.kind = $7)
-ORDER BY c.id DESC LIMIT $8"""  # noqa: S608 - constant columns
+# Cases newest first: $1 buyer, $2 seller, $3 cursor, $4 overdue, $5 kind, $6 size of the page.
+# asked of each case in turn, not of all parties at once: OFFSET keeps the server from making a join of it
+_SEEN = (
+    "EXISTS (SELECT 1 FROM exception_party p WHERE p.case_id = c.id AND /*visible:parties p.org*/ OFFSET 0)"
+)
+_LATE = "(c.resolve_due < now() OR (c.answered_at IS NULL AND c.answer_due < now()))"
+_CASES_ALL = f"""c.id < coalesce($3::bigint, {LAST}) AND ($1::int IS NULL OR c.buyer = $1)
+    AND ($2::int IS NULL OR c.seller = $2) AND (NOT $4::bool OR (c.state = 'open' AND {_LATE}))
+    AND ($5::text IS NULL OR c.kind = $5)"""
+# ungated: numbers of bills beside a case, in queries that mark the case
+_NUMBERS = "LEFT JOIN bill r ON r.id = c.receipt_bill LEFT JOIN bill n ON n.id = c.notice_bill"
+_STATES = {"open": "c.state = 'open'", "closed": "c.state <> 'open'", None: "TRUE"}
+
+
+def _cases(source: str, state: str) -> str:
+    return f"""
+SELECT {_CASE}, r.bill_no AS receipt_no, n.bill_no AS notice_no FROM {source} {_NUMBERS}
+WHERE {_SEEN} AND {_CASES_ALL} AND {state} ORDER BY c.id DESC LIMIT $6"""  # noqa: S608 - constants
+
+
+# Over all cases, or all open ones, in order.
+CASES = {name: _cases("exception_case c", state) for name, state in _STATES.items()}
+# Among the newest only; of open ones there are few, and they have their own index.
+CASES_NEAR = {
+    name: _cases(
+        f"(SELECT * FROM exception_case c WHERE c.id < coalesce($3::bigint, {LAST}) AND {state} "  # noqa: S608
+        f"ORDER BY c.id DESC LIMIT {NEAR}) c",
+        state,
+    )
+    for name, state in _STATES.items()
+}
+# By the organisations that take part.
+CASES_REACHED = {
+    name: _cases(
+        "("
+        + newest(
+            "exception_party p JOIN exception_case c ON c.id = p.case_id",
+            "p.case_id",
+            [(ORGS, "p.org = u.org")],
+            f"{_CASES_ALL.replace('c.id <', 'p.case_id <')} AND {state}",
+            "$6",
+        )
+        + ") k JOIN exception_case c ON c.id = k.id",
+        state,
+    )
+    for name, state in _STATES.items()
+}
+# Of one receipt check.
+CASES_OF_ONE_CHECK = f"""
+SELECT {_CASE}, r.bill_no AS receipt_no, n.bill_no AS notice_no FROM exception_case c {_NUMBERS}
+WHERE {_SEEN} AND {_CASES_ALL} AND c.check_id = $7 AND ($8::text IS NULL OR (c.state = 'open') = ($8 = 'open'))
+ORDER BY c.id DESC LIMIT $6"""  # noqa: S608 - constants
 
 # A case under lock, for a change of it. The caller read it through its mark before, or is the clock.
 LOCK = f"SELECT {_CASE} FROM exception_case c WHERE c.id = $1 FOR UPDATE"  # noqa: S608 - constant columns
@@ -252,8 +294,25 @@ async def cases(
     limit: int = 50,
 ) -> list[Record]:
     """Cases newest first."""
-    sql, args = sight.apply(CASES, state, buyer, seller, before, overdue, check_id, kind, limit)
-    return await conn.fetch(sql, *args)
+    given = (buyer, seller, before, overdue, kind, limit)
+    # what is overdue is open
+    which = "open" if overdue or state == "open" else "closed" if state else None
+
+    async def found(text: str, *more: object) -> list[Record]:
+        sql, args = sight.apply(asked(text, (*given, *more)), *given, *more)
+        return await conn.fetch(sql, *args)
+
+    if overdue and state not in (None, "open"):
+        return []
+    if check_id is not None:
+        return await found(CASES_OF_ONE_CHECK, check_id, state)
+    return await first_pages(
+        sight,
+        limit,
+        near=lambda: found(CASES_NEAR[which]),
+        reached=lambda: found(CASES_REACHED[which]),
+        whole=lambda: found(CASES[which]),
+    )
 
 
 @traced_read("exception counts")

@@ -9,6 +9,7 @@ from typing import Any
 from asyncpg import Record
 
 from yaosu.access import audit
+from yaosu.access.reach import asked
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 from yaosu.insurance import files, remit, rules, store, store_case
@@ -127,17 +128,11 @@ async def listed(
     """Cases the subject sees, newest first."""
     subject.require(SCOPE)
     reader = await remit.reader_of(conn, registry, subject)
-    found: list[Record] = await conn.fetch(
-        store_case.CASES,
-        reader.prefix,
-        list(reader.institutions),
-        states,
-        overdue,
-        code,
-        rule,
-        before,
-        count,
-    )
+    text = store_case.CASES if reader.prefix is not None else store_case.CASES_OF
+    given = (
+        reader.prefix, list(reader.institutions), states, overdue, code or None, rule or None, before, count
+    )  # fmt: skip
+    found: list[Record] = await conn.fetch(asked(text, given), *given)
     return found
 
 

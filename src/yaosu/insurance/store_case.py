@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from yaosu.access.reach import newest
+
 # One statement for all cases of an act; what is on record is told once more, never opened twice.
 OPEN = """
 INSERT INTO insurance_case (institution, other, settlement, earlier, drug_id, due_at, rule, severity, hint, code, act,
@@ -22,10 +24,17 @@ _FROM = """insurance_case c JOIN insurance_institution i ON i.id = c.institution
 # A bureau sees cases of its region, on either side ($1); an institution those that are about it ($2).
 _SEEN = """CASE WHEN $1::text IS NULL THEN c.institution = ANY($2::int[]) OR c.other = ANY($2::int[])
     ELSE starts_with(i.region, $1) OR coalesce(starts_with(o.region, $1), false) END"""
+_FILTERS = """($3::text[] IS NULL OR c.state = ANY($3)) AND (NOT $4::bool OR (c.state = 'open' AND c.due_at < now()))
+    AND ($5::text IS NULL OR c.code = $5) AND ($6::text IS NULL OR c.rule = $6) AND c.id < $7"""
 CASES = f"""
-SELECT {_CASE} FROM {_FROM}
-WHERE {_SEEN} AND ($3::text[] IS NULL OR c.state = ANY($3)) AND (NOT $4 OR (c.state = 'open' AND c.due_at < now()))
-    AND ($5 = '' OR c.code = $5) AND ($6 = '' OR c.rule = $6) AND c.id < $7 ORDER BY c.id DESC LIMIT $8"""  # noqa: S608 - constants
+SELECT {_CASE} FROM {_FROM} WHERE {_SEEN} AND {_FILTERS} ORDER BY c.id DESC LIMIT $8"""  # noqa: S608 - constants
+# An institution's own: its newest on either side.
+_SIDES = [("$2::int[]", "c.institution = u.org"), ("$2::int[]", "c.other = u.org")]
+CASES_OF = f"""
+SELECT {_CASE} FROM ({newest("insurance_case c", "c.id", _SIDES, _FILTERS, "$8")}) k
+JOIN insurance_case c ON c.id = k.id JOIN insurance_institution i ON i.id = c.institution
+LEFT JOIN insurance_institution o ON o.id = c.other
+WHERE {_SEEN} ORDER BY c.id DESC"""  # noqa: S608 - constants
 CASE = f"SELECT {_CASE} FROM {_FROM} WHERE {_SEEN} AND c.id = $3"  # noqa: S608 - constants
 LOCK = "SELECT state FROM insurance_case WHERE id = $1 FOR UPDATE"
 COUNTS = f"""

@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from yaosu.access.reach import asked
 from yaosu.access.visibility import Sight, traced_read
 from yaosu.db.engine import Connection
 from yaosu.ledger.model import Discrepancy, LevelLine, StockLine
 
-# Stock now, from balances alone; 0 rows are accounts that once held something.
-STOCK = """
-SELECT x.org, x.drug_id, x.batch_id, b.batch_no, b.expires_on, x.status, x.qty
-FROM balance x JOIN batch b ON b.drug_id = x.drug_id AND b.id = x.batch_id
-WHERE /*visible:holder x.org x.drug_id*/ AND x.qty > 0 AND x.status NOT IN ('P', 'W')
-    AND ($1::int IS NULL OR x.org = $1) AND ($2::int IS NULL OR x.drug_id = $2)
-    AND ($3::text IS NULL OR b.batch_no = $3) AND x.status = ANY($4::text[])
-    AND (x.org, x.drug_id, x.batch_id, x.status) > ($5, $6, $7, $8)
-ORDER BY x.org, x.drug_id, x.batch_id, x.status LIMIT $9"""
+# Stock now, from balances alone; 0 rows are accounts that once held something. Organisation after organisation
+# ({orgs}), so that a page reads the accounts of those that stand on it and no others.
+_STOCK = """
+SELECT o.id AS org, x.drug_id, x.batch_id, x.batch_no, x.expires_on, x.status, x.qty
+FROM (SELECT g.id FROM org g WHERE g.id >= $5 AND ($1::int IS NULL OR g.id = $1) AND {orgs} ORDER BY g.id) o
+CROSS JOIN LATERAL (
+    SELECT x.drug_id, x.batch_id, b.batch_no, b.expires_on, x.status, x.qty
+    FROM balance x JOIN batch b ON b.drug_id = x.drug_id AND b.id = x.batch_id
+    WHERE x.org = o.id AND /*visible:holder x.org x.drug_id*/ AND x.qty > 0 AND x.status NOT IN ('P', 'W')
+        AND ($2::int IS NULL OR x.drug_id = $2) AND ($3::text IS NULL OR b.batch_no = $3)
+        AND x.status = ANY($4::text[]) AND (x.org, x.drug_id, x.batch_id, x.status) > ($5, $6, $7, $8) OFFSET 0) x
+ORDER BY o.id, x.drug_id, x.batch_id, x.status LIMIT $9"""
+# By the kind of sight.
+STOCK = {
+    "own": _STOCK.format(orgs="(g.id = ANY(/*orgs*/) OR g.id = ANY(/*lenders*/))"),
+    "regulator": _STOCK.format(orgs="g.id = ANY(/*orgs*/)"),
+    "operator": _STOCK.format(orgs="TRUE"),
+    "public": _STOCK.format(orgs="FALSE"),
+}
 
 # The first bill that can matter to a moment: nothing earlier was recorded after it. A block-range index finds it.
 # An hour's margin covers devices whose clock is ahead of ours (happened_at up to ten minutes in the future).
@@ -176,7 +187,8 @@ async def stock(
     limit: int,
 ) -> list[StockLine]:
     """Accounts the reader may see, in key order after `after`."""
-    sql, args = sight.apply(STOCK, org, drug_id, batch_no, list(statuses), *after, limit)
+    given = (org, drug_id, batch_no, list(statuses), *after, limit)
+    sql, args = sight.apply(asked(STOCK[sight.kind], given), *given)
     return [_line(tuple(row.values())) for row in await conn.fetch(sql, *args)]
 
 

@@ -182,8 +182,8 @@ EVENTS = f"""
 SELECT e.id, e.org, e.recorded_at, e.event_time, e.event_id, e.body, e.prefixes
 FROM epcis_event e
 WHERE {_SEEN}
-    AND ($1::timestamptz IS NULL OR (e.recorded_at, e.id) > ($1, $2::bigint))
-    AND ($3::timestamptz IS NULL OR e.recorded_at >= $3) AND ($4::timestamptz IS NULL OR e.recorded_at < $4)
+    AND (e.recorded_at, e.id) > (coalesce($1::timestamptz, '-infinity'), coalesce($2::bigint, 0))
+    AND e.recorded_at >= coalesce($3::timestamptz, '-infinity') AND ($4::timestamptz IS NULL OR e.recorded_at < $4)
     AND ($5::timestamptz IS NULL OR e.event_time >= $5) AND ($6::timestamptz IS NULL OR e.event_time < $6)
     AND ($7::text[] IS NULL OR e.type = ANY($7)) AND ($8::text[] IS NULL OR e.action = ANY($8))
     AND ($9::text[] IS NULL OR e.biz_step = ANY($9)) AND ($10::text[] IS NULL OR e.disposition = ANY($10))

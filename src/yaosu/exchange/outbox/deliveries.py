@@ -10,6 +10,7 @@ from typing import Any
 from asyncpg import Record
 
 from yaosu.access import audit
+from yaosu.access.reach import asked
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError, message
 from yaosu.exchange.outbox import backfill as backfills
@@ -105,17 +106,18 @@ async def listed(
 ) -> list[dict[str, Any]]:
     """The own organisation's deliveries, newest first; `todo`: only those that wait for a person."""
     subject.require(READ)
-    rows = await conn.fetch(
-        store_bills.LISTED,
-        owner_of(subject),
-        connection,
-        list(states) or None,
-        bill,
-        before,
-        todo,
-        bill_no or None,
-        limit,
-    )
+    if bill_no:
+        text = store_bills.LISTED_NUMBERED
+    elif bill is not None:
+        text = store_bills.LISTED_BILL
+    elif todo or (states and set(states) <= set(store_bills.UNSETTLED)):
+        text = store_bills.LISTED_OPEN
+    else:
+        text = store_bills.LISTED
+    given = (
+        owner_of(subject), connection, list(states) or None, bill, before, todo, bill_no or None, limit
+    )  # fmt: skip
+    rows = await conn.fetch(asked(text, given), *given)
     return [shown(row, subject.lang) for row in rows]
 
 

@@ -18,14 +18,25 @@ LEFT JOIN bill b ON b.id = d.bill_id"""
 # Waits for a person: at rest, or refused and nobody has said anything to it.
 _TODO = """((d.settled_at IS NULL AND d.next_at = 'infinity') OR (d.state IN ('failed', 'partly') AND d.note = ''))"""
 
-# Newest first; the filters are those of the page.
-LISTED = f"""
+# Newest first; the filters are those of the page. {more} says by a literal what an index of its own answers.
+_LISTED = f"""
 SELECT {_SHOWN} {_FROM}
 WHERE d.org = $1 AND ($2::int IS NULL OR d.target_id = $2) AND ($3::text[] IS NULL OR d.state = ANY ($3))
-    AND ($4::bigint IS NULL OR d.bill_id = $4) AND ($5::bigint IS NULL OR d.id < $5)
+    AND ($4::bigint IS NULL OR d.bill_id = $4) AND d.id < coalesce($5::bigint, 9223372036854775807)
     AND (NOT $6::bool OR {_TODO})
-    AND ($7::text IS NULL OR b.bill_no = $7)
+    AND ($7::text IS NULL OR b.bill_no = $7) AND {{more}}
 ORDER BY d.id DESC LIMIT $8"""
+LISTED = _LISTED.format(more="TRUE")
+UNSETTLED = ("failed", "partly", "unknown", "given_up", "held")
+"""States in which a delivery is not through, or wants a person (index delivery_open)."""
+LISTED_OPEN = _LISTED.format(more=f"(d.settled_at IS NULL OR d.state IN ({', '.join(map(repr, UNSETTLED))}))")
+LISTED_BILL = _LISTED.format(more="d.bill_id = $4")
+# By the number of a bill, whoever numbered it.
+# ungated: bound to deliveries of the organisation that asks, as _LISTED is
+LISTED_NUMBERED = _LISTED.format(
+    more="d.bill_id = ANY(ARRAY(SELECT n.id FROM org o CROSS JOIN LATERAL "
+    "(SELECT v.id FROM bill v WHERE v.owner = o.id AND v.bill_no = $7 OFFSET 0) n))"
+)
 
 TODO = f"SELECT count(*)::int {_FROM} WHERE d.org = $1 AND {_TODO}"
 
