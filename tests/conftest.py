@@ -39,6 +39,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         module = getattr(item, "module", None)
         if hasattr(module, "running") or hasattr(module, "Running"):
             item.add_marker(pytest.mark.slow)
+    if any(item.get_closest_marker("browser") for item in items):
+        from playwright.sync_api import expect
+
+        # what is waited for comes in moments; on a busy machine in many of them
+        expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="session")

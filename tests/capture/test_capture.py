@@ -213,7 +213,7 @@ def test_the_page_reads_a_photo_in_the_browser_and_the_station_takes_one(
 ) -> None:
     from playwright.sync_api import expect, sync_playwright
 
-    from journey.world import serving
+    from journey.world import alive, serving
 
     subprocess.run([sys.executable, str(ROOT / "tools" / "build_assets.py")], check=True, capture_output=True)
     boxes = trade.goods.boxes[:4]
@@ -237,19 +237,19 @@ def test_the_page_reads_a_photo_in_the_browser_and_the_station_takes_one(
         page.keyboard.press("Enter")
         expect(page.locator("h1")).to_have_text("今日工作")
         page.goto("/capture")
-        page.wait_for_load_state("networkidle")
+        alive(page, "[data-capture]")
         page.set_input_files("[data-capture-file]", photo)
-        expect(page.locator("[data-capture-count]")).to_have_text("4", timeout=30_000)
+        expect(page.locator("[data-capture-count]")).to_have_text("4", timeout=60_000)
         expect(page.locator(".capture-row--ok")).to_have_count(4)
         expect(page.locator(".capture-row--warn")).to_have_count(1)
         expect(page.locator(".capture-photo polygon")).to_have_count(5)
         page.locator("[data-capture-server]").click()
         expect(page.locator(".capture-photo polygon.ok")).to_have_count(4)
         page.goto("/ship")
-        page.wait_for_load_state("networkidle")
+        alive(page, "[data-scan-station]")
         page.locator("[data-scan-camera]").click()
         page.set_input_files(".camera input[type=file]", photo)
-        expect(page.locator(".camera-count")).to_have_text("已扫 5 个", timeout=30_000)
+        expect(page.locator(".camera-count")).to_have_text("已扫 5 个", timeout=60_000)
         page.get_by_text("完成", exact=True).click()
         expect(page.locator("[data-scan-filter=ok] b")).to_have_text("4")
         browser.close()

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from access.helpers import PASSWORD, make_account
 from circulation.helpers import activate, make_market
-from journey.world import serving
+from journey.world import alive, serving
 from people.helpers import card
 from registry.helpers import make_product
 from yaosu.db.engine import connect
@@ -87,7 +87,7 @@ def test_the_till_asks_for_the_card_takes_it_from_the_reader_and_keeps_nothing(
     page: Page, counter: Counter
 ) -> None:
     page.goto("/sell")
-    page.wait_for_load_state("networkidle")  # the station listens
+    alive(page, "[data-person-box]")
     expect(page.locator("#scan-box")).to_be_focused()
     fold = page.locator("details:has([data-person-box])")
     expect(fold).not_to_have_attribute("open", "")
@@ -124,6 +124,7 @@ def test_the_till_asks_for_the_card_takes_it_from_the_reader_and_keeps_nothing(
 
 def test_a_wrong_number_is_said_while_it_is_typed(page: Page, counter: Counter) -> None:
     page.goto("/sell/real-name")
+    alive(page, "[data-person-box]")
     wrong = NUMBER[:16] + str((int(NUMBER[16]) + 1) % 10) + NUMBER[17]
     page.locator("[data-person-number]").click()
     page.keyboard.type(wrong)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from journey.world import World, prepared, serving
+from journey.world import World, alive, prepared, serving
 from yaosu.cli.server import run_jobs
 from yaosu.db.jobs import ensure_schema
 from yaosu.settings import Settings
@@ -104,7 +104,7 @@ def test_from_the_wholesaler_to_the_patient_and_what_is_unknown_to_quarantine(
 
     # and ships one case of it to the pharmacy, chosen by typing
     page.goto(address + "/ship")
-    page.wait_for_load_state("networkidle")  # the chooser listens
+    alive(page, "[data-org-picker]")
     page.locator("#pick-to_org").focus()
     page.keyboard.type("大药房连锁")
     expect(page.locator("#list-to_org [aria-selected=true]")).to_contain_text("示例大药房连锁有限公司")
@@ -217,7 +217,7 @@ def received(page: Page, address: str, number: str, *codes: str) -> None:
 def shipped(page: Page, address: str, receiver: str, *codes: str) -> str:
     """Ship to the receiver, chosen by typing its name; the bill's number."""
     page.goto(address + "/ship")
-    page.wait_for_load_state("networkidle")  # the chooser listens
+    alive(page, "[data-org-picker]")
     page.locator("#pick-to_org").focus()
     page.keyboard.type(receiver)
     expect(page.locator("#list-to_org [aria-selected=true]")).to_contain_text(receiver)
@@ -240,6 +240,7 @@ def test_from_the_makers_relation_file_to_the_consumers_query(
     # the maker uploads the relation file, which a worker checks and activates
     page = sign_in(browser, address, world, "maker")
     page.goto(address + "/relations")
+    alive(page, "[data-upload]")
     page.locator("[data-upload-file]").set_input_files(file)
     expect(page.locator("[data-upload-id]")).not_to_have_value("")
     page.locator("[name=stock_in]").check()
@@ -248,7 +249,7 @@ def test_from_the_makers_relation_file_to_the_consumers_query(
     job = page.url
     work = threading.Thread(target=worked, args=(database, folder))
     work.start()
-    work.join(60)
+    work.join(300)
     page.goto(job)
     expect(page.locator("main")).to_contain_text("11 个码，10 盒")
     page.goto(address + "/relations")

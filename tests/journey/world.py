@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -17,6 +18,9 @@ from circulation.helpers import Goods, Market, activate, make_market
 from yaosu.api.app import create_app
 from yaosu.db.engine import connect
 from yaosu.settings import Settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 NAMES = {
     "maker": "示例制药有限公司",
@@ -59,6 +63,13 @@ async def prepare(address: str) -> World:
         await conn.close()
 
 
+def alive(page: Page, island: str) -> None:
+    """Wait until a part of the page that its own module makes work (`[data-upload]`) listens."""
+    from playwright.sync_api import expect
+
+    expect(page.locator(f"{island}[data-live]").first).to_be_attached()
+
+
 @contextmanager
 def serving(address: str, data: Path) -> Iterator[str]:
     """The real application in a thread of its own; its address."""
@@ -67,14 +78,14 @@ def serving(address: str, data: Path) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    for _ in range(1000):
-        if server.started:
-            break
+    until = time.monotonic() + 150
+    while not server.started:
+        assert thread.is_alive() and time.monotonic() < until
         time.sleep(0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
-    thread.join(10)
+    thread.join(60)
 
 
 def prepared(address: str) -> World:

@@ -153,4 +153,4 @@ def serving(seen: Counter) -> Iterator[str]:
     port = server.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
-    thread.join(5)
+    thread.join(60)

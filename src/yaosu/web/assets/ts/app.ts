@@ -82,7 +82,13 @@ function islands(root: ParentNode): void {
     const found = [...root.querySelectorAll<HTMLElement>(selector)].filter((element) => !started.has(element));
     if (found.length === 0) continue;
     for (const element of found) started.add(element);
-    void load().then(({ start }) => found.forEach(start));
+    void load().then(({ start }) =>
+      found.forEach((element) => {
+        start(element);
+        // from here on it listens; who is quicker than the module (a test) can wait for it
+        element.dataset["live"] = "";
+      }),
+    );
   }
 }
 islands(document);
