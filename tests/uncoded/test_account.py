@@ -60,7 +60,7 @@ async def test_the_movement_door_refuses_the_same(shop: Shop) -> None:
         happened_at=datetime.now(UTC),
         codes=(),
         header={"invoice_no": "1", "invoice_date": "2026-05-01"},
-        quantities=[Quantity(shop.drug_id, "R1", 5, date(2025, 1, 1), date(2028, 1, 1))],
+        quantities=[Quantity(shop.drug_id, "R1", 5, date(2025, 1, 1), date(2029, 12, 31))],
         body=b"{}",
     )
     with pytest.raises(YaosuError) as refused:
@@ -402,7 +402,7 @@ async def test_goods_that_came_by_the_movement_door_get_their_papers_later(shop:
         happened_at=datetime.now(UTC) - timedelta(minutes=5),
         codes=(),
         header={"invoice_no": "B-1", "invoice_date": "2025-08-15"},
-        quantities=[Quantity(shop.drug_id, "BARE", 8, date(2025, 1, 1), date(2028, 1, 1))],
+        quantities=[Quantity(shop.drug_id, "BARE", 8, date(2025, 1, 1), date(2029, 12, 31))],
         body=b"{}",
     )
     who = shop.who(shop.pharmacy)
