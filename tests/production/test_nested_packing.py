@@ -169,6 +169,19 @@ async def test_what_is_no_carton_of_ours_is_refused(shop: Shop) -> None:
     await shop.db.execute("UPDATE unit SET holder = holder - 1 WHERE code = $1", CARTON)
 
 
+async def test_an_empty_case_goes_into_no_carton(shop: Shop) -> None:
+    await shop.unpack(code(CASE, 1), whole=True)
+    assert await shop.refused(shop.pack(CARTON, code(CASE, 1))) == ["pack_empty_package"]
+    assert await shop.refused(shop.pack(CARTON, code(CASE, 1), code(CASE, 50))) == ["pack_empty_package"]
+    # one that is emptied on the pallet comes off with the last of its goods
+    await shop.pack(CARTON, code(CASE, 50))
+    await shop.pack(PALLET, CARTON)
+    await shop.unpack(code(CASE, 50), whole=True)
+    case = await shop.unit(code(CASE, 50))
+    assert (case["parent"], case["status"], case["qty"]) == (None, "I", 0)
+    assert await rows(shop, PALLET) == [] and await rows(shop, CARTON) == []
+
+
 async def test_goods_cancelled_in_a_carton_leave_it_and_the_pallet(shop: Shop) -> None:
     await shop.pack(CARTON, code(BOX, 1), second(BOX, 1))
     await shop.pack(PALLET, CARTON, code(CASE, 50))

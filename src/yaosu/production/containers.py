@@ -75,6 +75,8 @@ async def pack_logistics(
         status = status or own
         if one.parent == code:
             bench.refuse("pack_same_package", one.code, container=code)
+        elif not one.qty:
+            bench.refuse("pack_empty_package", one.code, container=code)
         elif own != status:
             bench.refuse("pack_mixed_status", one.code, status=own, other=status)
     await bench.check_stopped([*packages, *full])

@@ -137,11 +137,13 @@ class Bench:
     async def lock_keys(self, keys: Sequence[tuple[int, str]]) -> None:
         """Lock packages, then what is around them, level by level upward."""
         missing = [k for k in dict.fromkeys(keys) if k not in self.packages]
+        asked: set[tuple[int, str]] = set()
         while missing:
+            asked.update(missing)
             for one in await store.lock(self.conn, missing):
                 self.packages[one.key] = one
             around = {(p.drug_id, p.parent) for p in self.packages.values() if p.parent is not None}
-            missing = sorted(k for k in around if k not in self.packages)
+            missing = sorted(k for k in around if k not in self.packages and k not in asked)
         await self._load_contents()
 
     async def _load_contents(self) -> None:
