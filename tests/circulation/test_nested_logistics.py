@@ -147,6 +147,22 @@ async def test_a_shipment_is_taken_back_and_corrected(stack: Stack) -> None:
     await stack.counted()
 
 
+async def test_a_shipment_whose_label_is_gone_is_not_taken_back(stack: Stack) -> None:
+    market = stack.market
+    shipped = await market.ship(market.maker, market.wholesaler, [stack.pallet, stack.one.cases[4]])
+    await market.move(102, market.wholesaler, [stack.pallet, stack.one.cases[4]], from_org=market.maker)
+    await stack.unpack(market.wholesaler, stack.pallet, whole=True)
+    assert await stack.holds(stack.pallet) == []
+    for more in ({"void": True}, {"to_org": market.other}):
+        codes = [] if "void" in more else [stack.one.cases[4]]
+        with pytest.raises(YaosuError) as refused:
+            async with market.conn.transaction():
+                await market.move(201, market.maker, codes, bill_no=shipped.bill_no, revision=2, **more)
+        assert refused.value.code == "later_fact"
+        assert stack.pallet in {f.where for f in refused.value.findings}
+    await stack.counted()
+
+
 async def test_a_stopped_box_stops_every_container_around_it(stack: Stack) -> None:
     market, conn = stack.market, stack.market.conn
     box = stack.two.boxes_of(0)[0]

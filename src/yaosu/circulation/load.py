@@ -9,7 +9,7 @@ from yaosu.circulation import store_write as store
 from yaosu.circulation.assume import Run, assume
 from yaosu.circulation.cache import BatchCache
 from yaosu.db.engine import Connection
-from yaosu.rules.world import World
+from yaosu.rules.world import LOGISTICS_LEVEL, Unit, World
 
 
 async def load_world(
@@ -38,6 +38,8 @@ async def load_world(
         found = await store.read_units(conn, missing, lock=lock)
         for unit in found:
             world.add(unit)
+        if len(found) < len(missing):
+            _stand_ins(world, missing)
         missing = list(
             {
                 (u.drug_id, u.parent)
@@ -62,6 +64,15 @@ async def load_world(
         needed.update(dict.fromkeys(held, drug_id))
     world.batches = await batches.get(conn, needed)
     return world
+
+
+def _stand_ins(world: World, keys: Sequence[tuple[int, str]]) -> None:
+    """A logistics container that was emptied is gone, and a bill that moved it may still be taken back. What stands for
+    it is empty, so that something has come since. No scan finds it."""
+    for drug_id, code in keys:
+        if code.startswith("(00)") and (drug_id, code) not in world.units:
+            gone = Unit(drug_id, code, 0, LOGISTICS_LEVEL, None, "", None, None, 0, None, 0)
+            world.units[gone.key] = gone
 
 
 async def load_limits(
