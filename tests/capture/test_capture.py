@@ -22,7 +22,7 @@ from capture.pictures import jpeg, label, shelf
 from circulation.helpers import Goods, Market, activate, make_market
 from yaosu.capture import service
 from yaosu.capture.commands import app
-from yaosu.capture.decode import decode
+from yaosu.capture.decode import Symbol, _misread, decode
 from yaosu.db.engine import Pool
 from yaosu.registry.resolver import Registry
 
@@ -61,6 +61,20 @@ def test_forty_labels_askew_in_shadow_are_all_read_with_their_places() -> None:
     first = next(s for s in found if s.text == linear[0])
     x, y = first.middle
     assert abs(x - 280) < 40 and abs(y - 165) < 40
+
+
+def test_a_line_read_wrongly_across_a_retail_barcode_is_no_code_of_its_own() -> None:
+    linear = [f"8385794{n:013d}" for n in range(20)]
+    matrix = [f"010692456188407521ABC{n:05d}" for n in range(30)]
+    retail = [f"69{n:010d}" for n in range(10)]
+    found = decode(shelf(linear, matrix, retail).rotate(90, expand=True))
+    assert {s.text for s in found if s.format == "Code128"} <= set(linear)
+    assert {s.text[:12] for s in found if s.text.startswith("69") or "EAN" in s.format} == set(retail)
+    thin = Symbol("6200100000090", "EAN-13", ((58.0, 14.0), (58.0, 1.0), (55.0, 1.0), (55.0, 14.0)))
+    whole = Symbol("6900000000090", "EAN-13", ((99.0, 14.0), (99.0, 1.0), (17.0, 1.0), (17.0, 14.0)))
+    beside = Symbol("6900000000083", "EAN-13", ((99.0, 34.0), (99.0, 21.0), (17.0, 21.0), (17.0, 34.0)))
+    assert _misread(thin, whole) and not _misread(whole, thin)
+    assert not _misread(thin, beside) and not _misread(beside, whole) and not _misread(thin, thin)
 
 
 def test_labels_lying_at_any_angle_are_found() -> None:

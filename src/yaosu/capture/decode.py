@@ -29,7 +29,12 @@ TURNED_EDGE_MAX = 2800
 _GS1_PREFIX = {"]d": "]d2", "]C": "]C1", "]Q": "]Q3", "]e": "]e0"}
 """Symbology identifiers of GS1 content, whatever variant of the symbol carried it."""
 
+THIN = 8
+"""A reading of so much less area than the symbol it lies in is a line of it."""
+_MATRIX = frozenset({"DataMatrix", "QRCode"})
+
 Corner = tuple[float, float]
+Corners = tuple[Corner, Corner, Corner, Corner]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +44,18 @@ class Symbol:
 
     text: str
     format: str
-    corners: tuple[Corner, Corner, Corner, Corner]
+    corners: Corners
 
     @property
     def middle(self) -> Corner:
         """Its middle."""
         return sum(c[0] for c in self.corners) / 4, sum(c[1] for c in self.corners) / 4
+
+    @property
+    def area(self) -> float:
+        """Of its quadrilateral, in pixels."""
+        (a, b), (c, d), (e, f), (g, h) = self.corners
+        return abs((e - a) * (h - d) - (g - c) * (f - b)) / 2
 
     @property
     def size(self) -> float:
@@ -77,7 +88,7 @@ def decode(picture: Image.Image) -> list[Symbol]:
     placed = [
         Symbol(s.text, s.format, _scaled(s.corners, 1 / scale)) for places in found.values() for s in places
     ]
-    return _reading_order(placed)
+    return _reading_order([one for one in placed if not any(_misread(one, other) for other in placed)])
 
 
 def _same_label(one: Symbol, other: Symbol) -> bool:
@@ -86,6 +97,29 @@ def _same_label(one: Symbol, other: Symbol) -> bool:
     """
     (x, y), (u, v) = one.middle, other.middle
     return hypot(x - u, y - v) < APART * max(one.size, other.size)
+
+
+def _misread(one: Symbol, other: Symbol) -> bool:
+    """Whether `one` is a single line read wrongly across the bars of `other`: a thin trace inside a linear symbol of
+    the same kind that says something else. A single digit protects a retail barcode against it.
+    """
+    return (
+        one.format == other.format
+        and one.text != other.text
+        and one.format not in _MATRIX
+        and one.area * THIN < other.area
+        and _inside(one.middle, other.corners)
+    )
+
+
+def _inside(point: Corner, corners: Corners) -> bool:
+    """Whether a point lies in a convex quadrilateral, whichever way round its corners are."""
+    x, y = point
+    sides = [
+        (b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0])
+        for a, b in zip(corners, (*corners[1:], corners[0]), strict=True)
+    ]
+    return all(s >= 0 for s in sides) or all(s <= 0 for s in sides)
 
 
 def _looks(grey: Image.Image) -> Iterator[list[Symbol]]:
@@ -156,9 +190,6 @@ def _turned(grey: Image.Image, angle: int) -> list[Symbol]:
         )
         for s in _read(turned)
     ]
-
-
-Corners = tuple[Corner, Corner, Corner, Corner]
 
 
 def _scaled(corners: Corners, by: float) -> Corners:
