@@ -28,6 +28,8 @@ class FaultyProxy:
         self.target_port = target_port
         self.hang_s = hang_s
         self.faults: deque[Fault] = deque()
+        self.only = b""
+        """Faults wait for requests that hold this; others pass."""
         self.met: list[tuple[Fault, bytes]] = []
         """(fault, request as it came) of every request, in order."""
         self.port = 0
@@ -70,7 +72,7 @@ class FaultyProxy:
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
             return
-        fault: Fault = self.faults.popleft() if self.faults else "pass"
+        fault: Fault = self.faults.popleft() if self.faults and self.only in request else "pass"
         self.met.append((fault, request))
         try:
             await self._answer(fault, request, writer)
