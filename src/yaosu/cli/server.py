@@ -117,7 +117,8 @@ async def run(settings: Settings, ready: Ready, *, worker: bool = True) -> int:
             done, _ = await asyncio.wait({readying, serving}, return_when=asyncio.FIRST_COMPLETED)
             if readying in done and readying.exception() is not None:
                 server.should_exit = True
-                print(f"error: {readying.exception()}", file=sys.stderr)
+                # what has no text of its own (a timeout) is told by its name
+                print(f"error: {str(readying.exception()) or repr(readying.exception())}", file=sys.stderr)
                 code = 1
             readying.cancel()
             # what it runs beside us (the demo's other system) ends before the database does
