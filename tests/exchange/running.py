@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,9 +111,16 @@ class Running:
         return (self.data / "server.log").read_text(errors="replace")
 
     def kill(self) -> None:
-        """SIGKILL: nothing is finished, nothing is said."""
+        """SIGKILL, its worker too: nothing is finished, nothing is said."""
         if self.process is not None:
+            number = self.process.pid
+            children: list[str] = []
+            with suppress(OSError):  # not every kernel tells
+                children = Path(f"/proc/{number}/task/{number}/children").read_text().split()
             self.process.kill()
+            for child in children:
+                with suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
             self.process.wait()
             self.process = None
 
