@@ -94,7 +94,11 @@ async def test_what_every_operation_may_refuse_with_is_said_once(client: httpx.A
 
 def test_every_verdict_of_the_judge_is_explained() -> None:
     said = words_of(
-        "rules/judge.py", "circulation/prepare.py", "circulation/late.py", "circulation/repeats.py"
+        "rules/judge.py",
+        "circulation/prepare.py",
+        "circulation/late.py",
+        "circulation/repeats.py",
+        "circulation/holds.py",
     )
     whole = {
         code
