@@ -17,7 +17,7 @@ from hostile.world import World, counts
 MB = 1 << 20
 
 
-def _raw(world: World, request: bytes, wait: float = 10.0, then: bytes = b"", pause: float = 0.0) -> bytes:
+def _raw(world: World, request: bytes, wait: float = 60.0, then: bytes = b"", pause: float = 0.0) -> bytes:
     """Everything the server says to these bytes until it closes or falls silent."""
     where = urlsplit(world.base)
     with socket.create_connection((where.hostname, where.port), timeout=wait) as wire:
@@ -59,12 +59,12 @@ BIG = ("/api/v1/movements", "/api/v1/orgs", "/api/v1/relations", "/api/v1/import
 def test_a_body_of_100_mb_is_refused_by_its_announced_length_before_it_is_sent(
     world: World, path: str
 ) -> None:
-    before, started = counts(world.database), time.monotonic()
+    before = counts(world.database)
     announced = _head(world, "POST", path, "Content-Type: application/json", f"Content-Length: {100 * MB}")
     said = _raw(world, announced)
+    # not one byte of the body was sent: an answer at all is one that did not wait for it
     assert said.startswith(b"HTTP/1.1 413"), said[:200]
     assert "64 MB" in said.decode()
-    assert time.monotonic() - started < 3
     assert counts(world.database) == before
 
 
@@ -147,7 +147,7 @@ def test_what_follows_the_announced_length_is_not_part_of_the_body(world: World)
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
     )
-    said = _raw(world, head + body + b"garbage\r\n\r\n", wait=2)
+    said = _raw(world, head + body + b"garbage\r\n\r\n")
     assert said.count(b"HTTP/1.1 200") <= 1
     assert b"HTTP/1.1 400" in said
 
@@ -159,7 +159,7 @@ def test_slow_senders_do_not_keep_others_from_being_served(world: World) -> None
     try:
         for turn in range(50):
             path = ("/api/v1/movements", "/api/v1/delegations", "/api/v1/relations", "/api/v1/orgs")[turn % 4]
-            wire = socket.create_connection((where.hostname, where.port), timeout=5)
+            wire = socket.create_connection((where.hostname, where.port), timeout=60)
             wire.sendall(
                 _head(world, "POST", path, "Content-Type: application/json", "Content-Length: 1000")
                 + b'{"type": '
@@ -172,7 +172,8 @@ def test_slow_senders_do_not_keep_others_from_being_served(world: World) -> None
         with world.client("maker") as client:
             assert client.get("/api/v1/bills").status_code == 200
             assert client.get("/api/v1/products").status_code == 200
-        assert time.monotonic() - started < 5
+        # far below the time for which a sender is waited for
+        assert time.monotonic() - started < 30
     finally:
         for wire in wires:
             wire.close()
@@ -220,7 +221,7 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS)
 def test_no_path_leads_out_of_the_folder(world: World, path: str) -> None:
-    said = _raw(world, _head(world, "GET", path, "Connection: close"), 3)
+    said = _raw(world, _head(world, "GET", path, "Connection: close"))
     status = int(said.split(b" ", 2)[1])
     assert 400 <= status < 500, said[:200]
     assert b"class Settings" not in said

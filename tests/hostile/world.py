@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import psycopg
 
 from access.helpers import PASSWORD, make_account, make_key
 from circulation.helpers import Goods, Market, activate, make_market
+from exchange.running import STARTED_WITHIN_S, free_port
 from hostile.rooms import fill_rooms, picture, stock_rooms
 from hostile.rooms_exchange import fill_exchange
 from yaosu.circulation.write import pack_bodies
@@ -97,12 +97,11 @@ class World:
         return int(next(row for row in status.splitlines() if row.startswith("VmHWM")).split()[1]) / 1024
 
 
-def free_port() -> int:
-    """A port nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _healthy(base: str) -> bool:
+    try:
+        return httpx.get(base + "/api/v1/health", timeout=10).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 @contextmanager
@@ -120,13 +119,11 @@ def serving(world: World, folder: Path) -> Iterator[World]:
         )
         world.pid = server.pid
         try:
-            for _ in range(300):
-                try:
-                    if httpx.get(world.base + "/api/v1/health").status_code == 200:
-                        break
-                except httpx.TransportError:
-                    assert server.poll() is None, world.log.read_text("utf-8")[-600:]
-                    time.sleep(0.1)
+            until = time.monotonic() + STARTED_WITHIN_S
+            while not _healthy(world.base):
+                assert server.poll() is None, world.log.read_text("utf-8")[-600:]
+                assert time.monotonic() < until, world.log.read_text("utf-8")[-600:]
+                time.sleep(0.05)
             yield world
         finally:
             server.send_signal(signal.SIGTERM)
