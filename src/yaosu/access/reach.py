@@ -45,7 +45,8 @@ def newest(table: str, key: str, ways: Sequence[tuple[str, str]], filters: str, 
         f"WHERE {way} AND {filters} ORDER BY {key} DESC LIMIT {limit}) k"
         for orgs, way in ways
     ]
-    return f"SELECT f.id FROM ({' UNION '.join(parts)}) f ORDER BY f.id DESC LIMIT {limit}"  # noqa: S608
+    # two organisations of one way may share a row
+    return f"SELECT DISTINCT f.id FROM ({' UNION ALL '.join(parts)}) f ORDER BY f.id DESC LIMIT {limit}"  # noqa: S608
 
 
 _IF_GIVEN = re.compile(r"\((?:NOT )?\$(\d+)::([a-z0-9]+(?:\[\])?) (?:IS NULL )?OR ")

@@ -102,8 +102,10 @@ _OPEN = "n.state IN ('open', 'part')"
 
 
 def _notices(receivers: str | None, senders: str | None, open_only: bool) -> str:
-    """Notices to and from organisations of these arrays."""
+    """Notices to and from organisations of these arrays; those of a named one are gated before they are counted."""
     rows = f"{_OPEN} AND {_NOTICES_ALL}" if open_only else _NOTICES_ALL
+    if ORGS not in (receivers, senders):
+        rows = f"/*visible:parties n.from_org n.to_org*/ AND {rows}"
     ways = [
         *([(receivers, "n.to_org = u.org")] if receivers else []),
         *([(senders, "n.from_org = u.org")] if senders else []),
@@ -146,8 +148,10 @@ _ODD = "c.outcome <> 'matched'"
 
 
 def _checks(sellers: str | None, buyers: str | None, odd_only: bool) -> str:
-    """Receipt checks by organisations of these arrays."""
+    """Receipt checks by organisations of these arrays; those of a named one are gated before they are counted."""
     rows = f"{_ODD} AND {_CHECKS_ALL}" if odd_only else _CHECKS_ALL
+    if ORGS not in (sellers, buyers):
+        rows = f"/*visible:parties c.buyer c.seller*/ AND {rows}"
     ways = [
         *([(sellers, "c.seller = u.org")] if sellers else []),
         *([(buyers, "c.buyer = u.org")] if buyers else []),
