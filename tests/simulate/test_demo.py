@@ -19,6 +19,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from exchange.running import free_port
 from yaosu.simulate import state
 from yaosu.simulate.cast import cast
 from yaosu.simulate.scenes.play import texts
@@ -27,7 +28,11 @@ from yaosu.simulate.setup import OPERATOR_LOGIN, PASSWORD
 pytestmark = pytest.mark.slow
 
 FIRST_START_S = 140.0
+"""Processor time of the demo's own process: what the machine does beside it says nothing about the demo."""
 SECOND_START_S = 20.0
+"""The same."""
+READY_WITHIN_S, AGAIN_WITHIN_S, ENDED_WITHIN_S = 420.0, 150.0, 150.0
+"""Real time, many times the usual: a machine may be slow and busy."""
 
 
 @dataclass
@@ -36,13 +41,18 @@ class Demo:
 
     data: Path
     port: int
-    seconds: float
     process: subprocess.Popen[bytes]
     _clients: dict[str, httpx.Client] = field(default_factory=dict)
 
     @property
     def base(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def seconds(self) -> float:
+        """Processor time its process has taken so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def printed(self) -> str:
@@ -57,7 +67,7 @@ class Demo:
     def as_(self, login: str) -> httpx.Client:
         """Signed in with the printed password."""
         if login not in self._clients:
-            client = httpx.Client(base_url=f"{self.base}/api/v1", timeout=30, trust_env=False)
+            client = httpx.Client(base_url=f"{self.base}/api/v1", timeout=60, trust_env=False)
             answer = client.post("/sessions", json={"login": login, "password": PASSWORD})
             assert answer.status_code == 201, answer.text
             assert not answer.json()["must_change"]
@@ -66,31 +76,24 @@ class Demo:
         return self._clients[login]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _start(data: Path, limit: float, **env: str) -> Demo:
-    port = _free_port()
+    port = free_port()
     clean = {k: v for k, v in os.environ.items() if not k.startswith("YAOSU_")}
     command = [sys.executable, "-m", "yaosu.cli.main", "demo", "--data", str(data), "--port", str(port)]
     data.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with (data / "out.txt").open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env={**clean, **env})
-    demo = Demo(data, port, 0.0, process)
+    demo = Demo(data, port, process)
     while not any(line.startswith("ready: http://") for line in demo.printed.splitlines()):
         assert process.poll() is None, demo.printed[-3000:]
         assert time.monotonic() - began < limit, demo.printed[-3000:]
         time.sleep(0.1)
-    demo.seconds = time.monotonic() - began
     while "Ctrl-C" not in demo.printed:  # the texts follow within the same moment
         assert process.poll() is None and time.monotonic() - began < limit
         time.sleep(0.05)
@@ -99,7 +102,7 @@ def _start(data: Path, limit: float, **env: str) -> Demo:
 
 def _stop(demo: Demo) -> int:
     demo.process.send_signal(signal.SIGINT)
-    return demo.process.wait(timeout=40)
+    return demo.process.wait(timeout=ENDED_WITHIN_S)
 
 
 @pytest.fixture
@@ -113,7 +116,7 @@ def folder() -> Iterator[Path]:
 def demo() -> Iterator[Demo]:
     """The first start."""
     with tempfile.TemporaryDirectory(prefix="yaosu-demo-", ignore_cleanup_errors=True) as path:
-        started = _start(Path(path), FIRST_START_S)
+        started = _start(Path(path), READY_WITHIN_S)
         yield started
         if started.process.poll() is None:
             _stop(started)
@@ -224,13 +227,13 @@ def test_every_story_was_played_and_each_of_its_pages_opens_for_its_login(demo: 
             if step.get("there"):
                 # the other system: reached by the name that browsers use, its own sign-in
                 base, path = link[: link.index("/", 8)], link[link.index("/", 8) :]
-                with httpx.Client(base_url=base, headers=html, timeout=30, trust_env=False) as there:
+                with httpx.Client(base_url=base, headers=html, timeout=60, trust_env=False) as there:
                     form = {"login": login, "password": told["password"], "next": path}
                     assert there.post("/login", data=form).headers["location"] == path
                     assert there.get(path).status_code == 200, (story["key"], step)
                 continue
             if login not in browsers:
-                browsers[login] = httpx.Client(base_url=demo.base, headers=html, timeout=30, trust_env=False)
+                browsers[login] = httpx.Client(base_url=demo.base, headers=html, timeout=60, trust_env=False)
                 if login:
                     form = {"login": login, "password": told["password"], "next": link}
                     signed = browsers[login].post("/login", data=form)
@@ -293,7 +296,7 @@ def test_what_the_stories_between_two_systems_say_is_so(demo: Demo) -> None:
 
 def test_the_books_agree_with_the_packages(demo: Demo) -> None:
     command = [sys.executable, "-m", "yaosu.cli.main", "ledger", "check", "--data", str(demo.data)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -322,7 +325,7 @@ def test_it_stops_cleanly_and_starts_again_in_seconds_with_the_same_texts(demo: 
     before = [x for x in demo.printed.splitlines() if " bill " in x and "http" not in x]
     assert _stop(demo) == 0, demo.printed[-2000:]
     assert demo.printed.count("Traceback") == 0
-    again = _start(demo.data, SECOND_START_S)
+    again = _start(demo.data, AGAIN_WITHIN_S)
     try:
         assert again.seconds < SECOND_START_S
         assert "Loading" not in again.printed
@@ -338,19 +341,19 @@ def test_it_stops_cleanly_and_starts_again_in_seconds_with_the_same_texts(demo: 
 def test_an_interrupted_first_start_is_taken_up_again(folder: Path, lines: int) -> None:
     """In the middle of the calendar, and in the middle of the scenes."""
     data = folder
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "yaosu.cli.main", "demo", "--data", str(data), "--port", str(port)]
     with (data / "out.txt").open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
     journal, began = data / state.JOURNAL, time.monotonic()
     while not journal.exists() or len(journal.read_bytes().splitlines()) < lines:
-        assert process.poll() is None and time.monotonic() - began < FIRST_START_S
+        assert process.poll() is None and time.monotonic() - began < READY_WITHIN_S
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=40)
+    process.wait(timeout=ENDED_WITHIN_S)
     found = state.load(data)
     assert found is not None and not found.ready
-    again = _start(data, FIRST_START_S)
+    again = _start(data, READY_WITHIN_S)
     try:
         assert again.state.ready
         assert again.state.anchor == found.anchor
@@ -365,11 +368,11 @@ def test_other_peoples_data_are_left_alone(folder: Path) -> None:
     """Demo accounts with a known password are never put into a database that is in use."""
     data = folder
     run = [sys.executable, "-m", "yaosu.cli.main"]
-    subprocess.run([*run, "migrate", "--data", str(data)], check=True, capture_output=True, timeout=120)
+    subprocess.run([*run, "migrate", "--data", str(data)], check=True, capture_output=True, timeout=300)
     add = [*run, "user", "add", "realperson", "--role", "operator", "--generate", "--data", str(data)]
-    made = subprocess.run(add, capture_output=True, text=True, timeout=60, check=False)
+    made = subprocess.run(add, capture_output=True, text=True, timeout=300, check=False)
     assert made.returncode == 0, made.stdout + made.stderr
-    demo = [*run, "demo", "--data", str(data), "--port", str(_free_port())]
-    done = subprocess.run(demo, capture_output=True, text=True, timeout=60, check=False)
+    demo = [*run, "demo", "--data", str(data), "--port", str(free_port())]
+    done = subprocess.run(demo, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert "其他数据" in done.stdout + done.stderr
