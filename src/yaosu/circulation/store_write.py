@@ -165,19 +165,6 @@ SELECT l.drug_id, l.code, l.batch_id, l.qty, l.pre, l.post, l.pre_holder, l.pre_
 FROM bill_kept k JOIN bill_line l ON l.drug_id = k.drug_id AND l.bill_id = k.from_bill AND l.code = k.code
 WHERE k.bill_id = $1"""
 
-# The bills along a unit's life, back from its latest, and which of them took others back.
-CHAINS = """
-WITH RECURSIVE back AS (
-    SELECT l.drug_id, l.code, l.bill_id, l.prev_bill
-    FROM unnest($1::int[], $2::text[], $3::bigint[]) AS a(drug_id, code, bill_id)
-    JOIN bill_line l ON l.drug_id = a.drug_id AND l.code = a.code AND l.bill_id = a.bill_id
-    UNION
-    SELECT l.drug_id, l.code, l.bill_id, l.prev_bill
-    FROM back JOIN bill_line l ON l.drug_id = back.drug_id AND l.code = back.code AND l.bill_id = back.prev_bill
-)
-SELECT back.drug_id, back.code, back.bill_id, back.prev_bill, coalesce((b.flags & 8) <> 0, false) AS reversal
-FROM back LEFT JOIN bill b ON b.id = back.bill_id"""
-
 # Business time of earlier events: a unit put back takes the time of the event it goes back to.
 BILL_TIMES = "SELECT id, happened_at FROM bill WHERE id = ANY($1::bigint[])"
 
