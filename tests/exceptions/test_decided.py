@@ -80,6 +80,25 @@ async def test_the_quarantine_page_says_so_and_refuses_too(street: Street) -> No
     assert answer.status_code == 200 and f"按异常协查 {number} 的处理结果" in answer.text
 
 
+async def test_losing_them_and_finding_them_again_is_no_way_round(street: Street) -> None:
+    _, boxes = await quarantined(street, 2)
+    number = await settle(street, boxes[:1], "returned")
+    lost = await bill(street, 214, boxes, f"PK-{boxes[0]}")
+    assert lost.json()["status"] == "accepted", lost.text
+    found = await bill(street, 111, boxes, f"PY-{boxes[0]}")
+    assert [r["verdict"] for r in found.json()["results"]] == ["exception_decided", "accepted"]
+    assert number in found.json()["results"][0]["message"]
+    assert (await street.market.status(boxes[0]))[0] == "N"
+    destroyed = await bill(
+        street,
+        205,
+        boxes[:1],
+        f"XH-{boxes[0]}",
+        header={**REASON, "reason": "1", "executer_name": "执行", "superviser_name": "监督"},
+    )
+    assert destroyed.json()["status"] == "accepted", destroyed.text
+
+
 async def test_a_new_case_about_them_decides_anew(street: Street) -> None:
     _, boxes = await quarantined(street)
     first = await settle(street, boxes, "returned")

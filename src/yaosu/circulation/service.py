@@ -39,6 +39,8 @@ EFFECTS_MAX = 200
 """Codes whose fate a preview tells one by one."""
 
 _RELEASE = 6
+_TO_STOCK = frozenset({"release", "find"})
+"""Kinds of bills that bring own goods into saleable stock."""
 
 
 async def submit(
@@ -60,9 +62,11 @@ async def submit(
 
 
 async def _prepared(pool: Pool, registry: Registry, subject: Subject, movement: Movement) -> Prepared:
-    """The movement ready to be judged; goods that a settled case keeps in quarantine are not released (R-B4)."""
+    """The movement ready to be judged; goods that a settled case keeps in quarantine are not released, nor found into
+    stock after they were lost there (R-B4).
+    """
     prepared = await prepare(pool, registry, subject, movement)
-    if movement.type == _RELEASE:
+    if prepared.kind.kind in _TO_STOCK:
         await holds.refuse_decided(pool, movement.owner, prepared.scans)
     return prepared
 
@@ -173,7 +177,7 @@ async def check(
         rows = await conn.fetch(reads.NOTICE_BY_NUMBER, movement.owner, movement.notice, movement.from_org)
         notice = rows[0]["bill_id"] if rows else 0
     scans = await transferable(conn, registry, movement, scans)
-    if movement.type == _RELEASE:
+    if kind.kind in _TO_STOCK:
         await holds.refuse_decided(conn, movement.owner, scans)
     parts = parts_of(movement, kind, scans)
     world = await load_world(conn, keys, containers, batches, lock=False)

@@ -23,6 +23,7 @@ from yaosu.db.engine import connect
 from yaosu.db.jobs import ensure_schema, make_app, run_worker
 from yaosu.db.migrate import migrate
 from yaosu.edge import logging, websocket
+from yaosu.edge.child import ends_with_parent
 from yaosu.exchange.files import tasks as files_tasks
 from yaosu.production import tasks as production_tasks
 from yaosu.settings import Settings
@@ -158,7 +159,9 @@ async def _keep_worker(settings: Settings, address: str) -> None:
     pause_s = WORKER_PAUSE_S
     while True:
         # a group of its own: Ctrl-C reaches the server only, which then stops the worker in order
-        child = await asyncio.create_subprocess_exec(*command, env=env, start_new_session=True)
+        child = await asyncio.create_subprocess_exec(
+            *command, env=env, start_new_session=True, preexec_fn=ends_with_parent
+        )
         started = asyncio.get_running_loop().time()
         try:
             code = await child.wait()

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -24,6 +22,7 @@ import httpx
 
 from yaosu import yamls
 from yaosu.db import embedded
+from yaosu.edge.child import ends_with_parent
 from yaosu.settings import Settings
 from yaosu.simulate import setup
 from yaosu.simulate.cast import Cast, DemoOrg, cast, org_of, product_of
@@ -34,7 +33,6 @@ DATABASE, FOLDER = "yaosu_partner", "partner"
 ROLES = "trace coordination regulator"
 STARTS_WITHIN_S = 90.0
 STOPS_WITHIN_S = 15.0
-_PR_SET_PDEATHSIG = 1
 
 
 def partner_cast() -> Cast:
@@ -51,12 +49,6 @@ def partner_cast() -> Cast:
             orgs[row["key"]] = org_of(row)
     product = product_of(table["product"])
     return Cast(orgs, {product.key: product}, {"lapses_soon": ""})
-
-
-def _with_its_parent() -> None:
-    """In the child: ask the kernel (Linux) for SIGTERM when the demo is gone, whatever ended it."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass
@@ -120,7 +112,7 @@ class Partner:
             # a group of its own: Ctrl-C reaches the demo only, which then stops this one in order
             self._process = await asyncio.create_subprocess_exec(
                 *command, "--port", str(self.port), env=env, stdout=log, stderr=log, start_new_session=True,
-                preexec_fn=_with_its_parent,
+                preexec_fn=ends_with_parent,
             )  # fmt: skip
 
     async def _stop(self) -> None:
