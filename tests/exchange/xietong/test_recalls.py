@@ -49,6 +49,7 @@ class World:
         """An event from the platform."""
         async with self.app.pool.acquire() as conn:
             owner = str(content["owner"])
+            await conn.execute(store.ENSURE_PLACE, LINK)
             args = (next(_numbers), uuid.uuid4(), 20, sub_type, owner, origin, envelope.pack(content))
             await conn.fetchval(store.TAKE, LINK, *args)
 
