@@ -16,6 +16,7 @@ import pytest
 from web.rendering import WHOLESALER, page
 from yaosu.edge.pages import WEB, china
 from yaosu.errors import Finding, YaosuError
+from yaosu.exchange.xietong import client
 from yaosu.subject import ADMIN, ANONYMOUS, Subject
 
 ROOT = Path(__file__).parents[2]
@@ -180,8 +181,9 @@ def test_what_came_from_a_platform_is_shown_whatever_was_noted_of_it(said: dict[
         "id": 3, "n": 3, "sub_type": "2003", "usc_id": "", "state": "done", "bill_id": None, "said": said,
         "received_at": "2026-11-22T14:40:19+08:00",
     }  # fmt: skip
+    link: Any = SimpleNamespace(id=4, title="平台", url="https://platform.example")
     context = {
-        "standing": SimpleNamespace(link=SimpleNamespace(id=4, title="平台", url="https://platform.example")),
+        "standing": client.Standing(link, {}, {}, 0, None, ""),
         "show": "inbox", "only": "", "items": [item], "sub_types": {}, "next": "",
     }  # fmt: skip
     assert "2026-11-22 14:40:19" in page("exchange/xietong_connection.html", context)

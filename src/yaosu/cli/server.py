@@ -29,6 +29,9 @@ from yaosu.production import tasks as production_tasks
 from yaosu.settings import Settings
 
 Ready = Callable[[Settings], Coroutine[Any, Any, None]]
+KEEP_ALIVE_S = 75
+"""An idle connection stays open for longer than programs and proxies keep theirs (5 to 60 s by default): a request sent
+at the moment in which the server closes would be lost."""
 WORKER_STOP_S = 10.0
 WORKER_PAUSE_S = 1.0
 WORKER_STEADY_S = 60.0
@@ -99,6 +102,7 @@ async def run(settings: Settings, ready: Ready, *, worker: bool = True) -> int:
         access_log=False,
         loop="uvloop",
         http="httptools",
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=10,
         server_header=False,
         **websocket.options(),

@@ -37,9 +37,12 @@ class Api:
         headers = {**more.pop("headers", {}), "user-agent": AGENT}
         if who:
             headers["authorization"] = f"Bearer {self._keys[who]}"
-        answer = await self._client.request(
-            method, f"{root}{path}", headers=headers, timeout=TIMEOUT_S, **more
-        )
+        try:
+            answer = await self._client.request(
+                method, f"{root}{path}", headers=headers, timeout=TIMEOUT_S, **more
+            )
+        except httpx.TransportError as error:
+            raise DemoError(f"{who}: {method} {path} → {error!r}") from error
         if answer.status_code >= 400:
             raise DemoError(f"{who}: {method} {path} → {answer.status_code} {answer.text[:2000]}")
         return answer
