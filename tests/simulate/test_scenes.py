@@ -139,8 +139,8 @@ async def test_the_receiver_answers_rubbish_and_goes_on(raw: bytes) -> None:
 def test_the_other_system_is_ended_with_the_demo_even_when_that_is_killed() -> None:
     parent = (
         "import subprocess, sys, time\n"
-        "from yaosu.simulate.partner import _with_its_parent\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], preexec_fn=_with_its_parent)\n"
+        "from yaosu.edge.child import ends_with_parent\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], preexec_fn=ends_with_parent)\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
