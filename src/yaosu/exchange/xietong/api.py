@@ -12,6 +12,7 @@ from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.state import state
 from yaosu.errors import YaosuError
 from yaosu.exchange.frames import answers, listed, paged
+from yaosu.exchange.outbox.schemas import BackfillStateIn, SinceIn
 from yaosu.exchange.xietong import client, hub, protocol, views
 from yaosu.exchange.xietong.hub import SystemDraft
 
@@ -104,22 +105,6 @@ class ConnectIn(BaseModel):
         AwareDatetime | None,
         Field(description="Also tell activations and movements recorded from then on; none: only new ones."),
     ] = None
-
-
-class SinceIn(BaseModel):
-    """From when on."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"since": "2026-01-01T00:00:00+08:00"}]}
-    )
-    since: AwareDatetime
-
-
-class BackfillStateIn(BaseModel):
-    """Stop it for a while, or go on."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"state": "paused"}]})
-    state: Literal["paused", "running"]
 
 
 @router.get(
