@@ -75,7 +75,8 @@ class Guard:
             except YaosuError as error:
                 await _refuse(scope, answered, error)
             except Exception as error:
-                await _fail(scope, answered, error)
+                known = problem.told_trouble(error, route_of(scope), scope["method"])
+                await (_fail(scope, answered, error) if known is None else _refuse(scope, answered, known))
         finally:
             caller_address.reset(address)
             _log_line(scope, answered.status, started, request_id)
@@ -158,7 +159,9 @@ async def _refuse(scope: Scope, answered: _Answer, error: YaosuError) -> None:
     if answered.status:
         return  # the answer was under way; the room has rolled back, the connection ends here
     answered.body = None
-    headers = {"www-authenticate": "Bearer"} if error.http == 401 else None
+    headers = problem.retry_after(error)
+    if error.http == 401:
+        headers = {"www-authenticate": "Bearer"}
     if error.code == "body_too_large":
         headers = {"connection": "close"}
     request = Request(scope)

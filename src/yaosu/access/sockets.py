@@ -49,6 +49,10 @@ async def guard(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Non
         except YaosuError as error:
             await answer.refuse(error)
         except Exception as error:
+            known = problem.told_trouble(error, route_of(scope), "WEBSOCKET")
+            if known is not None:
+                await answer.refuse(known)
+                return
             incident = random.token_hex(4)
             log.error(
                 "unhandled", incident=incident, route=route_of(scope), method="WEBSOCKET", exc_info=error
@@ -120,7 +124,9 @@ class _Answer:
         if own_form is not None:
             response = own_form(asked, error)
         else:
-            headers = {"www-authenticate": "Bearer"} if error.http == 401 else None
+            headers = problem.retry_after(error)
+            if error.http == 401:
+                headers = {"www-authenticate": "Bearer"}
             body = error.as_json(problem.language(asked))
             response = JSONResponse(body, error.http, headers, media_type="application/problem+json")
         await response(self._scope, _nothing, self.send)

@@ -28,6 +28,8 @@ _ANY = (
     "key_revoked",
     "password_change_due",
     "internal_error",
+    "database_conflict",
+    "database_away",
 )
 _CHANGING = ("csrf_refused", "body_too_large")
 _FIELDS = ("invalid_request",)

@@ -7,6 +7,8 @@ from typing import Any, Protocol, TypeAlias
 import asyncpg
 import orjson
 
+from yaosu.db.trouble import AwayError
+
 Connection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 )
@@ -41,9 +43,18 @@ async def _prepare(conn: Connection) -> None:
     )
 
 
+async def _reach(*given: Any, **options: Any) -> asyncpg.Connection[asyncpg.Record]:
+    """A connection as the driver makes it. What its sockets raise (a missing file, a refusal, a timeout) could have
+    come from anywhere: it is named here."""
+    try:
+        return await asyncpg.connect(*given, **options)
+    except (OSError, TimeoutError) as error:
+        raise AwayError(str(error) or type(error).__name__) from error
+
+
 async def connect(address: str) -> asyncpg.Connection[asyncpg.Record]:
-    """One connection with our type codecs."""
-    conn = await asyncpg.connect(address)
+    """One connection with our type codecs. Raises `AwayError` when the database is not to be reached."""
+    conn = await _reach(address)
     await _prepare(conn)
     return conn
 
@@ -55,6 +66,8 @@ async def _keep(conn: Connection) -> None:
 
 async def open_pool(address: str, size_max: int = 12) -> Pool:
     """A pool with our type codecs; at most `size_max` connections."""
-    pool = await asyncpg.create_pool(address, min_size=2, max_size=size_max, init=_prepare, reset=_keep)
+    pool = await asyncpg.create_pool(
+        address, min_size=2, max_size=size_max, init=_prepare, reset=_keep, connect=_reach
+    )
     assert pool is not None
     return pool

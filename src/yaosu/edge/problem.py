@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from yaosu.db.trouble import AGAIN_S, traits, trouble
 from yaosu.edge import pages, strict_json
 from yaosu.errors import Finding, YaosuError
 from yaosu.subject import ANONYMOUS
@@ -136,8 +137,17 @@ def field_findings(errors: Sequence[Any], lang: str) -> list[Finding]:
     return found
 
 
+def retry_after(error: YaosuError) -> dict[str, str]:
+    """The header that says when to try again, for refusals that pass."""
+    seconds = AGAIN_S.get(error.code)
+    if error.code == "too_many_requests":
+        seconds = int(str(error.params.get("seconds", 1)))
+    return {} if seconds is None else {"retry-after": str(seconds)}
+
+
 def answer(request: Request, error: YaosuError, headers: dict[str, str] | None = None) -> Response:
     """`error` as the caller wants it."""
+    headers = {**retry_after(error), **(headers or {})}
     if wants_page(request):
         return pages.error_page(request, error, headers)
     return JSONResponse(
@@ -151,8 +161,6 @@ def answer(request: Request, error: YaosuError, headers: dict[str, str] | None =
 async def _on_yaosu(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, YaosuError)
     headers = {"www-authenticate": "Bearer"} if exc.http == 401 and not wants_page(request) else None
-    if exc.code == "too_many_requests":
-        headers = {"retry-after": str(exc.params.get("seconds", 1))}
     return answer(request, exc, headers)
 
 
@@ -175,6 +183,15 @@ async def _on_http(request: Request, exc: Exception) -> Response:
         reason = exc.zh if language(request) == "zh" else exc.en
     detail = YaosuError("malformed_body", {"reason": reason})
     return answer(request, detail, dict(exc.headers or {}))
+
+
+def told_trouble(error: BaseException, route: str, method: str) -> YaosuError | None:
+    """What a caller is told of something the database did, and one line in the log: a database that is away would
+    otherwise leave a trace of the stack for each request. None for anything else, which nobody expected."""
+    known = trouble(error)
+    if known is not None:
+        log.warning(known.code, route=route, method=method, **traits(error))
+    return known
 
 
 async def _on_any(request: Request, exc: Exception) -> Response:

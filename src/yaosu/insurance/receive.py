@@ -14,7 +14,9 @@ from hashlib import sha256
 from typing import Any
 
 import orjson
+import structlog
 
+from yaosu.db.trouble import traits, trouble
 from yaosu.edge.state import AppState
 from yaosu.errors import Finding, YaosuError
 from yaosu.insurance import desk, envelope, institutions, transactions
@@ -26,6 +28,8 @@ from yaosu.insurance.model import CHINA
 from yaosu.insurance.profiles import Profile
 from yaosu.insurance.weights import limit
 from yaosu.registry.resolver import Registry
+
+log = structlog.get_logger("yaosu.insurance")
 
 TIMESTAMP, NONCE, SIGNATURE = "x-tif-timestamp", "x-tif-nonce", "x-tif-signature"
 NONCE_MAX = 128
@@ -88,6 +92,12 @@ async def receive(app: AppState, infno: str, headers: Mapping[str, str], raw: by
             if await callers.changed(asked.get("fixmedins_code")):
                 continue
             made = _refusal(asked, error, now)
+        except Exception as error:
+            known = trouble(error)
+            if known is None:
+                raise
+            log.warning(known.code, **traits(error))
+            made = _refusal(asked, known, now)
         else:
             made = envelope.response(
                 message, now.astimezone(CHINA), said["output"], said["infcode"], said["err_msg"],

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from yaosu.db.engine import Connection
 from yaosu.edge.deps import subject_of
-from yaosu.edge.problem import language
+from yaosu.edge.problem import language, retry_after
 from yaosu.errors import Finding, YaosuError
 from yaosu.exchange.epcis import store
 from yaosu.exchange.epcis.answering import token_end
@@ -112,7 +112,9 @@ def refused(request: Request, error: YaosuError) -> Response:
     lang = language(request)
     title = error.entry.text(lang, error.params)
     detail = error.entry.next_step(lang, error.params)
-    return _problem(request, exception_of(error), title, error.http, detail, error.findings)
+    answer = _problem(request, exception_of(error), title, error.http, detail, error.findings)
+    answer.headers.update(retry_after(error))
+    return answer
 
 
 def _problem(

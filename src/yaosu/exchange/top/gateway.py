@@ -21,8 +21,9 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from yaosu.db.trouble import traits, trouble
 from yaosu.edge.state import AppState
-from yaosu.errors import YaosuError
+from yaosu.errors import Finding, YaosuError
 from yaosu.exchange.top import envelope, signing, store, words
 from yaosu.exchange.top.fields import fits, moment, published
 from yaosu.exchange.top.incoming import Incoming, read
@@ -93,6 +94,13 @@ def failed(error: Exception, request_id: str, *, xml: bool) -> bytes:
     """The answer to a call that broke by our fault; it is in the log under its number."""
     if type(error).__name__ in ("BodyRefusedError", "ClientDisconnect"):
         raise error
+    known = trouble(error)
+    if known is not None:
+        log.warning(known.code, id=request_id, **traits(error))
+        code, sub_code = words.words().refused[known.code]
+        said = Finding(known.code, known.params)
+        text = f"{said.text(words.LANG)}{said.next_step(words.LANG)}"
+        return refusal(Refused(sub_code, text, code), request_id, xml=xml)
     log.error("top_failed", id=request_id, exc_info=error)
     return refusal(Refused("isp.system-error", f"系统错误，编号 {request_id}"), request_id, xml=xml)
 

@@ -15,7 +15,7 @@ from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.pages import render, see_other
 from yaosu.edge.state import state
 from yaosu.errors import Finding, YaosuError
-from yaosu.exchange.top import batch, catalogue, downloads, gateway, keys
+from yaosu.exchange.top import batch, catalogue, downloads, gateway, keys, words
 from yaosu.exchange.top import methods_retail_drugs as drugs
 from yaosu.exchange.top.parts import aliases_of, keys_of, sealing_of
 from yaosu.exchange.top.protocol import Refused
@@ -53,12 +53,12 @@ for _address in BATCHES:
 
 def _refused(request: Request, error: YaosuError) -> Response:
     """What was refused before the gateway saw it (size, unreadable address), in the protocol's form."""
-    no = Refused(
-        f"isv.{error.code.replace('_', '-')}",
-        Finding(error.code, error.params).text("zh"),
-        43,
-        "Parameter Error",
-    )
+    text = Finding(error.code, error.params).text("zh")
+    known = words.words().refused.get(error.code)
+    if known is not None and error.http == 503:
+        no = Refused(known[1], text, known[0])
+    else:
+        no = Refused(f"isv.{error.code.replace('_', '-')}", text, 43, "Parameter Error")
     request_id = getattr(request.state, "request_id", "") or gateway.new_request_id()
     xml = request.query_params.get("format") != "json"
     media = "text/xml;charset=UTF-8" if xml else "application/json;charset=UTF-8"
