@@ -341,6 +341,24 @@ async def test_a_direct_shipment_needs_three_firms_and_a_seller_among_them(marke
     )
 
 
+async def test_a_delegation_with_its_first_day_to_come_is_agreed_but_not_in_force(market: Market) -> None:
+    agent = await _logistics(market)
+    begin = datetime.now(UTC) + timedelta(days=9)
+    made = await _agreed(market, market.maker, agent, Scope(valid_from=begin))
+    us = market.subject(agent)
+    assert (await delegations.one(market.conn, market.registry, us, made))["state"] == "not_begun"
+    goods = await activate(market)
+    early = market.move(201, market.maker, goods.cases, to_org=market.wholesaler, by=agent)
+    assert await _code(early) == "not_your_bill"
+    await market.conn.execute(
+        "UPDATE delegation SET valid_from = now() - interval '1 day' WHERE id = $1", made
+    )
+    assert (await delegations.one(market.conn, market.registry, us, made))["state"] == "in_force"
+    later = await _agreed(market, market.maker, agent, Scope(valid_from=begin))
+    await delegations.withdraw(market.conn, market.registry, us, later)
+    assert (await delegations.one(market.conn, market.registry, us, later))["state"] == "withdrawn"
+
+
 async def test_delegations_are_listed_page_by_page_and_one_is_found_among_thousands(market: Market) -> None:
     agent = await _logistics(market)
     made = [await _agreed(market, market.wholesaler, agent, Scope(kinds=("out",))) for _ in range(3)]
