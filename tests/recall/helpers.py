@@ -50,7 +50,7 @@ def draft_of(goods: Goods, **more: Any) -> Draft:
         "is_public": True,
         "batch_nos": (goods.batch_no,),
     }
-    return replace(Draft(**values), **more)
+    return replace(Draft(**values | {"is_public": not more.get("simulated")}), **more)
 
 
 async def published(market: Market, conn: Connection, given: Draft) -> Order:

@@ -258,9 +258,13 @@ async def test_pages_of_the_maker_and_of_a_holder(
         contact="质量部",
         batches=trade.other_goods.batch_no,
         simulated="1",
+        public="1",
     )
     assert right.status_code == 303
     drill = right.headers["location"]
+    # the form says beside the box that a drill is not public, and so does the draft
+    assert "不向消费者公开" in (await maker.get("/recalls/new")).text
+    assert "不向消费者公开" in (await maker.get(drill)).text
     own = await _post(maker, drill, f"{drill}/approve")
     assert own.status_code == 403 and "起草人" in own.text
     assert (await maker.get(f"{drill}/edit")).status_code == 200

@@ -145,6 +145,25 @@ async def test_a_drill_refuses_nothing_and_tells_everybody(db: Connection) -> No
     assert {r["org"] for r in told} == {market.maker, market.pharmacy}
 
 
+async def test_a_drill_asked_for_as_public_is_refused_and_says_which_of_both_to_leave_out(
+    db: Connection,
+) -> None:
+    market = await make_market(db)
+    goods = await activate(market)
+    maker = who(market, market.maker)
+    with pytest.raises(YaosuError) as new:
+        await service.draft(db, market.registry, maker, draft_of(goods, simulated=True, is_public=True))
+    assert [f.code for f in new.value.findings] == ["recall_drill_public"]
+    real = await service.draft(db, market.registry, maker, draft_of(goods))
+    with pytest.raises(YaosuError) as changed:
+        await service.revise(
+            db, market.registry, maker, real, draft_of(goods, simulated=True, is_public=True)
+        )
+    assert [f.code for f in changed.value.findings] == ["recall_drill_public"]
+    kept = await db.fetchrow("SELECT simulated, is_public FROM recall_order WHERE id = $1", real)
+    assert tuple(kept) == (False, True)
+
+
 async def test_in_a_drill_a_holder_is_named_once_it_answers(db: Connection) -> None:
     market = await make_market(db)
     goods = await activate(market)
