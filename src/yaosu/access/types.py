@@ -10,9 +10,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import date, datetime, time, timedelta
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 TEXT_CHARS_MAX = 200
@@ -79,3 +88,25 @@ IntId = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 BigId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 """The number of a record in a bigint column."""
+
+_CHINA = ZoneInfo("Asia/Shanghai")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT_OR_DAY = WithJsonSchema(
+    {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}
+)
+
+
+def _at_day(value: object, days: int) -> object:
+    """0:00 in China, `days` after a plain date; whatever else is given stays for the next check."""
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        return value
+    try:
+        return datetime.combine(date.fromisoformat(value), time(), _CHINA) + timedelta(days=days)
+    except (ValueError, OverflowError) as error:
+        raise PydanticCustomError("date_parsing", "this day does not exist") from error
+
+
+BeginMoment = Annotated[AwareDatetime, BeforeValidator(lambda v: _at_day(v, 0)), _MOMENT_OR_DAY]
+"""A moment with its zone, or a day (2026-09-30) that stands for its beginning in China."""
+EndMoment = Annotated[AwareDatetime, BeforeValidator(lambda v: _at_day(v, 1)), _MOMENT_OR_DAY]
+"""A moment with its zone, or a last day (2026-09-30) that stands for its end in China, as on the pages."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from yaosu.access.types import CleanText
+from yaosu.access.types import BeginMoment, CleanText, EndMoment
 from yaosu.circulation import delegations, direct, principal
 from yaosu.circulation.api_common import Cursor, Limit, OrgQuery, answered, as_json
 from yaosu.circulation.schemas import INT_MAX
@@ -45,9 +45,7 @@ class DelegationIn(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={
-            "examples": [{"agent": 12, "kinds": ["in", "out"], "valid_until": "2027-12-31T23:59:59+08:00"}]
-        },
+        json_schema_extra={"examples": [{"agent": 12, "kinds": ["in", "out"], "valid_until": "2027-12-31"}]},
     )
     agent: Annotated[int | None, Field(ge=1, le=INT_MAX)] = Field(
         None, description="受托方; the caller itself when left out."
@@ -55,9 +53,13 @@ class DelegationIn(BaseModel):
     principal: Annotated[int | None, Field(ge=1, le=INT_MAX)] = Field(
         None, description="委托方; the caller itself when left out."
     )
-    valid_from: AwareDatetime | None = Field(None, description="Beginning; now when left out.")
-    valid_until: AwareDatetime | None = Field(
-        None, description="End; until ended by either side when left out."
+    valid_from: BeginMoment | None = Field(
+        None, description="Beginning, a moment with its zone or a day (0:00 in China); now when left out."
+    )
+    valid_until: EndMoment | None = Field(
+        None,
+        description="End, a moment with its zone or the last day (to its end in China); until ended by either side "
+        "when left out.",
     )
     kinds: Annotated[list[Annotated[CleanText, Field(max_length=20)]], Field(max_length=20)] | None = Field(
         None, description="Code list `delegation_kind`: in, out, return, use, stock."
@@ -96,7 +98,8 @@ async def list_delegations(
     before: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="`next` of the page before")] = None,
     limit: Limit = 100,
 ) -> Response:
-    """Delegations given and held, with scope and state (R-B8), newest first."""
+    """Delegations given and held, newest first, with scope and state (R-B8): offered, declined, not_begun (agreed; its
+    first day is to come), in_force, ended, withdrawn."""
     subject.require("bill.read")
     items = await delegations.listed(conn, registry_of(request), subject, before, limit)
     return as_json({"items": items, "next": items[-1]["id"] if len(items) == limit else None})

@@ -32,6 +32,7 @@ STATES = {
     "declined": "已拒绝 declined",
     "withdrawn": "已终止 withdrawn",
     "ended": "已到期 ended",
+    "not_begun": "未生效 not begun",
     "in_force": "生效中 in force",
 }
 
@@ -58,11 +59,16 @@ def _print(found: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    table = Table("#", "委托方 principal", "受托方 agent", "范围 scope", "截止 until", "状态 state")
+    table = Table(
+        "#", "委托方 principal", "受托方 agent", "范围 scope", "开始 from", "截止 until", "状态 state"
+    )
     for one in found:
         until = china(one["valid_until"]) if one["valid_until"] else "—"
         state = STATES[one["state"]] + ("，待我方答复 your answer" if one["waits_for_us"] else "")
-        table.add_row(str(one["id"]), _name(one["principal"]), _name(one["agent"]), _scope(one), until, state)
+        begin = china(one["valid_from"])
+        table.add_row(
+            str(one["id"]), _name(one["principal"]), _name(one["agent"]), _scope(one), begin, until, state
+        )
     out.print(table)
 
 

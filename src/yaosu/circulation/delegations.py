@@ -66,14 +66,16 @@ async def to_answer(conn: Connection, registry: Registry, subject: Subject) -> i
 
 
 def state(row: Record) -> str:
-    """offered, declined, withdrawn, ended or in_force."""
+    """offered, declined, withdrawn, ended, not_begun (agreed, its first day is to come) or in_force."""
     if row["declined_at"] is not None:
         return "declined"
     if row["revoked_at"] is not None:
         return "withdrawn"
     if row["valid_until"] is not None and row["valid_until"] <= datetime.now(UTC):
         return "ended"
-    return "in_force" if row["accepted_at"] is not None else "offered"
+    if row["accepted_at"] is None:
+        return "offered"
+    return "not_begun" if row["valid_from"] > datetime.now(UTC) else "in_force"
 
 
 def _view(registry: Registry, row: Record, mine: Collection[int]) -> dict[str, Any]:
@@ -219,7 +221,7 @@ async def _one(
 async def answer(
     conn: Connection, registry: Registry, subject: Subject, delegation_id: int, *, accept: bool
 ) -> None:
-    """Accept a proposal (it holds at once) or decline it; by the side it waits for."""
+    """Accept a proposal (it holds at once, or from its first day on) or decline it; by the side it waits for."""
     row, mine = await _one(conn, registry, subject, delegation_id)
     view = _view(registry, row, mine)
     if not view["waits_for_us"]:
@@ -239,7 +241,7 @@ async def answer(
 async def withdraw(conn: Connection, registry: Registry, subject: Subject, delegation_id: int) -> None:
     """End a delegation at once, or take a proposal back; by either side."""
     row, mine = await _one(conn, registry, subject, delegation_id)
-    if state(row) not in ("in_force", "offered"):
+    if state(row) not in ("in_force", "not_begun", "offered"):
         raise YaosuError("not_found", {"what": "委托授权" if subject.lang == "zh" else "Delegation"})
     await conn.execute(store.REVOKE, delegation_id)
     await audit.record(conn, subject, "delegation.withdraw", ("delegation", delegation_id), {})

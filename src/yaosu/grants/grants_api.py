@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from yaosu.access.openapi import problems
-from yaosu.access.types import CleanText
+from yaosu.access.types import CleanText, EndMoment
 from yaosu.edge.deps import Conn, CurrentSubject
 from yaosu.edge.problem import language
 from yaosu.grants import service
@@ -76,9 +76,7 @@ class TermsIn(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={
-            "examples": [{"drug_ids": [7], "fields": ["flow"], "until": "2027-12-31T23:59:59+08:00"}]
-        },
+        json_schema_extra={"examples": [{"drug_ids": [7], "fields": ["flow"], "until": "2027-12-31"}]},
     )
     drug_ids: Annotated[list[OrgId], Field(max_length=service.DRUGS_MAX)] | None = Field(
         None, description="Products of the grantee; all of them when left out, future ones included."
@@ -88,7 +86,10 @@ class TermsIn(BaseModel):
         description="flow: quantities by date and batch (always included); parties: customers' names; bills: numbers "
         "and headers; codes: trace codes.",
     )
-    until: AwareDatetime | None = Field(None, description="End; until withdrawn when left out.")
+    until: EndMoment | None = Field(
+        None,
+        description="End, a moment with its zone or the last day (to its end in China); until withdrawn when left out.",
+    )
     note: Annotated[CleanText, Field(max_length=service.NOTE_MAX)] = ""
 
     def terms(self) -> Terms:
