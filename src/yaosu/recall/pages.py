@@ -212,7 +212,7 @@ async def save(
                 values["hazard"],
                 measure,
                 values["contact"],
-                bool(public),
+                bool(public) and not simulated,  # the form says so beside the box of the drill
                 tuple(dict.fromkeys(wanted)),
                 tuple(split_lines(batches)),
                 tuple(code_lines(codes)),

@@ -52,7 +52,7 @@ class OrderIn(BaseModel):
     hazard: Annotated[LongText, Field(max_length=2000, description="健康危害评估")] = ""
     measure: Annotated[CleanText, Field(max_length=16, description="list `recall_measure`")] = "return"
     contact: Annotated[CleanText, Field(min_length=1, max_length=200, description="whom holders ask")]
-    public: Annotated[bool, Field(description="是否向消费者公开")] = False
+    public: Annotated[bool, Field(description="是否向消费者公开; refused for a drill")] = False
     regions: Annotated[
         list[Annotated[str, Field(pattern=r"^\d{6}$")]],
         Field(max_length=100, description="GB/T 2260; empty: nationwide"),

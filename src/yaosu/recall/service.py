@@ -108,6 +108,8 @@ async def _checked(
     findings = free_text.findings(
         {"title": draft.title, "reason": draft.reason, "hazard": draft.hazard, "contact": draft.contact}
     )
+    if draft.simulated and draft.is_public:
+        findings.append(Finding("recall_drill_public", {}, "public"))
     for region in draft.regions:
         if not is_region(region):
             findings.append(Finding("recall_region_unknown", {"region": region}, "regions"))
@@ -179,7 +181,7 @@ async def draft(conn: Connection, registry: Registry, subject: Subject, given: D
                     store.INSERT,
                     *(product.id, issuer, product.mah_id, product.manufacturer_id),
                     given.return_to if given.return_to is not None else product.mah_id,
-                    *(given.level, given.kind, given.simulated, given.is_public and not given.simulated),
+                    *(given.level, given.kind, given.simulated, given.is_public),
                     *(given.measure, number, given.title, given.reason, given.hazard, list(given.regions)),
                     *(given.contact, author),
                 )
@@ -249,7 +251,7 @@ async def revise(
     await conn.execute(
         store.REVISE,
         *(order_id, given.return_to if given.return_to is not None else product.mah_id, given.level),
-        *(given.kind, given.simulated, given.is_public and not given.simulated, given.measure, given.title),
+        *(given.kind, given.simulated, given.is_public, given.measure, given.title),
         *(given.reason, given.hazard, list(given.regions), given.contact, await _author(conn, subject)),
     )
     await store.put_goods(conn, order_id, product.id, batches, codes)
