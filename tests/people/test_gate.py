@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from hypothesis import given as for_all
@@ -127,10 +128,21 @@ async def test_a_voided_sale_no_longer_counts_and_stays_on_record(world: World) 
     person = await world.person()
     assert await world.sell("cold", person, 2) is None
     bill = await world.conn.fetchval("SELECT max(bill_id) FROM people.purchase")
-    await gate.take_back(world.conn, [bill])
+    back = next(_bills)
+    await gate.take_back(world.conn, bill, back)
+    await gate.take_back(world.conn, bill, next(_bills))  # a line is taken back once
     assert await world.sell("cold", person, 2) is None
-    rows = await world.conn.fetch("SELECT taken_back_at FROM people.purchase ORDER BY bill_id")
-    assert [r["taken_back_at"] is None for r in rows] == [False, True]
+    rows = await world.conn.fetch("SELECT bill_id, qty, corrects FROM people.purchase ORDER BY bill_id")
+    assert [(r["qty"], r["corrects"]) for r in rows] == [(2, None), (-2, bill), (2, None)]
+    assert rows[1]["bill_id"] == back
+
+
+async def test_no_line_of_the_register_is_ever_altered_or_deleted(world: World) -> None:
+    assert await world.sell("cold", await world.person(), 2) is None
+    for statement in ("UPDATE people.purchase SET qty = 1", "DELETE FROM people.purchase"):
+        with pytest.raises(asyncpg.RaiseError):
+            async with world.conn.transaction():
+                await world.conn.execute(statement)
 
 
 async def test_the_lines_of_one_bill_count_together(world: World) -> None:
@@ -254,9 +266,8 @@ async def test_two_shops_at_the_same_moment_cannot_both_pass_the_limit(pool: Poo
     for _ in range(5):
         assert sorted(str(r) for r in await asyncio.gather(sale(0), sale(1))) == ["None", "limit_per_person"]
         async with pool.acquire() as conn:
-            await gate.take_back(
-                conn, [r["bill_id"] for r in await conn.fetch("SELECT bill_id FROM people.purchase")]
-            )
+            for r in await conn.fetch("SELECT bill_id FROM people.purchase WHERE corrects IS NULL"):
+                await gate.take_back(conn, r["bill_id"], next(_bills))
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])

@@ -120,6 +120,9 @@ async def _apply(
     sold = bool(old) or any(one.kind.kind == "give_back" for _, one, _ in todo)
     await load_limits(conn, world, batches, version, sold=sold)
     flat = [line for lines in old.values() for line in lines]
+    for _, one, previous in todo:
+        if previous is not None:
+            await purchases.same_person(conn, one, previous.id)
     await purchases.hold(conn, [one for _, one, _ in todo])
     work = _Work(
         conn,
@@ -226,7 +229,7 @@ class _Work:
             one.kind.kind == "receive" and any(v.code in notices.MEMO for v in refused)
         )
         nothing = len(refused) == len(verdicts) and not keeps_record
-        if nothing or (refused and one.order.atomic):
+        if nothing or (refused and (one.order.atomic or bought.broken)):
             undo.restore()
             self.books.undo(uncoded_before)
             return refusal(one, verdicts)
@@ -234,8 +237,8 @@ class _Work:
         posting.transfers = moved.transfers
         posting.parts = carry_out(self.world, one.order, verdicts, posting.bill_id)
         self.chains.add(posting.parts, posting.bill_id, reversal=False)
-        if bought:
-            await gate.record(self.conn, posting.bill_id, bought)
+        if bought.purchases:
+            await gate.record(self.conn, posting.bill_id, bought.purchases)
         if any(v.code == "out_of_order" for v in posting.odd):
             posting.flags |= Flag.OUT_OF_ORDER
         if any(v.code == "no_notice" for v in refused):
@@ -274,7 +277,7 @@ class _Work:
             raise
         self.chains.add(reversal.parts, reversal.bill_id, reversal=True)
         if kind is not None and kind.kind == "use":
-            await gate.take_back(self.conn, [previous.id])
+            await gate.take_back(self.conn, previous.id, reversal.bill_id)
         reversal.replaces, reversal.status = previous.id, "V"
         reversal.flags |= Flag.REVERSAL
         reversal.notice_bill = None
@@ -297,11 +300,11 @@ class _Work:
 
     async def _verdicts(
         self, one: Prepared, reversal: Posting | None
-    ) -> tuple[list[Verdict], uncoded.Moved, list[gate.Purchase]]:
+    ) -> tuple[list[Verdict], uncoded.Moved, purchases.Bought]:
         """What is said of each scan, or of each quantity; what moves without codes; what persons bought."""
         if one.kind.by_quantity:
             moved = await uncoded.judge(self.conn, self.books, one)
-            return moved.verdicts, moved, []
+            return moved.verdicts, moved, purchases.Bought()
         stay = {kept.code: kept for kept in reversal.kept} if reversal is not None else {}
         scans = [scan for scan in one.scans if scan.code not in stay] if stay else one.scans
         verdicts = examine(self.world, one.order, scans)
@@ -314,7 +317,6 @@ class _Work:
         if one.kind.supplement:
             names = {b: facts.batch_no for b, facts in self.world.batches.items()}
             moved = uncoded.supplement(self.books, one, verdicts, names)
-        bought = await purchases.examine(self.conn, one, verdicts)
         if stay:
             said = {id(v.scan): v for v in verdicts}
             seen: set[str] = set()
@@ -326,6 +328,10 @@ class _Work:
                 elif scan.code in seen:
                     verdicts.append(Verdict(scan, "duplicate_in_bill", "refused"))
                 else:
-                    verdicts.append(Verdict(scan, "kept", evidence_bill=kept.later_bill, qty=kept.qty))
+                    unit = self.world.units[(kept.drug_id, kept.code)]
+                    later, qty = kept.later_bill, kept.qty
+                    verdicts.append(
+                        Verdict(scan, "kept", evidence_bill=later, qty=qty, batch_id=unit.batch_id)
+                    )
                 seen.add(scan.code)
-        return verdicts, moved, bought
+        return verdicts, moved, await purchases.examine(self.conn, one, verdicts)

@@ -115,6 +115,8 @@ class Prepared:
     flags: int = 0
     sale_rules: Mapping[int, SaleRule] = field(default_factory=dict)
     """Rules of sales that name a person, by product, where the bill sells or uses (R-C2, R-C4)."""
+    registered: frozenset[int] = frozenset()
+    """Of a correction: products that stand in the register of persons under the revision before."""
     products: Mapping[int, Product] = field(default_factory=dict)
     """Products of goods without codes."""
     lists: CodeLists | None = None

@@ -256,9 +256,6 @@ def left_alone(
     for line in old:
         if line.code not in codes or line.code in one.order.parts or not _may_stay(line, split_entries):
             continue
-        # the register of persons is written anew by the revision, and must not lose what stays behind (R-C2)
-        if line.drug_id in one.sale_rules:
-            continue
         if not moved_on(world, line, chains):
             continue
         unit = world.units[(line.drug_id, line.code)]

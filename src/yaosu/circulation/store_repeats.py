@@ -8,7 +8,7 @@ FIRST = """
 SELECT b.id, b.owner, b.bill_no, b.revision, b.type, b.happened_at, b.recorded_at, b.flags, b.qty, b.leaf, b.header,
     b.account_id,
     (SELECT array_agg(l.code) FROM bill_line l WHERE l.drug_id = ANY(b.drug_ids) AND l.bill_id = b.id) AS codes,
-    (SELECT min(p.person) FROM people.purchase p WHERE p.bill_id = b.id AND p.taken_back_at IS NULL) AS person,
+    (SELECT min(p.person) FROM people.purchase p WHERE p.bill_id = b.id AND p.corrects IS NULL) AS person,
     (SELECT jsonb_object_agg(s.code, s.qty) FROM split_entry s WHERE s.drug_id = ANY(b.drug_ids) AND s.bill_id = b.id
         AND s.kind IN ('dispense', 'return')) AS parts
 FROM bill b WHERE b.owner = $1 AND b.id = ANY($2) AND b.status = 'A'"""

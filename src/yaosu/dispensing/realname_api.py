@@ -213,7 +213,10 @@ async def wanted_of(
     summary="Search the special register",
     description="专册: date, product, strength, maker, batch, quantity, trace codes, buyer (masked), document, seller. "
     "Newest first. Own sales; headquarters also their stores'; a regulator those of its region (on record). A POST, "
-    "because the document's number must not stand in an address.",
+    "because the document's number must not stand in an address. A line is never altered: what a correction or void "
+    "takes back is a line of its own, with the quantity below nothing, `corrects` (the bill whose line it takes back), "
+    "`corrects_revision`, `seller` (who), `recorded_at` (when) and `reason`. `taken_back` marks the line taken back, "
+    "`net` is what a line still counts.",
     responses=answered({"items": [example_row()], "next": None}, "person_unreadable"),
 )
 async def search(request: Request, body: RegisterQueryIn, subject: CurrentSubject, conn: Conn) -> Response:

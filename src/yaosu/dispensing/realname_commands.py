@@ -168,7 +168,8 @@ def _print(rows: list[dict[str, object]]) -> None:
         at = r["happened_at"]
         assert isinstance(at, datetime)
         document = f"{r['kind_name']} {r['number']}"
-        bill = f"{r['bill_no']}{'（已作废）' if r['taken_back'] else ''}"
+        back = f"（冲正第{r['corrects_revision']}版 {r['reason']}）" if r["corrects"] else ""
+        bill = f"{r['bill_no']}{'（已冲正）' if r['taken_back'] else back}"
         table.add_row(
             china(at), str(r["product"]), str(r["batch_no"]), str(r["qty"]), str(r["name"]), document, bill
         )

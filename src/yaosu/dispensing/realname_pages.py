@@ -260,7 +260,8 @@ async def printout(
     )
     card = registry.org(org or subject.org_id or 0)
     context = {
-        "items": [views.entry_view(registry, e, lang) for e in found],
+        "items": (rows := [views.entry_view(registry, e, lang) for e in found]),
+        "totals": views.totals(rows),
         "owner": card.name if card else "",
         "since": since,
         "until": until or str(datetime.now(CHINA).date()),

@@ -151,6 +151,12 @@ def example_row(**more: Any) -> dict[str, Any]:
         "kind_name": "身份证",
         "org": "某大药房",
         "seller": "李药师",
+        "revision": 1,
+        "recorded_at": "2026-09-30T10:12:33+08:00",
         "taken_back": False,
+        "corrects": None,
+        "corrects_revision": None,
+        "reason": "",
+        "net": 2,
         **more,
     }

@@ -12,13 +12,18 @@ import asyncpg
 from yaosu.access.visibility import Sight, traced_read
 from yaosu.db.engine import Connection
 
-# One row per product and batch of a bill, newest first; the bill's number and who pressed the button come along.
+# One row per product and batch of a bill, newest first; the bill's number and who pressed the button come along. A line
+# that takes another back says which revision's, and why; the one it takes back says so.
 REGISTER = """
 SELECT u.bill_id, u.drug_id, u.batch_id, u.org, u.person, u.agent, u.qty, u.bill_type, u.codes, u.happened_at,
-       u.taken_back_at, u.prescription_no, u.doctor, u.second_person, t.batch_no, t.produced_on, t.expires_on,
+       u.corrects, o.revision AS corrects_revision, u.corrects IS NULL AND EXISTS (SELECT 1 FROM people.purchase x
+           WHERE x.drug_id = u.drug_id AND x.corrects = u.bill_id AND x.batch_id = u.batch_id) AS taken_back,
+       b.recorded_at, b.revision, coalesce(b.header ->> 'void_reason', b.header ->> 'correct_reason', '') AS reason,
+       u.prescription_no, u.doctor, u.second_person, t.batch_no, t.produced_on, t.expires_on,
        b.bill_no, coalesce(a.name, '') AS seller
 FROM people.purchase u
 JOIN bill b ON b.owner = u.org AND b.id = u.bill_id
+LEFT JOIN bill o ON o.owner = u.org AND o.id = u.corrects
 LEFT JOIN batch t ON t.drug_id = u.drug_id AND t.id = u.batch_id
 LEFT JOIN account a ON a.id = b.account_id
 WHERE /*visible:org u.org*/
@@ -29,11 +34,13 @@ WHERE /*visible:org u.org*/
   AND ($8::bigint IS NULL OR (u.bill_id, u.drug_id, u.batch_id) < ($8, $9, $10))
 ORDER BY u.bill_id DESC, u.drug_id DESC, u.batch_id DESC LIMIT $11"""
 
-# Every person's busiest stretch of `days` within what is looked at; a bill is one purchase.
+# Every person's busiest stretch of `days` within what is looked at; a bill is one purchase, what was taken back none.
 REPEATED = """
 WITH bought AS (
     SELECT u.person, u.org, u.bill_id, u.happened_at, sum(u.qty) AS qty FROM people.purchase u
-    WHERE /*visible:org u.org*/ AND u.person IS NOT NULL AND u.taken_back_at IS NULL
+    WHERE /*visible:org u.org*/ AND u.person IS NOT NULL AND u.corrects IS NULL
+      AND NOT EXISTS (SELECT 1 FROM people.purchase x
+          WHERE x.drug_id = u.drug_id AND x.corrects = u.bill_id AND x.batch_id = u.batch_id)
       AND u.drug_id = ANY($1) AND u.happened_at >= $2
     GROUP BY 1, 2, 3, 4
 ), stretch AS (

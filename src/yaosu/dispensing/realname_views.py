@@ -48,8 +48,42 @@ def entry_view(registry: Registry, entry: Entry, lang: str) -> dict[str, Any]:
         "org_id": row["org"],
         "org": shop.name if shop else f"#{row['org']}",
         "seller": row["seller"],
-        "taken_back": row["taken_back_at"] is not None,
+        "revision": abs(row["revision"]),
+        "recorded_at": row["recorded_at"],
+        "taken_back": row["taken_back"],
+        "corrects": row["corrects"],
+        "corrects_revision": row["corrects_revision"],
+        "reason": row["reason"] if row["corrects"] is not None or row["revision"] > 1 else "",
+        "net": 0 if row["taken_back"] or row["corrects"] is not None else row["qty"],
     }
+
+
+def totals(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was sold by product, what of it was taken back, and the net, in smallest packages."""
+    found: dict[int, dict[str, Any]] = {}
+    for v in rows:
+        one = found.setdefault(
+            v["drug_id"],
+            {"drug_id": v["drug_id"], "product": v["product"], "unit": v["unit"], "sold": 0, "back": 0},
+        )
+        one["sold" if v["corrects"] is None else "back"] += abs(v["qty"])
+    for one in found.values():
+        one["net"] = one["sold"] - one["back"]
+    return sorted(found.values(), key=lambda one: str(one["product"]))
+
+
+def _bill_cell(v: dict[str, Any], zh: bool) -> str:
+    """The bill of a line; of a line that takes another back, which one, who, when and why."""
+    bill, n = str(v["bill_no"]), v["revision"]
+    if v["taken_back"]:
+        return bill + ("（已冲正）" if zh else " (taken back)")
+    if v["corrects"] is None:
+        later = f"（第{n}版）" if zh else f" (revision {n})"
+        return bill + (later if n > 1 else "")
+    n = v["corrects_revision"]
+    whose = f"（冲正第{n}版）" if zh else f" (takes back revision {n})"
+    who = f"{v['seller']} {china(v['recorded_at'])}".strip()
+    return "\n".join(filter(None, (bill + whose, who, v["reason"])))
 
 
 def repeat_view(registry: Registry, one: Repeat, lang: str) -> dict[str, Any]:
@@ -106,6 +140,13 @@ _COLUMNS = {
 _WIDTHS = (6.5, 8, 6, 8, 6, 4, 16, 5.5, 5.5, 13.5, 6, 7, 8)
 
 
+def _total_text(one: dict[str, Any], zh: bool) -> str:
+    what, unit = one["product"], one["unit"]
+    if zh:
+        return f"{what}：登记 {one['sold']}{unit}，冲正 {one['back']}{unit}，净额 {one['net']}{unit}"
+    return f"{what}: entered {one['sold']}, taken back {one['back']}, net {one['net']} {unit}"
+
+
 def paper(
     registry: Registry,
     entries: Sequence[Entry],
@@ -118,9 +159,8 @@ def paper(
     # the head names the unit; rows name another only
     unit = facts[0][1] if facts else ""
     rows = []
-    for entry in entries:
-        v = entry_view(registry, entry, lang)
-        void = ("（已作废）" if zh else " (void)") if v["taken_back"] else ""
+    seen = [entry_view(registry, entry, lang) for entry in entries]
+    for v in seen:
         erased = "已到期清除" if zh else "erased"
         agent = (
             f"\n{'代办' if zh else 'agent'} {v['agent_name']} {v['agent_number']}" if v["agent_name"] else ""
@@ -140,7 +180,7 @@ def paper(
                 v["number"],
                 script,
                 " ".join(filter(None, ("" if v["org"] == unit else v["org"], v["seller"]))),
-                v["bill_no"] + void,
+                _bill_cell(v, zh),
             )
         )
     note = (
@@ -159,6 +199,7 @@ def paper(
         blocks=(
             Text(note if zh else note_en),
             Table(_COLUMNS["zh" if zh else "en"], rows, _WIDTHS),
+            *(Text(_total_text(one, zh)) for one in totals(seen)),
             Signatures(("登记人", "质量负责人", "日期") if zh else ("Kept by", "Quality", "Date")),
         ),
         lang=lang,

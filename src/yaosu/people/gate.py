@@ -1,9 +1,9 @@
 """The gate of listed sales, called inside the write path's transaction (R-C2, R-C4).
 
-`examine` says what forbids a purchase, `record` enters the special register, `take_back` reverses a voided or
-corrected bill. Limits count over all organisations of the platform. Whoever examines a purchase of a person holds
-that person until the transaction ends, so two shops cannot both pass; take all persons of a group of bills with
-`hold` first, in one order, and no two groups wait for each other in a circle.
+`examine` says what forbids a purchase, `record` enters the special register, `take_back` reverses the lines of a voided
+or corrected bill by lines of their own. Limits count over all organisations of the platform. Whoever examines a
+purchase of a person holds that person until the transaction ends, so two shops cannot both pass; take all persons of a
+group of bills with `hold` first, in one order, and no two groups wait for each other in a circle.
 """
 
 from __future__ import annotations
@@ -15,7 +15,17 @@ from yaosu.db.engine import Connection
 from yaosu.people import store
 from yaosu.people.model import Purchase, SaleRule, number_of
 
-__all__ = ["Purchase", "Refusal", "examine", "examine_bill", "hold", "number_of", "record", "take_back"]
+__all__ = [
+    "Purchase",
+    "Refusal",
+    "examine",
+    "examine_bill",
+    "hold",
+    "number_of",
+    "record",
+    "standing",
+    "take_back",
+]
 
 Refusal = tuple[str, dict[str, object]]
 """A message code and its parameters."""
@@ -183,7 +193,15 @@ async def record(conn: Connection, bill_id: int, purchases: Sequence[Purchase]) 
         await conn.execute(store.LAST_AT, persons, max(p.happened_at for p in purchases))
 
 
-async def take_back(conn: Connection, bill_ids: Sequence[int]) -> None:
-    """The bills were voided or replaced: their purchases no longer count; the rows stay, marked."""
-    if bill_ids:
-        await conn.execute(store.TAKE_BACK, list(bill_ids))
+async def take_back(conn: Connection, bill_id: int, by: int) -> None:
+    """The bill was voided or replaced: each of its lines is taken back by one on the bill `by`, which names it.
+
+    Lines are never altered: the register shows both, and the limits count the sum.
+    """
+    await conn.execute(store.TAKE_BACK, bill_id, by)
+
+
+async def standing(conn: Connection, bill_id: int) -> tuple[int | None, frozenset[int]]:
+    """Who the register names for a bill, and its products that stand there; lines taken back are left out."""
+    rows = await conn.fetch(store.STANDING, bill_id)
+    return (rows[0]["person"] if rows else None), frozenset(r["drug_id"] for r in rows)

@@ -61,11 +61,12 @@ WHERE g.person = ANY($1) AND p.erased_at IS NULL
 # Held until the end of the transaction: who asks what a person bought waits for whoever is selling to him.
 LOCK_PERSON = "SELECT pg_advisory_xact_lock(hashtextextended('people.person', $1))"
 
-# What a person bought around a moment, over all organisations: the limits hold over the whole platform.
+# What a person bought around a moment, over all organisations: the limits hold over the whole platform. A line that was
+# taken back and the one that takes it back are of one moment, so the sum of any stretch of time is the net.
 BOUGHT = """
-SELECT happened_at, qty FROM people.purchase
-WHERE person = $1 AND drug_id = ANY($2) AND taken_back_at IS NULL AND happened_at > $3 AND happened_at < $4
-ORDER BY happened_at"""
+SELECT happened_at, sum(qty)::bigint AS qty FROM people.purchase
+WHERE person = $1 AND drug_id = ANY($2) AND happened_at > $3 AND happened_at < $4
+GROUP BY happened_at HAVING sum(qty) <> 0 ORDER BY happened_at"""
 
 RECORD = """
 INSERT INTO people.purchase (bill_id, person, agent, happened_at, drug_id, batch_id, org, qty, bill_type, codes,
@@ -77,8 +78,21 @@ LAST_AT = "UPDATE people.person SET used = true, last_at = greatest(last_at, $2)
 # A paper of its own names the persons: no longer somebody of whom nothing came.
 KEEP = "UPDATE people.person SET used = true WHERE id = ANY($1) AND erased_at IS NULL"
 
-TAKE_BACK = """
-UPDATE people.purchase SET taken_back_at = now() WHERE bill_id = ANY($1) AND taken_back_at IS NULL"""
+# Lines of a bill that nothing took back yet.
+_STANDS = """
+p.bill_id = $1 AND p.corrects IS NULL AND NOT EXISTS (SELECT 1 FROM people.purchase x
+    WHERE x.drug_id = p.drug_id AND x.corrects = p.bill_id AND x.batch_id = p.batch_id)"""
+
+# ungated: write path; the bill that its owner corrects
+STANDING = f"SELECT p.person, p.drug_id FROM people.purchase p WHERE {_STANDS} ORDER BY p.person"  # noqa: S608
+
+# Each line of bill $1 is taken back by a line of its own, on the bill $2 that does it (reversing or void).
+TAKE_BACK = f"""
+INSERT INTO people.purchase (bill_id, person, agent, happened_at, drug_id, batch_id, org, qty, bill_type, codes,
+    prescription_no, doctor, second_person, corrects)
+SELECT $2, p.person, p.agent, p.happened_at, p.drug_id, p.batch_id, p.org, -p.qty, p.bill_type, p.codes,
+    p.prescription_no, p.doctor, p.second_person, p.bill_id
+FROM people.purchase p WHERE {_STANDS}"""  # noqa: S608 - constants
 
 # Persons whose last purchase is so old that retention may have ended, with what decides it.
 # ungated: read by the clock only, which answers nobody
