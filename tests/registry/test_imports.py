@@ -292,6 +292,16 @@ def test_the_template_has_the_headings_and_comes_back_empty() -> None:
         assert rows[1][1][0].startswith(columns.NOTE_MARK)
 
 
+@pytest.mark.parametrize("table", columns.KINDS.values(), ids=columns.KINDS)
+def test_whoever_reads_english_is_told_of_a_column_what_the_chinese_note_says(
+    table: tuple[columns.Column, ...],
+) -> None:
+    for column in table:
+        assert bool(column.note) == bool(column.note_en), column.key
+        # no Chinese but what is written into a cell as an example
+        assert not column.note_en or column.note_en[0].isascii(), column.key
+
+
 def test_the_command_line_imports_and_exports_with_exit_codes(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,12 @@ TEMPLATES = {
     "pharmacy": "零售药店",
     "hospital": "医疗机构",
 }
+TEMPLATES_EN = {
+    "maker": "Holders and manufacturers",
+    "trade": "Wholesalers and chain headquarters",
+    "pharmacy": "Retail pharmacies",
+    "hospital": "Hospitals and clinics",
+}
 _FOR_TYPE = {1: "maker", 7: "maker", 3: "hospital", 4: "pharmacy"}
 
 

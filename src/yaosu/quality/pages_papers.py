@@ -115,7 +115,7 @@ async def _documents(
         "documents": [views.document_head(row) for row in rows],
         "kinds": [(item.code, item.zh if lang == "zh" else item.en) for item in kinds],
         "kind_name": lambda code: registry.lists.text("quality_document_kind", code, lang),
-        "templates": list(documents.TEMPLATES.items()),
+        "templates": list((documents.TEMPLATES if lang == "zh" else documents.TEMPLATES_EN).items()),
         "template": documents.template_for(card.type, card.sub_type) if card is not None else "trade",
     }
     return show(request, subject, "documents.html", context, error)

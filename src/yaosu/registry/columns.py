@@ -12,6 +12,36 @@ NOTE_MARK = "说明："
 """The notes row of a template begins with this and is skipped when the file comes back."""
 
 
+_NOTES_EN = {
+    "营业执照上的全称": "Full name on the business licence",
+    "如：批发企业，或代码 2": "E.g. Wholesaler, or its code 2",
+    "六位 GB/T 2260 代码；境外企业填 000000": "Six digits of GB/T 2260; 000000 for firms overseas",
+    "18 位；没有的填替代证件": "18 characters; without one, name another document",
+    "没有统一社会信用代码时必填": "Needed where there is no credit code",
+    "如：连锁总部，或代码 41": "E.g. Chain headquarters, or its code 41",
+    "统一社会信用代码；可以是本文件中更靠前的一行": "Credit code; may be a row further up in this file",
+    "境外持有人必填，填统一社会信用代码": "Credit code; needed for holders overseas",
+    "如：24粒/盒": "E.g. 24粒/盒, as printed on the box",
+    "如：粒": "E.g. 粒, the preparation unit as printed",
+    "一个最小销售包装的制剂数，如 24": "Preparation units in a smallest package, e.g. 24",
+    "如 24": "E.g. 24",
+    "日、月或年": "Day, month or year",
+    "如：国药准字Z45021428": "E.g. 国药准字Z45021428",
+    "如 2029-12-31": "E.g. 2029-12-31",
+    "不填按普通药品": "An ordinary drug when left empty",
+    "多个用分号隔开，如：集采中选；冷链药品": "Several are separated by semicolons",
+    "统一社会信用代码或全称": "Credit code or full name",
+    "从最大包装写起，如 1:10:200；只有一级填 1": "From the largest package on, e.g. 1:10:200; 1 for one level",
+    "从最小包装写起，用分号隔开": "From the smallest package on, separated by semicolons",
+    "从最小包装写起，如：盒；中包装；箱": "From the smallest package on, e.g. 盒；中包装；箱",
+    "cn20（默认）、gs1 或 custom": "cn20 (default), gs1 or custom",
+    "69码；多个用分号隔开": "EAN of the box; several are separated by semicolons",
+    "14 位": "14 digits",
+    "多个用分号隔开": "Several are separated by semicolons",
+}
+"""The notes for readers of English; templates are Chinese."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column: `key` names the field, `kind` is text, int, date, flag, list, lists, org or levels."""
@@ -28,6 +58,11 @@ class Column:
     def accepts(self, heading: str) -> bool:
         """Whether a heading of a file means this column; the asterisk of needed columns may be missing."""
         return heading.strip().rstrip("*＊").strip().casefold() in (self.zh, self.en.casefold(), self.key)
+
+    @property
+    def note_en(self) -> str:
+        """The note in English; empty where there is none."""
+        return _NOTES_EN[self.note] if self.note else ""
 
     @property
     def heading(self) -> str:
@@ -162,7 +197,7 @@ def value(column: Column, text: str, choices: dict[str, str]) -> object | Findin
             return known[text.casefold()]
         if column.kind == "flag":
             return Finding("import_value_flag", shown)
-        return Finding("import_value_label", {**shown, "choices": "日、月、年"})
+        return Finding("import_value_label", {**shown, "choices": "日 day、月 month、年 year"})
     if column.kind == "list":
         code = choices.get(text.casefold())
         return code if code is not None else _no_choice(text, choices)

@@ -35,19 +35,55 @@ class Column:
     en: str
     needed: bool
     note: str
+    note_en: str
 
 
 COLUMNS = (
-    Column("drug", "药品", "Product", True, "药品标识码、商品条码、本位码、医保编码或产品编号"),
-    Column("batch_no", "生产批号", "Batch", True, ""),
-    Column("qty", "数量", "Quantity", True, "最小销售包装数"),
-    Column("produced_on", "生产日期", "Produced", False, "如 2024-05-01；批号首次登记时必填"),
-    Column("expires_on", "有效期至", "Expiry", False, "最后一日，如 2027-04-30；批号首次登记时必填"),
-    Column("supplier", "供货单位", "Supplier", True, "统一社会信用代码或全称"),
-    Column("invoice_no", "购货发票号", "Invoice", True, ""),
-    Column("invoice_date", "发票日期", "Invoice date", True, "购进日期，如 2025-06-01"),
-    Column("zone", "专区货位", "Zone", True, "如 无码专区 A-01"),
-    Column("proof", "凭证文件", "Proof file", False, "与一并上传的文件同名；只传一个文件时可不填"),
+    Column(
+        "drug",
+        "药品",
+        "Product",
+        True,
+        "药品标识码、商品条码、本位码、医保编码或产品编号",
+        "Product code, barcode, national drug code, insurance code or product number",
+    ),
+    Column("batch_no", "生产批号", "Batch", True, "", ""),
+    Column("qty", "数量", "Quantity", True, "最小销售包装数", "Smallest packages"),
+    Column(
+        "produced_on",
+        "生产日期",
+        "Produced",
+        False,
+        "如 2024-05-01；批号首次登记时必填",
+        "E.g. 2024-05-01; needed when the batch is new",
+    ),
+    Column(
+        "expires_on",
+        "有效期至",
+        "Expiry",
+        False,
+        "最后一日，如 2027-04-30；批号首次登记时必填",
+        "Last day, e.g. 2027-04-30; needed when the batch is new",
+    ),
+    Column("supplier", "供货单位", "Supplier", True, "统一社会信用代码或全称", "Credit code or full name"),
+    Column("invoice_no", "购货发票号", "Invoice", True, "", ""),
+    Column(
+        "invoice_date",
+        "发票日期",
+        "Invoice date",
+        True,
+        "购进日期，如 2025-06-01",
+        "Day of purchase, e.g. 2025-06-01",
+    ),
+    Column("zone", "专区货位", "Zone", True, "如 无码专区 A-01", "E.g. zone for uncoded goods A-01"),
+    Column(
+        "proof",
+        "凭证文件",
+        "Proof file",
+        False,
+        "与一并上传的文件同名；只传一个文件时可不填",
+        "Name of a file chosen with this one; may be empty when there is one",
+    ),
 )
 
 _DATE = re.compile(r"(\d{4})[-/.年]?(\d{1,2})[-/.月]?(\d{1,2})日?(?: 00:00:00)?\Z")
