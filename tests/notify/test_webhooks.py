@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from access.helpers import key_headers, make_org, subject_of
+from notify.clock import pauses_end
 from notify.helpers import Receiver, receiving, status, until
 from notify.test_messages import signed_in
 from yaosu.db.engine import Connection, Pool
@@ -68,7 +69,7 @@ async def states(pool: Pool, subject: Subject, hook: int) -> list[tuple[str, int
 async def due(pool: Pool) -> None:
     """Time passes until everything that waits is due."""
     async with pool.acquire() as conn:
-        await conn.execute("UPDATE delivery SET next_at = now() WHERE settled_at IS NULL")
+        await pauses_end(conn, at_rest=True, leases=True)
 
 
 async def test_a_message_reaches_the_subscriber_signed_and_names_its_event(

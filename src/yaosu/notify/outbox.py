@@ -259,11 +259,12 @@ class Outbox:
         self, room: int, busy: Mapping[tuple[str, int], int]
     ) -> tuple[list[Delivery], Mapping[str, Pace]]:
         paces = {name: self._pace(name) for name in list(self.targets)}
-        async with self._pool.acquire() as conn, conn.transaction():
+        async with self._pool.acquire() as conn:
             if time.monotonic() - self._swept > SWEEP_S:
                 await conn.execute(store.SWEEP)
                 self._swept = time.monotonic()
-            claimed, self._held_up = await store.claim(conn, paces, PER_ADDRESS, room, busy)
+            async with conn.transaction():
+                claimed, self._held_up = await store.claim(conn, paces, PER_ADDRESS, room, busy)
         return claimed, paces
 
     def _pace(self, name: str) -> Pace:

@@ -54,7 +54,8 @@ WITH RECURSIVE step AS (
 SELECT s.target, s.target_id FROM step s LEFT JOIN delivery_gate g ON g.target = s.target AND g.target_id = s.target_id
 WHERE s.target = ANY ($1::text[]) AND coalesce(g.shut_till <= now(), true) AND EXISTS (
     SELECT 1 FROM delivery d WHERE d.target = s.target AND d.target_id = s.target_id AND d.settled_at IS NULL
-        AND NOT d.waits AND d.next_at <= now())"""
+        AND NOT d.waits AND d.next_at <= now())
+ORDER BY s.target, s.target_id"""
 
 # A paced address is claimed from by one process at a time; others pass it over.
 GATE = """
@@ -99,11 +100,16 @@ UPDATE delivery SET state = CASE WHEN state = 'held' AND NOT $5 THEN 'held' ELSE
     settled_at = CASE WHEN $5 THEN now() END
 WHERE id = $1 AND attempts = $2 AND claimed RETURNING id"""
 
+# Whoever settles waits for no row but its own: what somebody holds just now is left to the next sweep. So people, who
+# change many deliveries of a connection at once, and senders never wait for each other in a circle.
+
 # The next of a lane whose first one has settled.
 RELEASE = """
 UPDATE delivery SET waits = false WHERE id = (
-    SELECT id FROM delivery WHERE target = $1 AND target_id = $2 AND lane = $3 AND settled_at IS NULL
-    ORDER BY id LIMIT 1) AND waits"""
+    SELECT id FROM delivery WHERE waits AND id = (
+        SELECT id FROM delivery WHERE target = $1 AND target_id = $2 AND lane = $3 AND settled_at IS NULL
+        ORDER BY id LIMIT 1)
+    FOR UPDATE SKIP LOCKED)"""
 
 # Lanes whose first one waits for nobody: left behind by two transactions that did not see each other.
 SWEEP = """
@@ -116,15 +122,19 @@ WITH RECURSIVE lanes AS (
             AND (target, target_id, lane) > (lanes.target, lanes.target_id, lanes.lane)
         ORDER BY target, target_id, lane, id LIMIT 1) n
 )
-UPDATE delivery d SET waits = false FROM lanes WHERE lanes.waits AND d.id = lanes.id"""
+UPDATE delivery SET waits = false WHERE id IN (
+    SELECT d.id FROM lanes JOIN delivery d ON d.id = lanes.id WHERE lanes.waits FOR UPDATE OF d SKIP LOCKED)"""
 
 # They answer again: what failed for want of an answer is due now, the soonest first, a portion at a time.
 LINE_IS_BACK = """
-UPDATE delivery d SET next_at = now() FROM (
-    SELECT id FROM delivery WHERE target = $1 AND target_id = $2 AND settled_at IS NULL AND NOT waits
-        AND next_at > now() + interval '1 second' AND next_at < 'infinity' ORDER BY next_at LIMIT 500) soon
-WHERE d.id = soon.id AND NOT d.claimed AND d.state IN ('failed', 'unknown', 'pending')
-    AND (d.answer_status IS NULL OR d.answer_status IN (502, 503, 504)) AND d.attempts > 0"""
+UPDATE delivery SET next_at = now() WHERE id IN (
+    SELECT d.id FROM (
+        SELECT id FROM delivery WHERE target = $1 AND target_id = $2 AND settled_at IS NULL AND NOT waits
+            AND next_at > now() + interval '1 second' AND next_at < 'infinity' ORDER BY next_at LIMIT 500) soon
+    JOIN delivery d ON d.id = soon.id
+    WHERE NOT d.claimed AND d.settled_at IS NULL AND d.state IN ('failed', 'unknown', 'pending')
+        AND (d.answer_status IS NULL OR d.answer_status IN (502, 503, 504)) AND d.attempts > 0
+    FOR UPDATE OF d SKIP LOCKED)"""
 
 ATTEMPT = """
 INSERT INTO delivery_attempt (delivery_id, n, what, state, status, took_ms, answer)
@@ -137,7 +147,7 @@ PRUNE = """
 UPDATE delivery SET body = '{}', pruned = true WHERE id IN (
     SELECT id FROM delivery WHERE settled_at < now() - make_interval(days => $2) AND NOT pruned
         AND CASE WHEN $1::text IS NULL THEN target <> ALL ($3::text[]) ELSE target = $1 END
-    ORDER BY settled_at LIMIT 5000)"""
+    ORDER BY settled_at LIMIT 5000 FOR UPDATE SKIP LOCKED)"""
 
 
 def digest_of(body: Mapping[str, Any]) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from circulation.helpers import activate, make_market
 from exchange.running import COMES_WITHIN_S, running
+from notify.clock import pauses_end
 from notify.helpers import Receiver, receiving, until
 from yaosu.db.engine import connect
 from yaosu.exchange.outbox import connections
@@ -55,9 +56,6 @@ async def test_killed_at_every_step_it_sends_everything_once_by_key_and_in_order
                         if n == 2:
                             await market.move(201, market.maker, [], revision=3, void=True, **more)
 
-            async def time_passes() -> None:
-                await conn.execute("UPDATE delivery SET next_at = now() WHERE settled_at IS NULL")
-
             # killed with bills written and nothing routed
             node.kill()
             await bills(0, 4)
@@ -78,22 +76,22 @@ async def test_killed_at_every_step_it_sends_everything_once_by_key_and_in_order
             receiver.pause_s = 0
             receiver.wake.set()
             assert await conn.fetchval("SELECT count(*) FROM delivery WHERE claimed") >= 1
-            await time_passes()
+            await pauses_end(conn, leases=True)
             # killed in the middle of routing, a few moments after the next start
             await bills(2, 5)
             node.start()
             await asyncio.sleep(0.15)
             node.kill()
             await bills(3, 3)
+            await pauses_end(conn, leases=True)
             node.start()
-            await time_passes()
             async with asyncio.timeout(COMES_WITHIN_S):
                 while await conn.fetchval(
                     "SELECT (SELECT count(*) FROM bill_due) + (SELECT count(*) FROM route_due)"
                     " + (SELECT count(*) FROM delivery WHERE settled_at IS NULL)"
                 ):
                     await asyncio.sleep(0.2)
-                    await time_passes()
+                    await pauses_end(conn)
 
             owed = await conn.fetch(
                 "SELECT bill_no, revision FROM bill WHERE revision > 0 AND type = 201 ORDER BY id"

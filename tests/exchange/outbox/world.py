@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from circulation.helpers import Market
+from notify.clock import gates_open, pauses_end
 from yaosu.db.engine import Connection, Pool
 from yaosu.exchange.outbox import connections
 from yaosu.exchange.outbox.model import Channel, Delivery, Link, Outcome, Parcel, RoutedBill
@@ -96,13 +97,8 @@ class Exchange:
         """Whatever can be sent is sent; time passes between tries."""
         for _ in range(rounds):
             async with self.pool.acquire() as conn:
-                await conn.execute(
-                    "UPDATE delivery SET next_at = now() WHERE settled_at IS NULL AND next_at < 'infinity'"
-                )
-                await conn.execute(
-                    "UPDATE delivery_gate SET next_call = now(),"
-                    " shut_till = CASE WHEN shut_till = 'infinity' THEN shut_till ELSE '-infinity' END"
-                )
+                await pauses_end(conn, leases=True)
+                await gates_open(conn)
             if not await self.box.once():
                 return
 

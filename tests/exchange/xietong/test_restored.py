@@ -20,6 +20,7 @@ from psycopg import sql
 from circulation.helpers import Market, activate, make_market
 from exchange.running import Running, running
 from exchange.xietong.helpers import FIRM_B, Member, Platform, trace_system
+from notify.clock import gates_open, pauses_end
 from registry.helpers import make_org
 from yaosu.db.engine import Pool, connect
 from yaosu.edge.state import AppState
@@ -105,8 +106,8 @@ class Ours:
     async def sent(self) -> list[str]:
         """Whatever can be sent is sent; what is still owed, in order."""
         async with self.pool.acquire() as conn:
-            await conn.execute("UPDATE delivery SET next_at = now() WHERE settled_at IS NULL")
-            await conn.execute("UPDATE delivery_gate SET shut_till = '-infinity', next_call = now()")
+            await pauses_end(conn, at_rest=True, leases=True)
+            await gates_open(conn)
         await self.box.once()
         return [
             r["key"] for r in await self.rows("SELECT key FROM delivery WHERE settled_at IS NULL ORDER BY id")

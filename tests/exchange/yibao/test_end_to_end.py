@@ -15,6 +15,7 @@ import pytest_asyncio
 from circulation.helpers import Goods, Market, activate, make_market
 from exchange.faults import Fault, FaultyProxy, faulty
 from exchange.running import COMES_WITHIN_S, Running, running
+from notify.clock import pauses_end
 from registry.helpers import make_org
 from yaosu.access.scopes import scopes_of
 from yaosu.circulation.model import MovementResult
@@ -81,9 +82,7 @@ class Town:
                     f"{bill_no}: {told}\n{self.bureau.log()[-1500:]}\n{self.shop.log()[-3000:]}"
                 )
             # the pauses of the retry list are for the real world
-            await self.market.conn.execute(
-                "UPDATE delivery SET next_at = now() WHERE settled_at IS NULL AND next_at < 'infinity'"
-            )
+            await pauses_end(self.market.conn)
             await asyncio.sleep(0.2)
 
     def fail(self, *faults: Fault) -> None:
@@ -221,8 +220,8 @@ async def test_the_institution_s_server_dies_between_sending_and_writing_down(to
         await asyncio.sleep(0.05)
     await asyncio.sleep(0.3)
     await asyncio.to_thread(town.shop.kill)
+    await pauses_end(town.market.conn, leases=True)
     await asyncio.to_thread(town.shop.start)
-    await town.market.conn.execute("UPDATE delivery SET next_at = now() WHERE claimed")
     (row,) = await town.settled(sold.bill_no)
     assert await town.reported(code) == ["3503", "3505"], row["answer"]
     assert await town.books.fetchval("SELECT count(*) FROM insurance_settlement WHERE code = $1", code) == 1

@@ -241,10 +241,11 @@ async def set_state(
     channel = await conn.fetchval(store.SET_STATE, connection_id, owner_of(subject), state)
     if channel is None:
         raise missing(subject)
-    await conn.execute(store.SHUT, channel, connection_id, state != "active")
     if state == "ended":
         await conn.execute(store.DROP_OWED, channel, connection_id, reason[:200], subject.account_id)
         await conn.execute(store.DROP_DUE, connection_id)
+    # the gate last: a sender that settles a delivery may be about to close it
+    await conn.execute(store.SHUT, channel, connection_id, state != "active")
     await raise_version(conn)
     details = {"state": state, "reason": reason[:200]}
     await audit.record(conn, subject, "connection.state", ("connection", connection_id), details)

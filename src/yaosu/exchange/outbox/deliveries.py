@@ -151,7 +151,7 @@ async def to_do(conn: Connection, subject: Subject) -> int:
 async def of_bill(conn: Connection, subject: Subject, bill_id: int) -> dict[str, Any]:
     """To whom a bill went, what they answered, what is still owed and why something is not; for own connections.
 
-    `not_found` for bills that do not name the organisation.
+    `not_found` for bills that neither name the organisation nor went out over a connection of its own.
     """
     subject.require(READ)
     bill = await conn.fetchrow(store_bills.BILL, bill_id, owner_of(subject))
@@ -187,6 +187,7 @@ async def of_bill(conn: Connection, subject: Subject, bill_id: int) -> dict[str,
 
 async def _locked(conn: Connection, subject: Subject, delivery_id: int) -> Record:
     subject.require(MANAGE)
+    await conn.fetchval(store_bills.LOCK_OF, owner_of(subject), delivery_id)
     row = await conn.fetchrow(store_bills.FOR_UPDATE, owner_of(subject), delivery_id)
     if row is None:
         raise _missing(subject)
@@ -219,6 +220,7 @@ async def retry_all(conn: Connection, subject: Subject, connection_id: int, refu
     link = await connections.get(conn, subject, connection_id)
     if link.state == "ended":
         raise connections.missing(subject)
+    await conn.fetchval(store_links.LOCK, connection_id)
     where = (link.channel, connection_id, subject.account_id)
     tags: list[str] = [await conn.execute(store_links.DUE_AGAIN, *where)]
     if refused:
@@ -318,6 +320,7 @@ async def replay(
     link = await connections.get(conn, subject, connection_id)
     if link.channel != OWN_SYSTEM or link.state == "ended":
         raise YaosuError("replay_own_only", {"title": link.title})
+    await conn.fetchval(store_links.LOCK, connection_id)
     point = since or datetime.fromisoformat("1970-01-01T00:00:00+00:00")
     rows = await conn.fetch(
         store_route.REPLAY, link.channel, connection_id, from_delivery or 0, point, REPLAY_MAX

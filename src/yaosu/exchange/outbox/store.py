@@ -30,6 +30,9 @@ INSERT INTO delivery_gate (target, target_id, shut_till)
 VALUES ($1, $2, CASE WHEN $3 THEN timestamptz 'infinity' ELSE '-infinity' END)
 ON CONFLICT (target, target_id) DO UPDATE SET shut_till = excluded.shut_till"""
 
+# Whoever changes many deliveries of a connection holds it first, see `store_bills.LOCK_OF`.
+LOCK = "SELECT id FROM connection WHERE id = $1 FOR NO KEY UPDATE"
+
 # What an ended connection still owed goes nowhere.
 DROP_OWED = """
 UPDATE delivery SET state = 'given_up', settled_at = now(), next_at = 'infinity', waits = false,

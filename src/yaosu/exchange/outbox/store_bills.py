@@ -57,6 +57,10 @@ UNION ALL
 SELECT r.connection_id, 'unrouted', count(*)::int FROM route_due r JOIN connection c ON c.id = r.connection_id
 WHERE c.org = $1 GROUP BY 1"""
 
+# Whoever changes deliveries of a connection holds it first: one after the other, whatever order the rows lie in.
+LOCK_OF = """
+SELECT c.id FROM delivery d JOIN connection c ON c.id = d.target_id AND c.channel = d.target AND c.org = d.org
+WHERE d.org = $1 AND d.id = $2 FOR NO KEY UPDATE OF c"""
 FOR_UPDATE = """
 SELECT d.id, d.state, d.target, d.target_id, d.lane, d.settled_at, d.attempts, d.claimed, d.pruned, d.next_at
 FROM delivery d JOIN connection c ON c.id = d.target_id AND c.channel = d.target AND c.org = d.org
@@ -93,7 +97,8 @@ WITH again AS (
         AND NOT d.claimed
 )
 UPDATE delivery d SET state = 'pending', settled_at = NULL, next_at = now(), tries = 0, note = '', done_by = $3,
-    waits = d.lane <> '' AND a.n > 1
+    waits = d.lane <> '' AND (a.n > 1 OR EXISTS (SELECT 1 FROM delivery e WHERE e.target = d.target
+        AND e.target_id = d.target_id AND e.lane = d.lane AND e.settled_at IS NULL AND e.id < d.id))
 FROM again a WHERE d.id = a.id"""
 
 HOLD = """
@@ -115,10 +120,11 @@ SELECT r.connection_id, r.tries, r.error, r.next_at, c.channel, c.title, c.state
 JOIN connection c ON c.id = r.connection_id WHERE r.bill_id = $1 AND c.org = $2 ORDER BY r.connection_id"""
 DUE = "SELECT 1 FROM bill_due WHERE bill_id = $1"
 
-# ungated: a bill that is the organisation's own or names it, bound to it by $2 (0: the operator); its head only
+# ungated: a bill that is the organisation's own, names it or went out over its connection ($2; 0: the operator); head only
 BILL = """
 SELECT id, owner, bill_no, type, revision, flags, status, happened_at, recorded_at, from_org, to_org, lines, refused
-FROM bill WHERE id = $1 AND ($2 IN (0, owner, submitter, from_org, to_org))"""
+FROM bill b WHERE id = $1 AND ($2 IN (0, owner, submitter, from_org, to_org)
+    OR EXISTS (SELECT FROM delivery d WHERE d.bill_id = b.id AND d.org = $2))"""
 
 # The own bills along the life of a code, of the packages around it, and of those it was taken out of as long as it was
 # inside; the latest first. $3: the organisation and its places; NULL: the operator, who sees all.

@@ -100,7 +100,8 @@ WITH again AS (
         AND NOT d.claimed
 )
 UPDATE delivery d SET state = 'pending', settled_at = NULL, next_at = now(), tries = 0, remote = '',
-    waits = d.lane <> '' AND a.n > 1
+    waits = d.lane <> '' AND (a.n > 1 OR EXISTS (SELECT 1 FROM delivery e WHERE e.target = d.target
+        AND e.target_id = d.target_id AND e.lane = d.lane AND e.settled_at IS NULL AND e.id < d.id))
 FROM again a WHERE d.id = a.id RETURNING d.id"""
 
 # One process pulls from a connection at a time; the lock ends with the session that holds it.

@@ -18,6 +18,7 @@ import structlog
 from asyncpg import Record
 
 from yaosu.db.engine import Connection, Pool
+from yaosu.exchange.outbox.store import LOCK
 from yaosu.exchange.xietong import store_client as store
 from yaosu.exchange.xietong.wire import Said
 
@@ -41,6 +42,7 @@ async def told(pool: Pool, link_id: int, event_id: str, said: Said, delivery_id:
 
 async def send_again(conn: Connection, link_id: int, agreed: int) -> int:
     """Everything they held of ours after number `agreed` goes out again; how many events."""
+    await conn.fetchval(LOCK, link_id)
     rows = await conn.fetch(store.UNTOLD, link_id, agreed)
     if not rows:
         return 0

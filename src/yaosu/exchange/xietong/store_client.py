@@ -118,7 +118,8 @@ WITH again AS (
         AND d.settled_at IS NULL AND NOT d.claimed
 )
 UPDATE delivery d SET state = 'pending', settled_at = NULL, next_at = now(), tries = 0, remote = '',
-    waits = d.lane <> '' AND a.n > 1
+    waits = d.lane <> '' AND (a.n > 1 OR EXISTS (SELECT 1 FROM delivery e WHERE e.target = d.target
+        AND e.target_id = d.target_id AND e.lane = d.lane AND e.settled_at IS NULL AND e.id < d.id))
 FROM again a WHERE d.id = a.id RETURNING d.id"""
 AGAIN_FILED = """
 UPDATE xietong_filed SET state = 'due', tries = 0, next_at = now()
