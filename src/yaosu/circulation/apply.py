@@ -23,7 +23,6 @@ from yaosu.circulation.posting import Outcome, Posting
 from yaosu.circulation.write import write
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
-from yaosu.people import gate
 from yaosu.rules.bill_types import bill_types
 from yaosu.rules.judge import Verdict, carry_out, examine
 from yaosu.rules.lines import alike
@@ -237,8 +236,7 @@ class _Work:
         posting.transfers = moved.transfers
         posting.parts = carry_out(self.world, one.order, verdicts, posting.bill_id)
         self.chains.add(posting.parts, posting.bill_id, reversal=False)
-        if bought.purchases:
-            await gate.record(self.conn, posting.bill_id, bought.purchases)
+        await purchases.record(self.conn, one, posting.bill_id, bought)
         if any(v.code == "out_of_order" for v in posting.odd):
             posting.flags |= Flag.OUT_OF_ORDER
         if any(v.code == "no_notice" for v in refused):
@@ -277,7 +275,7 @@ class _Work:
             raise
         self.chains.add(reversal.parts, reversal.bill_id, reversal=True)
         if kind is not None and kind.kind == "use":
-            await gate.take_back(self.conn, previous.id, reversal.bill_id)
+            await purchases.take_back(self.conn, previous.id, reversal.bill_id)
         reversal.replaces, reversal.status = previous.id, "V"
         reversal.flags |= Flag.REVERSAL
         reversal.notice_bill = None
@@ -334,4 +332,4 @@ class _Work:
                         Verdict(scan, "kept", evidence_bill=later, qty=qty, batch_id=unit.batch_id)
                     )
                 seen.add(scan.code)
-        return verdicts, moved, await purchases.examine(self.conn, one, verdicts)
+        return verdicts, moved, await purchases.examine(self.conn, self.world, one, verdicts)

@@ -117,6 +117,8 @@ class Prepared:
     """Rules of sales that name a person, by product, where the bill sells or uses (R-C2, R-C4)."""
     registered: frozenset[int] = frozenset()
     """Of a correction: products that stand in the register of persons under the revision before."""
+    corrects: int = 0
+    """Of a correction of a sale or use: the revision before."""
     products: Mapping[int, Product] = field(default_factory=dict)
     """Products of goods without codes."""
     lists: CodeLists | None = None

@@ -127,6 +127,11 @@ class Line:
     checker: str = ""
     confirmed: bool = False
     """Whether the checker confirmed here, or is only named on the bill by whoever sent it."""
+    corrects: int | None = None
+    """Of a line that takes another back: the revision whose line that is."""
+    reason: str = ""
+    """Why, of a correction or void."""
+    recorded_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,18 @@ def _line(r: Any) -> Line:
     org, giver, receiver = r["org"], r["from_org"], r["to_org"]
     # a bill is read from the place's side: what came says from whom, what left says to whom
     other = next((p for p in (giver, receiver, r["owner"]) if p is not None and p != org), None)
-    values = {name: r[name] for name in ("bill_id", "bill_no", "type", "reversal", "batch_id", "batch_no")}
+    names = (
+        "bill_id",
+        "bill_no",
+        "type",
+        "reversal",
+        "batch_id",
+        "batch_no",
+        "corrects",
+        "reason",
+        "recorded_at",
+    )
+    values = {name: r[name] for name in names}
     return Line(
         at=r["happened_at"],
         org=org,
@@ -144,7 +155,17 @@ CHECKED = (203, 104, 323)
 
 
 def _remark(line: Line, zh: bool) -> str:
-    if line.confirmed or line.reversal or line.type not in CHECKED:
+    """What else is to be said of a line; of one that takes another back or follows it: which, when and why."""
+    if line.reversal and line.recorded_at is not None:
+        at = line.recorded_at.astimezone(CHINA).strftime("%Y-%m-%d %H:%M")
+        whose = f"冲正第{line.corrects}版 {at}" if zh else f"takes back revision {line.corrects}, {at}"
+        return f"{whose} {line.reason}".strip()
+    said = _unchecked(line, zh)
+    return f"{line.reason} {said}".strip() if line.reason else said
+
+
+def _unchecked(line: Line, zh: bool) -> str:
+    if line.confirmed or line.type not in CHECKED:
         return ""
     if line.checker:
         return "复核人未经系统确认" if zh else "checker named, not confirmed here"

@@ -154,6 +154,8 @@ def register_view(
                 "bill_no": line.bill_no,
                 "type": line.type,
                 "reversal": line.reversal,
+                "corrects_revision": line.corrects,
+                "reason": line.reason,
                 "place": place_view(registry, line.org),
                 "counterparty": place_view(registry, line.counterparty) if line.counterparty else None,
                 "batch_no": line.batch_no,

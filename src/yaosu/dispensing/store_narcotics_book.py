@@ -15,7 +15,8 @@ from asyncpg import Record
 from yaosu.access.visibility import Sight, traced_read
 from yaosu.db.engine import Connection
 
-# Preparation units and packages by bill, place and batch. $3: preparation units in one package.
+# Preparation units and packages by bill, place and batch. $3: preparation units in one package. A line that takes
+# another back names the same patient and prescription, the revision it takes back, and why.
 CHANGES = """
 WITH posted AS (
     SELECT e.to_org AS org, e.bill_id, e.batch_id, e.to_status AS status, e.qty FROM entry e
@@ -53,14 +54,19 @@ WITH posted AS (
     GROUP BY 1, 2, 3 HAVING sum(c.units) <> 0 OR sum(c.packages) <> 0
 )
 SELECT c.org, c.bill_id, c.batch_id, t.batch_no, c.units, c.packages, b.happened_at, b.bill_no, b.type,
-    b.flags & 8 <> 0 AS reversal, b.from_org, b.to_org, b.owner, b.header->>'second_person' AS checker,
+    b.flags & 8 <> 0 AS reversal, b.revision, o.revision AS corrects, b.recorded_at,
+    CASE WHEN b.revision = 1 THEN ''
+        ELSE coalesce(b.header->>'void_reason', b.header->>'correct_reason', '') END AS reason,
+    b.from_org, b.to_org, b.owner, b.header->>'second_person' AS checker,
     b.header->>'department' AS department, coalesce(h.name, '') AS handler, x.patient, x.number AS prescription,
     x.doctor, (SELECT string_agg(n.name, '、' ORDER BY f.confirmed_at) FROM narcotic_act a
         JOIN narcotic_confirmation f ON f.act_id = a.id JOIN account n ON n.id = f.account_id
         WHERE a.bill_id = c.bill_id) AS confirmed
 FROM change c JOIN bill b ON b.id = c.bill_id JOIN batch t ON t.drug_id = $2 AND t.id = c.batch_id
 LEFT JOIN account h ON h.id = b.account_id
-LEFT JOIN narcotic_dispensing d ON d.drug_id = $2 AND d.bill_id = c.bill_id AND d.batch_id = c.batch_id
+LEFT JOIN bill o ON b.flags & 8 <> 0 AND o.owner = b.owner AND o.id = b.replaces
+LEFT JOIN narcotic_dispensing d ON d.drug_id = $2 AND d.batch_id = c.batch_id
+    AND d.bill_id = CASE WHEN b.flags & 8 <> 0 THEN b.replaces ELSE c.bill_id END
 LEFT JOIN narcotic_prescription x ON x.id = d.prescription_id
 WHERE /*visible:org c.org*/ AND b.happened_at < $4
 ORDER BY b.happened_at, c.bill_id, c.units DESC, t.batch_no"""
