@@ -172,6 +172,8 @@ async def change(conn: Connection, subject: Subject, system_id: int, draft: Syst
     """Change addresses, SM2 key and state (`held`: nothing is taken or pushed; `ended`: for good). Operator only."""
     require_operator(subject)
     draft = _checked(draft)
+    # the others are told in the same transaction
+    await store.lock_boxes(conn, [r["id"] for r in await conn.fetch(store.SYSTEMS)])
     args = (draft.operator.strip(), draft.usc_id.strip().upper(), draft.resolver_url, draft.query_url)
     row = await conn.fetchrow(
         store.CHANGE_SYSTEM, system_id, *args, draft.receive_url, draft.public_key, draft.state
@@ -293,10 +295,11 @@ async def receive(
             if meaning == "produce":
                 others |= await _holders(conn, system.id, Content(content))
         said = {"distributed": len(others)}
-    await store.post(conn, sorted(others), event)
     if said:
         await conn.execute(store.SET_SAID, event, said)
-    await conn.execute(store.SEEN, system.id)
+    await store.lock_boxes(conn, [system.id, *others])
+    await store.post(conn, sorted(others), event)
+    await conn.execute(store.HELD, system.id, number)
     return {**said, "seq": number}
 
 

@@ -28,6 +28,8 @@ async def agrees(conn: Connection, system: System, after: int, check: str, sent:
         here = await conn.fetchval(store.MAIL_AT, system.id, after)
         fits = here is not None and str(here) == check.lower()
     if not fits:
+        # all are told in the same transaction
+        await store.lock_boxes(conn, [r["id"] for r in await conn.fetch(store.SYSTEMS)])
         lately = await conn.fetchval(store.AHEAD_LATELY)
         await conn.execute(store.AHEAD, system.id, lost)
         if not lately:

@@ -28,21 +28,23 @@ BY_APP = f"SELECT {_SYSTEM} FROM xietong_system WHERE app_id = $1"  # noqa: S608
 BY_ID = f"SELECT {_SYSTEM} FROM xietong_system WHERE id = $1"  # noqa: S608 - constant columns
 SYSTEMS = f"SELECT {_SYSTEM} FROM xietong_system ORDER BY id"  # noqa: S608 - constant columns
 
-SEEN = """
-UPDATE xietong_system SET seen_at = now() WHERE id = $1 AND (seen_at IS NULL OR seen_at < now() - interval '10 s')"""
-
 REFUSED = "UPDATE xietong_system SET refused = refused + 1, refused_said = $2, seen_at = now() WHERE id = $1"
 
-# One event at a time of one system: a repeat waits for its first try.
-LOCK_SYSTEM = "SELECT id FROM xietong_system WHERE id = $1 FOR NO KEY UPDATE"
+# One event at a time of one system: a repeat waits for its first try. Not its row: whoever takes an event locks rows
+# of all systems concerned at the end, in one order (LOCK_BOXES), and who held its own before would wait in a circle
+# with another that writes to it.
+LOCK_SYSTEM = "SELECT pg_advisory_xact_lock(726246, $1)"
 
 EVENT = "SELECT id, digest, said, n FROM xietong_event WHERE system_id = $1 AND event_id = $2"
 
 ADD_EVENT = """
 INSERT INTO xietong_event (system_id, event_id, process_id, event_type, sub_type, usc_id, sent_at, digest, data, n)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id"""
-# The number of the next event of a system; its row is locked, so numbers stand in the order of commits.
-NEXT_N = "UPDATE xietong_system SET held = held + 1 WHERE id = $1 RETURNING held"
+# The number of the next event of a system, which takes one at a time: numbers stand in the order of commits.
+NEXT_N = "SELECT held + 1 FROM xietong_system WHERE id = $1"
+HELD = """
+UPDATE xietong_system SET held = $2,
+    seen_at = CASE WHEN seen_at > now() - interval '10 s' THEN seen_at ELSE now() END WHERE id = $1"""
 
 SET_SAID = "UPDATE xietong_event SET said = $2 WHERE id = $1"
 
@@ -212,5 +214,10 @@ async def post(conn: Connection, system_ids: Sequence[int], event: int) -> None:
     """Put an event into the mailboxes of systems, in their order of commit."""
     ids = sorted(set(system_ids))
     if ids:
-        await conn.execute(LOCK_BOXES, ids)
+        await lock_boxes(conn, ids)
         await conn.execute(POST, ids, event)
+
+
+async def lock_boxes(conn: Connection, system_ids: Sequence[int]) -> None:
+    """Hold the rows of systems until the transaction ends: all that it will change, before it changes the first."""
+    await conn.execute(LOCK_BOXES, sorted(set(system_ids)))
