@@ -66,14 +66,17 @@ END_OTHER_SESSIONS = "DELETE FROM session WHERE account_id = $1 AND id <> $2 RET
 # Ended sessions are of no use; what happened in them is in the audit record.
 PURGE_SESSIONS = "DELETE FROM session WHERE account_id = $1 AND expires_at < now()"
 
-# Many touches at once, at most one per key and flush; never moves backwards.
+# Many touches at once, at most one per key and flush; never moves backwards. Rows that somebody is changing are passed
+# over: a sign-out holds many of them, and the next use is written down again.
 TOUCH_KEYS = """
+WITH free AS (SELECT id FROM api_key WHERE id = ANY($1::int[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE api_key k SET last_used_at = greatest(k.last_used_at, t.at)
-FROM unnest($1::int[], $2::timestamptz[]) AS t (id, at) WHERE k.id = t.id"""
+FROM unnest($1::int[], $2::timestamptz[]) AS t (id, at) JOIN free ON free.id = t.id WHERE k.id = t.id"""
 
 TOUCH_SESSIONS = """
+WITH free AS (SELECT id FROM session WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE session s SET last_seen_at = greatest(s.last_seen_at, t.at)
-FROM unnest($1::bigint[], $2::timestamptz[]) AS t (id, at) WHERE s.id = t.id"""
+FROM unnest($1::bigint[], $2::timestamptz[]) AS t (id, at) JOIN free ON free.id = t.id WHERE s.id = t.id"""
 
 IN_USE = 1
 """org.status of an organisation in use (standards §5.8)."""

@@ -181,6 +181,9 @@ async def finish(conn: Connection, order_id: int, bill_id: int, pool_id: int | N
     """Confirm an order once: what it had promised itself in a pool is given back, empty boxes leave the pool,
     boxes whose parts came back are in it again. None when it was confirmed before.
     """
+    if pool_id is not None:
+        # before the order and the boxes, as everybody does
+        await conn.execute(pools.LOCK, pool_id)
     row = await conn.fetchrow(store.FINISH, order_id, bill_id)
     if row is None or pool_id is None:
         return row

@@ -311,6 +311,7 @@ def _sums(plan: Plan) -> list[tuple[int, str, int]]:
 async def _block(desk: Desk, pool_id: int, result: MovementResult) -> None:
     """Leave refused boxes out of further draws; units that somebody else took are simply counted anew."""
     async with desk.pool.acquire() as conn, conn.transaction():
+        await conn.execute(store.LOCK, pool_id)
         for one in result.results:
             if not one.accepted and one.verdict not in ("split_not_enough", "opened_name_parts"):
                 await conn.execute(store.BLOCK, pool_id, one.drug_id, one.code, one.verdict)
@@ -391,6 +392,7 @@ async def set_level(conn: Connection, desk: Desk, pool_id: int, drug_id: int, be
 async def unblock(conn: Connection, desk: Desk, pool_id: int) -> None:
     """Let draws try the refused boxes again, after somebody looked."""
     await mine(conn, desk, pool_id)
+    await conn.execute(store.LOCK, pool_id)
     await conn.execute(store.UNBLOCK, pool_id)
 
 

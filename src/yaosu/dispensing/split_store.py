@@ -160,10 +160,11 @@ SELECT b.id FROM bill b WHERE b.owner = $1 AND b.bill_no = $2 AND b.revision > 0
 # ungated: bound to the caller's organisation ($1); a repeat must say the same time
 TIME_OF = "SELECT b.happened_at FROM bill b WHERE b.owner = $1 AND b.bill_no = $2 AND b.revision = 1"
 
-# Orders whose server did not come back to them.
+# Orders whose server did not come back to them. Not locked yet: an order's pool is locked before it, and who settles it
+# looks again.
 STALE = """
 SELECT id, org, number, pool_id FROM split_order WHERE state = 'planned' AND made_at < now() - $1::interval
-ORDER BY id LIMIT 200 FOR UPDATE SKIP LOCKED"""
+ORDER BY pool_id NULLS FIRST, id LIMIT 200"""
 
 # Boxes that passed their last day since yesterday, by organisation: told once a day.
 # ungated: counts by owner, each told to the owner only

@@ -73,11 +73,12 @@ CLOSE = """
 UPDATE insurance_case SET state = 'closed', result = $2, closing = $3, closed_at = now(), closed_by = $4
 WHERE id = $1 AND state <> 'closed'"""
 
+# A case that somebody is working on is passed over: it is told a minute later, if still nobody explained it.
 OVERDUE = """
 UPDATE insurance_case c SET overdue_told = true FROM insurance_institution i
 WHERE i.id = c.institution AND c.id IN (
     SELECT d.id FROM insurance_case d WHERE d.state = 'open' AND NOT d.overdue_told AND d.due_at < now()
-    ORDER BY d.due_at LIMIT 200)
+    ORDER BY d.due_at LIMIT 200 FOR NO KEY UPDATE SKIP LOCKED)
 RETURNING c.id, c.opened_at, c.code, i.org, i.bureau, i.name"""
 FORGET = "DELETE FROM insurance_nonce WHERE at < now() - interval '1 day'"
 

@@ -103,10 +103,11 @@ LEFT JOIN people.purchase u ON u.person = p.id OR u.agent = p.id
 LEFT JOIN batch b ON b.drug_id = u.drug_id AND b.id = u.batch_id
 ORDER BY p.id"""
 
-# Registered, but nothing came of it: the sale was refused or given up.
+# Registered, but nothing came of it: the sale was refused or given up. Held, so that nothing comes of it now; whom
+# somebody is selling to is passed over.
 NEVER_USED = """
 SELECT id FROM people.person WHERE erased_at IS NULL AND NOT used AND last_at < $1
-ORDER BY last_at LIMIT $2"""
+ORDER BY last_at LIMIT $2 FOR UPDATE SKIP LOCKED"""
 
 ERASE = """
 UPDATE people.person SET erased_at = now(), hash = NULL, cipher = NULL, salt = NULL
