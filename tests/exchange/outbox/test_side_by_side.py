@@ -47,12 +47,11 @@ async def hold(conn: Connection, *numbers: int) -> None:
 async def test_who_settles_the_first_of_a_lane_does_not_wait_for_who_holds_the_next(box: Exchange) -> None:
     link = await box.connect(box.market.maker, "jianguan")
     first, second, third = await put(box, link, 3, lane="C1")
-    async with box.pool.acquire() as conn:
-        async with conn.transaction():
-            await hold(conn, second, third)
-            assert await asyncio.wait_for(box.box.once(), WAITS_S) == 1
-            # and whoever has the next one may go on to the first
-            await asyncio.wait_for(hold(conn, first), WAITS_S)
+    async with box.pool.acquire() as conn, conn.transaction():
+        await hold(conn, second, third)
+        assert await asyncio.wait_for(box.box.once(), WAITS_S) == 1
+        # and whoever has the next one may go on to the first
+        await asyncio.wait_for(hold(conn, first), WAITS_S)
     box.box._swept = float("-inf")
     await box.sent()
     assert [state for _, state in await box.states(link)] == ["processed"] * 3, "the sweep brings the next"
@@ -109,7 +108,9 @@ async def _again(conn: Connection, box: Exchange, number: int) -> None:
 async def waiting_for(conn: Connection, process: int) -> None:
     """Until the other connection waits for a lock that this one holds."""
     async with asyncio.timeout(WAITS_S):
-        while conn.get_server_pid() not in (await conn.fetchval("SELECT pg_blocking_pids($1)", process)):
+        while conn.get_server_pid() not in (  # noqa: ASYNC110 - another connection's wait
+            await conn.fetchval("SELECT pg_blocking_pids($1)", process)
+        ):
             await asyncio.sleep(0.02)
 
 

@@ -120,7 +120,7 @@ SELECT r.connection_id, r.tries, r.error, r.next_at, c.channel, c.title, c.state
 JOIN connection c ON c.id = r.connection_id WHERE r.bill_id = $1 AND c.org = $2 ORDER BY r.connection_id"""
 DUE = "SELECT 1 FROM bill_due WHERE bill_id = $1"
 
-# ungated: a bill that is the organisation's own, names it or went out over its connection ($2; 0: the operator); head only
+# ungated: a bill that is the organisation's own, names it or went out over its connection ($2; 0: the operator); head
 BILL = """
 SELECT id, owner, bill_no, type, revision, flags, status, happened_at, recorded_at, from_org, to_org, lines, refused
 FROM bill b WHERE id = $1 AND ($2 IN (0, owner, submitter, from_org, to_org)
