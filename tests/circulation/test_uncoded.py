@@ -85,7 +85,7 @@ async def test_an_entry_is_voided_while_the_goods_are_still_there(market: Market
         await market.move(21, market.pharmacy, [], bill_no="WM-4", revision=2, void=True)
     assert refused.value.code == "later_fact"
     assert [(f.code, f.params) for f in refused.value.findings] == [
-        ("uncoded_used_since", {"batch": "U-4", "asked": 5, "have": 4})
+        ("uncoded_gone_since", {"batch": "U-4", "asked": 0, "gone": 1, "bills": "WM-4-sale（1）"})
     ]
     await market.move(23, market.pharmacy, [], bill_no="WM-4-sale", revision=2, void=True)
     await market.move(21, market.pharmacy, [], bill_no="WM-4", revision=2, void=True)

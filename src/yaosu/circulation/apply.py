@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from yaosu.circulation import late, notices, purchases, repeats, revise, splits, uncoded
+from yaosu.circulation import late, notices, purchases, repeats, revise, splits, uncoded, uncoded_revise
 from yaosu.circulation import store_write as store
 from yaosu.circulation.answers import refusal
 from yaosu.circulation.assume import runs_of
@@ -234,6 +234,7 @@ class _Work:
             return refusal(one, verdicts)
         posting = Posting(one, next(self.ids), [], verdicts)
         posting.transfers = moved.transfers
+        await uncoded_revise.redate(self.conn, self.books)
         posting.parts = carry_out(self.world, one.order, verdicts, posting.bill_id)
         self.chains.add(posting.parts, posting.bill_id, reversal=False)
         await purchases.record(self.conn, one, posting.bill_id, bought)
@@ -261,7 +262,10 @@ class _Work:
         entries = []
         kind = bill_types().get(previous.type)
         if kind is not None and kind.uncoded is not None:
-            entries = await uncoded.entries_of(self.conn, previous.id, previous.drug_ids)
+            if kind.supplement:
+                entries = uncoded_revise.supplemented(kind, one.movement.owner, back)
+            else:
+                entries = await uncoded.entries_of(self.conn, previous.id, previous.drug_ids)
             drug_ids = {entry[0] for entry, _ in entries}
             await uncoded.more(self.conn, self.books, {one.movement.owner}, drug_ids)
         lines, reversal.split_rows = revise.take_back(
@@ -269,6 +273,7 @@ class _Work:
         )
         reversal.parts = alike(lines)
         try:
+            await uncoded_revise.check(self.conn, self.books, one, entries)
             reversal.transfers = uncoded.take_back(self.books, one, entries)
         except YaosuError:
             undo.restore()
@@ -302,7 +307,8 @@ class _Work:
         """What is said of each scan, or of each quantity; what moves without codes; what persons bought."""
         if one.kind.by_quantity:
             moved = await uncoded.judge(self.conn, self.books, one)
-            return moved.verdicts, moved, purchases.Bought()
+            # a correction stands as a whole: what has gone out rests on all of it
+            return moved.verdicts, moved, purchases.Bought(broken=reversal is not None)
         stay = {kept.code: kept for kept in reversal.kept} if reversal is not None else {}
         scans = [scan for scan in one.scans if scan.code not in stay] if stay else one.scans
         verdicts = examine(self.world, one.order, scans)

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+from asyncpg import Record
+
 from yaosu.circulation import store_uncoded
 from yaosu.circulation import store_write as store
 from yaosu.circulation.cache import CHINA
 from yaosu.circulation.model import Prepared, Quantity
 from yaosu.db.engine import Connection
-from yaosu.errors import Finding, YaosuError
+from yaosu.errors import Finding
 from yaosu.registry import uncoded_rules
 from yaosu.registry.model import Product
 from yaosu.rules.judge import Scan, Verdict
@@ -25,6 +27,7 @@ from yaosu.rules.world import Stop
 
 Account = tuple[int, int, int]
 """(product, batch, organisation)"""
+Mark = tuple[dict[Account, int], int, dict[tuple[int, str], tuple[int, date]]]
 
 
 @dataclass
@@ -40,20 +43,23 @@ class Books:
     """Recalls, locks and suspensions in force by product and batch."""
     moves: list[Move] = field(default_factory=list)
     """What the group's bills did to the accounts so far."""
+    redating: dict[tuple[int, int], tuple[date, date]] = field(default_factory=dict)
+    """Dates of production and expiry that the correction in hand gives batches of its own, by (product, batch id)."""
 
     def post(self, one: Prepared, account: Account, delta: int) -> None:
         """A bill of the group puts goods into an account or takes them out."""
         self.have[account] = self.have.get(account, 0) + delta
-        self.moves.append(Move(account, one.movement.bill_no, delta, _bought(one)))
+        self.moves.append(Move(account, one.movement.bill_no, delta, bought(one)))
 
-    def mark(self) -> tuple[dict[Account, int], int]:
+    def mark(self) -> Mark:
         """What `undo` goes back to."""
-        return dict(self.have), len(self.moves)
+        return dict(self.have), len(self.moves), dict(self.batches)
 
-    def undo(self, mark: tuple[dict[Account, int], int]) -> None:
+    def undo(self, mark: Mark) -> None:
         """Forget what was posted since `mark`."""
-        self.have = mark[0]
+        self.have, self.batches = mark[0], mark[2]
         del self.moves[mark[1] :]
+        self.redating.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +165,7 @@ async def _refusal(
         have = books.have.get((asked.drug_id, known[0], one.movement.owner), 0)
         if have < asked.qty:
             return Finding("uncoded_short", {**params, "have": have})
-        if not one.kind.expired and known[1] < _day(one.movement.happened_at):
+        if not one.kind.expired and known[1] < day(one.movement.happened_at):
             return Finding("expired", params)
         return await _bought_later(conn, books, one, asked, known[0])
     if known is None:
@@ -201,16 +207,13 @@ async def _bought_later(
     bills: dict[str, tuple[date | None, int]] = {}
     rows = await conn.fetch(store_uncoded.PURCHASES, one.movement.owner, asked.drug_id, batch_id)
     for row in rows:
-        bought = _date(row["invoice_date"])
-        if row["type"] == uncoded_rules.PURCHASE and bought is None and row["at"] is not None:
-            bought = _day(row["at"])
-        bills[row["bill_no"]] = bought, row["qty"]
+        bills[row["bill_no"]] = bought_of(row), row["qty"]
     for move in books.moves:
         if move.account == (asked.drug_id, batch_id, one.movement.owner):
             bills[move.bill_no] = move.bought, bills.get(move.bill_no, (None, 0))[1] + move.delta
     bills.pop(one.movement.bill_no, None)
     # what left without naming its purchase was taken from the oldest
-    left = sum(qty for bought, qty in bills.values() if bought is None or bought <= claimed)
+    left = sum(qty for when, qty in bills.values() if when is None or when <= claimed)
     if left >= asked.qty:
         return None
     params = {
@@ -222,15 +225,23 @@ async def _bought_later(
     return Finding("uncoded_bought_later", params)
 
 
-def _bought(one: Prepared) -> date | None:
+def bought_of(row: Record) -> date | None:
+    """The same of a bill on record, by its row of `store_uncoded.PURCHASES`."""
+    told = _date(row["invoice_date"])
+    if told is None and row["type"] == uncoded_rules.PURCHASE and row["at"] is not None:
+        return day(row["at"])
+    return told
+
+
+def bought(one: Prepared) -> date | None:
     """When the goods that a bill moves were bought, as far as it says so."""
     named = _date(one.movement.header.get("invoice_date"))
     if named is None and one.kind.code == uncoded_rules.PURCHASE:
-        return _day(one.movement.happened_at)
+        return day(one.movement.happened_at)
     return named
 
 
-def _day(moment: datetime) -> date:
+def day(moment: datetime) -> date:
     """The calendar day in China: by it days count, whatever zone the caller writes in."""
     return moment.astimezone(CHINA).date()
 
@@ -282,17 +293,9 @@ async def entries_of(conn: Connection, bill_id: int, drug_ids: Sequence[int]) ->
 
 
 def take_back(books: Books, one: Prepared, entries: Sequence[tuple[Transfer, int]]) -> dict[Transfer, int]:
-    """The reversing transfers of what `one` corrects or voids; refused (`later_fact`) where the goods have left the
-    stock since.
+    """The reversing transfers of what `one` corrects or voids. An account may fall below nothing until what the
+    correction says instead is judged: whether enough is left is asked before (`uncoded_revise.check`).
     """
-    short = []
-    for (drug_id, batch_id, _, _, to_org, to_status), qty in entries:
-        if to_status == "U" and books.have.get((drug_id, batch_id, to_org), 0) < qty:
-            have = books.have.get((drug_id, batch_id, to_org), 0)
-            batch = books.numbers.get(batch_id, "—")
-            short.append(Finding("uncoded_used_since", {"batch": batch, "asked": qty, "have": have}))
-    if short:
-        raise YaosuError("later_fact", {"count": len(short)}, short)
     found = {}
     for (drug_id, batch_id, from_org, from_status, to_org, to_status), qty in entries:
         if to_status == "U":
