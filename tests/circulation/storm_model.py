@@ -40,6 +40,10 @@ class Line:
     qty: int
     opened: bool = False
     part: int = 0
+    sent: int = 0
+    """The shipment that the goods were on before, of a shipment."""
+    giver: tuple[int, int] | None = None
+    """Who delivered the goods to whom by it, in the direction of trade."""
 
 
 @dataclass
@@ -68,8 +72,20 @@ class Stop:
 class Model:
     """Boxes, packages, opened boxes, quantities, stops and bills."""
 
-    def __init__(self, goods: Goods, owner: int, hospital: int) -> None:
-        self.hospital = hospital
+    def __init__(self, goods: Goods, owner: int, hospital: int, chain: tuple[int, int]) -> None:
+        self.hospital, self.maker, self.chain = hospital, owner, chain
+        """The maker is the MAH too; the chain: headquarters and store."""
+        self.lost: dict[str, str] = {}
+        """Of boxes that are not there any more: their status before."""
+        self.sent: dict[str, int] = {}
+        """The latest shipment of each box, as far as it stands."""
+        self.ships: dict[int, dict[str, str]] = {}
+        """Of shipments that may leave quarantine or go under a stop: each code's status before."""
+        self.passing_on: set[int] = set()
+        """Shipments down the chain."""
+        self.supplied: dict[tuple[int, int], int] = {}
+        self.waiting: set[str] = set()
+        """Boxes that came into quarantine and that nobody has let out by an act that does (see `released`)."""
         self.batch_no = goods.batch_no
         self.state: dict[str, State] = dict.fromkeys(goods.boxes, ("I", owner, None))
         self.inside: dict[str, set[str]] = {box: {box} for box in goods.boxes}
@@ -144,14 +160,47 @@ class Model:
         if not self.inside[code]:
             return "refused"
         if not kind.stopped and self.stopped(code, m.owner):
-            return "quarantined" if receiving else "refused"
+            return "quarantined" if receiving or kind.kind == "find" else "refused"
+        if kind.kind == "ship" and kind.stopped and self.stopped(code, m.owner) and not self._homeward(m):
+            return "refused"
         if kind.kind == "ship" and code in self.splits:
             return "refused"
         if kind.kind in ("use", "give_back", "open", "split_loss") and not self._splittable(kind, m, code):
             return "refused"
         if receiving and m.from_org and holder not in (m.from_org, m.owner):
             return "quarantined"
+        if kind.kind == "find" and self.lost[next(iter(self.inside[code]))] == "Q":
+            return "aside"
+        if receiving and kind.post != "Q" and self._left_quarantine(code) and self.kin(holder, m.owner):
+            return "aside"
         return "moved"
+
+    def kin(self, one: int, other: int) -> bool:
+        """Whether they are one legal entity or chain."""
+        return one == other or {one, other} == set(self.chain)
+
+    def _homeward(self, m: Movement) -> bool:
+        """Whether stopped goods may go there: the maker, the store's headquarters, who delivered the batch."""
+        assert m.to_org is not None
+        upward = (m.to_org, m.owner) == self.chain
+        return upward or m.to_org == self.maker or self.supplied.get((m.to_org, m.owner), 0) > 0
+
+    def _left_quarantine(self, code: str) -> bool:
+        """Whether goods on their way were sent from quarantine, as the shipment's lines tell."""
+        lines = self.ships.get(self.sent[next(iter(self.inside[code]))])
+        if lines is None:
+            return False
+        around = self.parents[code][-1] if self.parents[code] else code
+        return lines.get(around, "Q" if "Q" in lines.values() else "") == "Q"
+
+    def released(self, kind: BillType, m: Movement, pre: State, post: str, boxes: set[str]) -> None:
+        """The rule that all this is for (R-B4): what came into quarantine becomes saleable by a release, by the
+        acceptance of another firm that took it back, or when the bill that put it there is taken back (`take_back`)."""
+        if post == "Q":
+            self.waiting |= boxes
+        elif kind.kind == "release" or (kind.kind == "receive" and not self.kin(pre[1], m.owner)):
+            self.waiting -= boxes
+        assert post not in ("I", "D", "S", "A") or not self.waiting & boxes, (m, pre, post)
 
     def _splittable(self, kind: BillType, m: Movement, code: str) -> bool:
         part = m.parts.get(code, 0)
@@ -184,7 +233,7 @@ class Model:
         """Carry out one fate."""
         pre = self.state_of(code)
         assert pre is not None
-        post, opened, part = "Q" if fate == "quarantined" else kind.post, False, 0
+        post, opened, part = "Q" if fate in ("quarantined", "aside") else kind.post, False, 0
         if fate == "moved":
             part = m.parts.get(code, 0)
             if part or kind.kind == "open":
@@ -199,14 +248,28 @@ class Model:
                 post = "D" if split.left else "S"
             elif kind.kind in ("release", "find") and code in self.splits:
                 post = "D" if self.splits[code].left else "S"
+        giver = None
+        sent = self.sent.get(next(iter(self.inside[code])), 0)
+        if kind.kind == "receive" and pre[0] == "O" and sent in self.passing_on:
+            giver = (pre[1], m.owner)
+            self.supplied[giver] = self.supplied.get(giver, 0) + len(self.inside[code])
         self.take_out(code)
         dest = m.to_org if post == "O" else None
         for box in self.inside[code]:
             self.state[box] = (post, m.owner, dest)
+            if post == "O":
+                self.sent[box] = token
+            if post == "N":
+                self.lost[box] = pre[0]
+        if post == "O" and kind.stopped:
+            self.ships.setdefault(token, {})[code] = pre[0]
+        elif post == "O":
+            self.passing_on.add(token)
+        self.released(kind, m, pre, post, self.inside[code])
         self.history[code].append(token)
         if part:
             self.taken[code, token] = (kind.parts, part)
-        return Line(token, pre, post, len(self.inside[code]), opened, part)
+        return Line(token, pre, post, len(self.inside[code]), opened, part, sent, giver)
 
     def moved_on(self, code: str, line: Line) -> bool:
         """Whether something came after the line that still stands."""
@@ -243,7 +306,17 @@ class Model:
                     split.left, split.out = split.left - line.part, split.out + line.part
                 else:
                     split.left, split.lost = split.left + line.part, split.lost - line.part
+            if line.giver is not None:
+                self.supplied[line.giver] -= line.qty
             for box in self.inside[code]:
+                if on_top and line.post == "O":
+                    self.sent[box] = line.sent
+                if on_top and line.pre[0] == "N":
+                    self.lost[box] = self.state[box][0]
+                if on_top and line.post == "Q" and line.pre[0] not in ("Q", "N"):
+                    self.waiting.discard(box)
+                elif on_top and line.pre[0] == "Q":
+                    self.waiting.add(box)
                 status, holder, dest = line.pre if on_top else self.state[box]
                 if split is not None and status in ("D", "S"):
                     status = "D" if split.left else "S"
@@ -268,11 +341,14 @@ class Model:
             {k: Split(s.left, s.out, s.lost, s.opener) for k, s in self.splits.items()},
             dict(self.uncoded),
             dict(self.rest),
+            (dict(self.lost), dict(self.sent), dict(self.supplied), set(self.waiting)),
         )
 
     def restore(self, saved: Any) -> None:
         """Go back."""
-        self.state, self.inside, self.parents, self.history, self.splits, self.uncoded, self.rest = saved
+        *most, self.rest, ways = saved
+        self.state, self.inside, self.parents, self.history, self.splits, self.uncoded = most
+        self.lost, self.sent, self.supplied, self.waiting = ways
 
     # ── whole bills ──
 
@@ -305,7 +381,7 @@ class Model:
                 before.void = True
                 return []
         fates, bill = self._judge(kind, m, kept)
-        refused = [f for f in fates if f != "moved"]
+        refused = [f for f in fates if f not in ("moved", "aside")]
         memo = kind.kind == "receive" and any(f == "memo" for f in fates)
         nothing = all(f in ("refused", "memo") for f in fates) and not memo
         if nothing or (refused and m.mode == "atomic"):
@@ -352,7 +428,7 @@ class Model:
             if kind.code == 203 and m.owner == self.hospital:
                 # no group of hospitals lists the product (R-C5)
                 fate = "refused"
-            if fate == "moved" and kind.supplement:
+            if fate in ("moved", "aside") and kind.supplement:
                 qty = len(self.inside[code])
                 if qty > left:
                     fate = "refused"
@@ -373,9 +449,9 @@ class Model:
         self.tokens += 1
         token = self.tokens
         for code, fate in zip(m.codes, fates, strict=True):
-            if fate in ("moved", "quarantined") and code not in kept:
+            if fate in ("moved", "quarantined", "aside") and code not in kept:
                 bill.lines[code] = self.move(kind, m, code, fate, token)
-                if kind.supplement and fate == "moved":
+                if kind.supplement and fate in ("moved", "aside"):
                     bill.supplemented += bill.lines[code].qty
         self._shift_uncoded(bill, 1)
 

@@ -86,7 +86,7 @@ async def test_losing_them_and_finding_them_again_is_no_way_round(street: Street
     lost = await bill(street, 214, boxes, f"PK-{boxes[0]}")
     assert lost.json()["status"] == "accepted", lost.text
     found = await bill(street, 111, boxes, f"PY-{boxes[0]}")
-    assert [r["verdict"] for r in found.json()["results"]] == ["exception_decided", "accepted"]
+    assert [r["verdict"] for r in found.json()["results"]] == ["exception_decided", "back_to_quarantine"]
     assert number in found.json()["results"][0]["message"]
     assert (await street.market.status(boxes[0]))[0] == "N"
     destroyed = await bill(

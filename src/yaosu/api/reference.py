@@ -55,8 +55,8 @@ GROUPS_ZH = {
 }
 """Chinese names of the document's groups; operations themselves are described in English."""
 
-ACCEPTED = ("accepted", "taken_out", "same_act", "out_of_order", "rejected_by_you")
-"""Verdicts by which goods move as asked, or moved before by the same act; the two last with a warning."""
+ACCEPTED = ("accepted", "taken_out", "same_act", "out_of_order", "rejected_by_you", "back_to_quarantine")
+"""Verdicts by which goods move as asked, or moved before by the same act; the three last with a warning."""
 
 REFUSED = (
     "duplicate_in_bill",
@@ -82,6 +82,7 @@ REFUSED = (
     "package_empty",
     "exception_open",
     "exception_decided",
+    "not_way_home",
     "opened",
     "opened_elsewhere",
     "opened_name_parts",

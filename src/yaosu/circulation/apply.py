@@ -10,14 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from yaosu.circulation import late, notices, purchases, repeats, revise, splits, uncoded, uncoded_revise
+from yaosu.circulation import (
+    late,
+    notices,
+    purchases,
+    repeats,
+    revise,
+    splits,
+    uncoded,
+    uncoded_revise,
+    way_home,
+)
 from yaosu.circulation import store_write as store
 from yaosu.circulation.answers import refusal
 from yaosu.circulation.assume import runs_of
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.chains import Chains
 from yaosu.circulation.evidence import add_evidence
-from yaosu.circulation.load import load_limits, load_world
+from yaosu.circulation.load import load_limits, load_sent, load_world
 from yaosu.circulation.model import Flag, Kept, MovementResult, Prepared
 from yaosu.circulation.posting import Outcome, Posting
 from yaosu.circulation.write import write
@@ -119,6 +129,9 @@ async def _apply(
     sold = bool(old) or any(one.kind.kind == "give_back" for _, one, _ in todo)
     await load_limits(conn, world, batches, version, sold=sold)
     flat = [line for lines in old.values() for line in lines]
+    before = {(line.drug_id, line.notice) for line in flat if line.pre == "O" and line.notice}
+    await load_sent(conn, world, [one.order for _, one, _ in todo], before)
+    await way_home.load(conn, world, [(one.order, one.scans) for _, one, _ in todo])
     for _, one, previous in todo:
         if previous is not None:
             await purchases.same_person(conn, one, previous.id)
@@ -160,6 +173,7 @@ async def _apply(
             raise store.AssumptionError("a refusal must not rest on a guess")
     if work.postings:
         await write(conn, world, work.postings, work.replaced, work.now, batches.routed)
+        await store.check_labels(conn, world.labels, containers)
     await count_hits(conn, work.hits)
     for n, posting in work.places:
         assert posting.result is not None

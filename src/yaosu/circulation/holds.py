@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from yaosu.circulation import store_holds
 from yaosu.circulation import store_notice as store
-from yaosu.db.engine import Connection, Reads
-from yaosu.rules.judge import Scan
+from yaosu.db.engine import Connection
 
 
 async def hold(
@@ -31,15 +30,3 @@ async def release(conn: Connection, exception_id: int, *, saleable: bool | None 
     if saleable is not None:
         await conn.execute(store_holds.UNDECIDE if saleable else store_holds.DECIDE, exception_id)
     return [r["id"] for r in await conn.fetch(store.LET_GO, exception_id)]
-
-
-async def refuse_decided(conn: Reads, owner: int, scans: Sequence[Scan]) -> None:
-    """Mark scans (`exception_decided`) whose goods a settled case keeps from being released into stock."""
-    asked = [s for s in scans if not s.problem]
-    rows = await conn.fetch(
-        store_holds.DECIDED, owner, [s.n for s in asked], [s.drug_id for s in asked], [s.code for s in asked]
-    )
-    decided = {row["n"]: row["decided_case"] for row in rows}
-    for scan in asked:
-        if scan.n in decided:
-            scan.problem, scan.params = "exception_decided", {"case": decided[scan.n]}

@@ -1,15 +1,18 @@
-"""The part of the world a group of bills touches: units and what is around them, batches, stops, opened boxes."""
+"""The part of the world a group of bills touches: units and what is around them, batches, stops, quarantine, opened
+boxes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from yaosu.circulation import splits
+from yaosu.circulation import splits, store_holds
 from yaosu.circulation import store_write as store
 from yaosu.circulation.assume import Run, assume
 from yaosu.circulation.cache import BatchCache
 from yaosu.db.engine import Connection
-from yaosu.rules.world import LOGISTICS_LEVEL, Unit, World
+from yaosu.rules.judge import Order
+from yaosu.rules.world import LOGISTICS_LEVEL, Aside, Unit, World
 
 
 async def load_world(
@@ -31,8 +34,8 @@ async def load_world(
     if runs:
         wanted.update(dict.fromkeys(await assume(conn, world, runs)))
     if containers:
-        for row in await conn.fetch(store.CONTAINERS, list(containers)):
-            wanted.update(dict.fromkeys((drug_id, row["code"]) for drug_id in row["drug_ids"]))
+        world.labels = await store.labels(conn, containers)
+        wanted.update(dict.fromkeys((d, code) for code, drug_ids in world.labels.items() for d in drug_ids))
     missing = list(wanted)
     while missing:
         found = await store.read_units(conn, missing, lock=lock)
@@ -76,13 +79,20 @@ def _stand_ins(world: World, keys: Sequence[tuple[int, str]]) -> None:
 
 
 async def load_limits(
-    conn: Connection, world: World, batches: BatchCache, version: int, *, sold: bool = False
+    conn: Connection,
+    world: World,
+    batches: BatchCache,
+    version: int,
+    *,
+    sold: bool = False,
+    lock: bool = True,
 ) -> None:
-    """What may forbid moving the units: stops in force, holds of open cases; and the insides of opened boxes.
+    """What may forbid moving the units: stops in force, quarantine and its cases; and the insides of opened boxes.
 
     `version` is the stops' version as read in this transaction; `sold` that boxes already used up matter too
-    (returns, corrections). Asks nothing where nothing of the kind is about. Raises AssumptionError where stops tell
-    packages apart that are taken to be alike.
+    (returns, corrections); `lock` that what is read of quarantine must hold until the commit: a case that is being
+    opened or closed about these goods comes before the bill or after it. Asks nothing where nothing of the kind is
+    about. Raises AssumptionError where stops tell packages apart that are taken to be alike.
     """
     stops = batches.stops
     await stops.at(conn, version)
@@ -98,11 +108,84 @@ async def load_limits(
         world.stop_holding = await stops.holding(conn, outer) if outer else {}
         if any(run.unit.level > 1 for run in world.assumed) and world.stop_holding:
             raise store.AssumptionError("some of a run hold what is stopped by its code")
-    quarantined = [u.key for u in world.units.values() if u.status == "Q"]
-    if quarantined:
-        rows = await conn.fetch(store.HELD, [k[1] for k in quarantined])
-        world.held = {(r["drug_id"], r["code"]): r["held_case"] for r in rows}
+    await _quarantine(conn, world, lock)
     statuses = ("D", "Q", "N", "S") if sold else ("D", "Q", "N")
     opened = [u.key for u in world.units.values() if u.level == 1 and u.status in statuses]
     if opened:
         world.splits = await splits.load(conn, opened)
+
+
+async def _quarantine(conn: Connection, world: World, lock: bool) -> None:
+    """What is known of units in quarantine, and of those that were lost from there."""
+    waiting = [u for u in world.units.values() if u.status == "Q"]
+    lost = [u for u in world.units.values() if u.status == "N" and u.parent is None]
+    if waiting:
+        for u in waiting:
+            u.aside = Aside()
+        held: dict[tuple[int, str], str] = {}
+        query = store_holds.WAITING_LOCKED if lock else store_holds.WAITING
+        for r in await conn.fetch(query, [u.code for u in waiting]):
+            unit = world.units.get((r["drug_id"], r["code"]))
+            if unit is None or unit.status != "Q":
+                continue
+            unit.aside = Aside(r["verdict"], r["params"], r["decided_case"])
+            if r["held_by"] is not None:
+                held[unit.key] = r["held_case"]
+        world.held = held
+    if lost:
+        columns = [u.drug_id for u in lost], [u.last_bill for u in lost], [u.code for u in lost]
+        for r in await conn.fetch(store_holds.LOST, *columns):
+            world.units[(r["drug_id"], r["code"])].aside = Aside(
+                r["verdict"] or "", r["params"] or {}, r["decided_case"] or ""
+            )
+
+
+async def load_sent(
+    conn: Connection, world: World, orders: Iterable[Order], before: Iterable[tuple[int, int]] = ()
+) -> None:
+    """Whether goods that come back, or come from the same legal entity or chain, were sent from quarantine (R-B4).
+
+    `before`: shipments (product, bill) that goods may be on again when a bill is taken back. Asks nothing of goods that
+    another firm sent. Raises AssumptionError where that tells packages apart that are taken to be alike.
+    """
+    kin = {one.owner: one.kin for one in orders if one.type.kind == "receive"}
+    if not kin:
+        return
+    asked = set(before)
+    related: dict[tuple[int, int], bool] = {}
+    for u in world.units.values():
+        if u.status != "O" or not u.notice or u.dest not in kin:
+            continue
+        pair = (u.holder or 0, u.dest)
+        if pair not in related:
+            related[pair] = pair[0] == pair[1] or kin[u.dest](pair[0])
+        if related[pair]:
+            asked.add((u.drug_id, u.notice))
+    if asked:
+        world.sent = await _shipments(conn, asked)
+        if any((run.unit.drug_id, run.notice) in world.sent for run in world.assumed):
+            raise store.AssumptionError("some of a run may have been sent from quarantine")
+
+
+async def _shipments(conn: Connection, asked: set[tuple[int, int]]) -> dict[tuple[int, int], dict[str, str]]:
+    """Each code's status before those of the shipments that had goods from quarantine; of goods that were turned away,
+    before the shipment that they were turned away from."""
+    found: dict[tuple[int, int], dict[str, str]] = {}
+    turned: dict[tuple[int, int], dict[str, tuple[int, int]]] = {}
+    seen = set(asked)
+    while asked:
+        rows = await conn.fetch(store_holds.SENT, [d for d, _ in asked], [b for _, b in asked])
+        for drug_id, bill_id, code, pre, post, notice in rows:
+            if pre != "O":
+                found.setdefault((drug_id, bill_id), {})[code] = pre
+            elif post == "O":
+                turned.setdefault((drug_id, bill_id), {})[code] = (drug_id, notice)
+        asked = {one for lines in turned.values() for one in lines.values()} - seen
+        seen |= asked
+    # the older bill first: what was turned away twice leads from one to the next
+    for key in sorted(turned, key=lambda k: k[1]):
+        for code, shipment in turned[key].items():
+            lines = found.get(shipment, {})
+            was = lines.get(code) or ("Q" if "Q" in lines.values() else "I")
+            found.setdefault(key, {})[code] = was
+    return found

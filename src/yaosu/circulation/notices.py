@@ -76,6 +76,9 @@ _HELD_BY_TYPE = {
     116: "returned_by_consumer",
 }
 
+BACK = "back_to_quarantine"
+"""The verdict on goods that were in quarantine before and nobody released."""
+
 Key = tuple[int, int, int]
 """(notice bill, product, batch)"""
 
@@ -268,6 +271,10 @@ async def _quarantine(conn: Connection, postings: Sequence[Posting]) -> None:
             verdict = by_code[code]
             reason = verdict.code if verdict.quarantined else held
             params = dict(verdict.params or {})
+            aside = part.first.unit.aside
+            if reason == BACK and aside is not None and aside.verdict:
+                # found again: they wait for what they waited for
+                reason, params = aside.verdict, dict(aside.params)
             rows.append(
                 (
                     movement.owner,

@@ -9,10 +9,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import orjson
 
-from yaosu.circulation import delegations, direct
+from yaosu.circulation import delegations, direct, way_home
 from yaosu.circulation import store_read as reads
 from yaosu.circulation.cache import CHINA
 from yaosu.circulation.model import CODES_MAX, Movement, Prepared
@@ -233,6 +234,8 @@ async def prepare(
         parts=parts,
         prep_units=prep_units(registry, scans) if parts or kind.kind == "open" else {},
         opened_life=_opened_life(registry, scans) if parts or kind.kind == "open" else {},
+        kin=partial(way_home.kin, registry, movement.owner),
+        way_home=way_home.of_bill(registry, movement, kind),
     )
     return Prepared(
         movement=movement,

@@ -76,12 +76,13 @@ class Undo:
     def save(self, unit: Unit) -> None:
         """Remember `unit` as it is."""
         state = (unit.status, unit.holder, unit.dest, unit.since, unit.last_bill, unit.notice, unit.touched)
-        self.saved.append((unit, state))
+        self.saved.append((unit, (*state, unit.aside)))
 
     def restore(self) -> None:
         """Put everything back, latest first."""
-        for unit, state in reversed(self.saved):
+        for unit, (*state, aside) in reversed(self.saved):
             unit.status, unit.holder, unit.dest, unit.since, unit.last_bill, unit.notice, unit.touched = state
+            unit.aside = aside
         for split, inside in reversed(self.splits):
             split.left, split.out, split.lost, split.undone, split.touched = inside
         self.saved.clear()
@@ -345,5 +346,6 @@ def take_back(
                 contents=world.batches_in(unit),
             )
         )
+        unit.settle_aside(pre)
         unit.last_bill, unit.touched = bill_id, True
     return lines, rows

@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from yaosu.access.visibility import visible
-from yaosu.circulation import holds, store_revise
 from yaosu.circulation import store_read as reads
+from yaosu.circulation import store_revise, way_home
 from yaosu.circulation.answers import code_result
 from yaosu.circulation.apply import apply_group
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.evidence import add_evidence
-from yaosu.circulation.load import load_limits, load_world
-from yaosu.circulation.model import CodeResult, Effect, Movement, MovementResult, Prepared, Preview
+from yaosu.circulation.load import load_limits, load_sent, load_world
+from yaosu.circulation.model import CodeResult, Effect, Movement, MovementResult, Preview
 from yaosu.circulation.prepare import parts_of, prep_units, prepare, scans_of, transferable
 from yaosu.db.engine import Connection, Pool
 from yaosu.errors import YaosuError
@@ -39,8 +40,6 @@ EFFECTS_MAX = 200
 """Codes whose fate a preview tells one by one."""
 
 _RELEASE = 6
-_TO_STOCK = frozenset({"release", "find"})
-"""Kinds of bills that bring own goods into saleable stock."""
 
 
 async def submit(
@@ -57,18 +56,8 @@ async def submit(
     if movement.revision > 1 or movement.void:
         subject.require("bill.correct")
     # mostly nothing is asked, so no connection is taken for it
-    prepared = await _prepared(pool, registry, subject, movement)
-    return await committer.submit(prepared)
-
-
-async def _prepared(pool: Pool, registry: Registry, subject: Subject, movement: Movement) -> Prepared:
-    """The movement ready to be judged; goods that a settled case keeps in quarantine are not released, nor found into
-    stock after they were lost there (R-B4).
-    """
     prepared = await prepare(pool, registry, subject, movement)
-    if prepared.kind.kind in _TO_STOCK:
-        await holds.refuse_decided(pool, movement.owner, prepared.scans)
-    return prepared
+    return await committer.submit(prepared)
 
 
 async def void(
@@ -103,7 +92,7 @@ async def preview(
     Refused like `submit` for rights and header; what later facts forbid is the preview's `error`.
     """
     subject.require("bill.correct")
-    prepared = await _prepared(pool, registry, subject, movement)
+    prepared = await prepare(pool, registry, subject, movement)
     async with pool.acquire() as conn:
         trial = conn.transaction()
         await trial.start()
@@ -130,6 +119,12 @@ async def _effects(conn: Connection, movement: Movement, removed: Sequence[str])
     found = [Effect(**dict(row)) for row in rows]
     if movement.void:
         rows = await conn.fetch(store_revise.EFFECTS_UNCODED, *which, EFFECTS_MAX)
+        found += [Effect(code="", **dict(row)) for row in rows]
+    elif movement.quantities:
+        both = [reversal, movement.revision]
+        rows = await conn.fetch(
+            store_revise.EFFECTS_ACCOUNTS, movement.owner, movement.bill_no, both, EFFECTS_MAX
+        )
         found += [Effect(code="", **dict(row)) for row in rows]
     return found
 
@@ -177,12 +172,10 @@ async def check(
         rows = await conn.fetch(reads.NOTICE_BY_NUMBER, movement.owner, movement.notice, movement.from_org)
         notice = rows[0]["bill_id"] if rows else 0
     scans = await transferable(conn, registry, movement, scans)
-    if kind.kind in _TO_STOCK:
-        await holds.refuse_decided(conn, movement.owner, scans)
     parts = parts_of(movement, kind, scans)
     world = await load_world(conn, keys, containers, batches, lock=False)
     sold = kind.kind == "give_back"
-    await load_limits(conn, world, batches, await version_of(conn), sold=sold)
+    await load_limits(conn, world, batches, await version_of(conn), sold=sold, lock=False)
     order = Order(
         type=kind,
         owner=movement.owner,
@@ -192,7 +185,11 @@ async def check(
         notice=notice,
         parts=parts,
         prep_units=prep_units(registry, scans) if parts or kind.kind == "open" else {},
+        kin=partial(way_home.kin, registry, movement.owner),
+        way_home=way_home.of_bill(registry, movement, kind),
     )
+    await load_sent(conn, world, [order])
+    await way_home.load(conn, world, [(order, scans)])
     verdicts = examine(world, order, scans)
     # a scan at the station is refused as a bill would be, and counts as the first one that was (R-X7)
     await count_hits(conn, [(v.stop.id, movement.owner, v.scan.code) for v in verdicts if v.stop is not None])

@@ -8,21 +8,37 @@ UPDATE quarantine SET decided_by = held_by, decided_case = held_case
 WHERE held_by = $1 AND closed_at IS NULL AND moved"""
 UNDECIDE = "UPDATE quarantine SET decided_by = NULL, decided_case = '' WHERE held_by = $1"
 
-# Scans whose goods, or a package around them, a settled case keeps in quarantine; or kept there until the bill by which
-# they were lost, so that finding them is no way round.
-# ungated: write path; goods in the quarantine of the bill's owner ($1), whose case it is
-DECIDED = """
-WITH RECURSIVE up AS (
-    SELECT a.n, u.drug_id, u.code, u.parent, u.last_bill
-    FROM unnest($2::int[], $3::int[], $4::text[]) AS a(n, drug_id, code)
-    JOIN unit u ON u.drug_id = a.drug_id AND u.code = a.code
-    UNION ALL
-    SELECT up.n, u.drug_id, u.code, u.parent, u.last_bill FROM up
-    JOIN unit u ON u.drug_id = up.drug_id AND u.code = up.parent
+# What is known of goods in quarantine. Locked, so that a case that holds them, or lets go of them, comes before the
+# bill or after it: all of them, since one that nobody holds yet may be held the moment after.
+# ungated: write path; goods that a bill names
+WAITING = """
+SELECT drug_id, code, verdict, params, held_by, held_case, decided_case FROM quarantine
+WHERE code = ANY($1::text[]) AND closed_at IS NULL AND moved ORDER BY id"""
+WAITING_LOCKED = WAITING + " FOR NO KEY UPDATE"
+
+# Units that are not there any more, as far as they stood in quarantine when they were lost, damaged or written off;
+# with the case that kept them there.
+# ungated: write path; goods that a bill names
+LOST = """
+SELECT l.drug_id, l.code, q.verdict, q.params, q.decided_case
+FROM unnest($1::int[], $2::bigint[], $3::text[]) AS a(drug_id, bill_id, code)
+JOIN bill_line l ON l.drug_id = a.drug_id AND l.bill_id = a.bill_id AND l.code = a.code AND l.pre = 'Q'
+LEFT JOIN LATERAL (
+    SELECT verdict, params, decided_case FROM quarantine
+    WHERE closed_bill = l.bill_id AND org = l.pre_holder AND code = l.code AND moved ORDER BY id DESC LIMIT 1
+) q ON true"""
+
+# Of shipments that had goods from quarantine, or goods that were turned away, every line.
+# ungated: write path; shipments on their way to a bill's owner
+SENT = """
+WITH asked AS (SELECT * FROM unnest($1::int[], $2::bigint[]) AS a(drug_id, bill_id)),
+odd AS (
+    SELECT DISTINCT a.drug_id, a.bill_id FROM asked a
+    JOIN bill_line l ON l.drug_id = a.drug_id AND l.bill_id = a.bill_id
+        AND (l.pre = 'Q' OR l.pre = 'O' AND l.post = 'O')
 )
-SELECT DISTINCT up.n, q.decided_case FROM up
-JOIN quarantine q ON q.code = up.code AND q.moved AND q.org = $1 AND q.decided_case <> ''
-    AND (q.closed_at IS NULL OR q.closed_bill = up.last_bill)"""
+SELECT l.drug_id, l.bill_id, l.code, l.pre, l.post, l.notice FROM odd o
+JOIN bill_line l ON l.drug_id = o.drug_id AND l.bill_id = o.bill_id"""
 
 # Goods in quarantine that a case keeps there, open or settled.
 # ungated: write path; goods that the bill itself put into its owner's quarantine

@@ -5,7 +5,7 @@ Nothing here returns data to a caller outside the write path, so visibility (D10
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -174,11 +174,6 @@ SET_BILL_STATUS = "UPDATE bill SET status = $2 WHERE id = ANY($1::bigint[])"
 NOTES_OF = """
 SELECT n, evidence_bill, severity, quarantined, code, raw, verdict, params FROM bill_note WHERE bill_id = $1"""
 
-# Goods in quarantine that an open case holds there.
-HELD = """
-SELECT drug_id, code, held_case FROM quarantine
-WHERE code = ANY($1::text[]) AND closed_at IS NULL AND moved AND held_by IS NOT NULL"""
-
 # Opened boxes, and what bills did to them.
 SPLITS = """
 SELECT s.drug_id, s.code, s.org, s.total, s.unit_left, s.unit_out, s.unit_lost, s.opened_bill, s.opened_at, s.use_before
@@ -227,6 +222,19 @@ ALIKE_MIN = 32
 
 class ConflictError(RuntimeError):
     """Units changed between reading and writing: the group is tried again with locks."""
+
+
+async def labels(conn: Connection, codes: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The products in logistics containers, by code."""
+    return {r["code"]: tuple(sorted(r["drug_ids"])) for r in await conn.fetch(CONTAINERS, list(codes))}
+
+
+async def check_labels(conn: Connection, read: Mapping[str, Sequence[int]], codes: Sequence[str]) -> None:
+    """After the containers' rows were written: raises ConflictError where something of another product went into one,
+    or one ceased to be, since they were read. Whoever packs locks the rows that are there, so nobody can any more.
+    """
+    if codes and await labels(conn, codes) != read:
+        raise ConflictError("what is in a logistics container changed")
 
 
 async def read_units(conn: Connection, keys: Sequence[tuple[int, str]], *, lock: bool) -> list[Unit]:

@@ -271,6 +271,7 @@ def supplement(books: Books, one: Prepared, verdicts: Sequence[Verdict], batch_n
         if short is not None:
             (drug_id, batch_id), qty = short
             verdict.code, verdict.severity, verdict.units = "uncoded_short", "refused", ()
+            verdict.quarantined = False
             have = books.have.get((drug_id, batch_id, owner), 0)
             verdict.params = {"batch": batch_no.get(batch_id, "—"), "asked": qty, "have": have}
             continue

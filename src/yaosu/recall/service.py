@@ -329,6 +329,7 @@ async def publish(conn: Connection, registry: Registry, subject: Subject, order_
             reason=order.reason,
             batches=[(order.drug_id, b) for b in batch_ids],
             codes=[(order.drug_id, code) for code, _, _ in goods.codes],
+            return_to=order.return_to,
         )
     begun = time.perf_counter()
     mark = await store_locate.mark(conn)

@@ -10,12 +10,13 @@ content in one bill), then what the unit is, then what it is to the caller (see 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 from yaosu.rules.bill_types import BillType
 from yaosu.rules.lines import Alike, Line, alike
+from yaosu.rules.way_home import WayHome
 from yaosu.rules.world import Split, Stop, Unit, World
 
 _CHINA = timezone(timedelta(hours=8))
@@ -45,6 +46,10 @@ class Expected:
     batch_no: str = ""
 
 
+def _no_kin(_org: int) -> bool:
+    return False
+
+
 @dataclass(slots=True)
 class Order:
     """What a bill asks for, as far as rules need it.
@@ -71,6 +76,10 @@ class Order:
     """Preparation units in one smallest package, by product, where the bill opens or splits packages."""
     opened_life: Mapping[int, timedelta] = field(default_factory=dict)
     """How long an opened box of a product may be used, where that is limited."""
+    kin: Callable[[int], bool] = _no_kin
+    """Whether an organisation belongs to the same legal entity or chain as the owner."""
+    way_home: WayHome | None = None
+    """Where the bill sends goods back to, when it may move stopped ones."""
 
 
 @dataclass(slots=True)
@@ -114,6 +123,7 @@ def examine(world: World, order: Order, scans: Sequence[Scan]) -> list[Verdict]:
         or order.parts
         or kind.kind in _SPLITTING
         or world.held
+        or world.sent
     )
     stops = bool(world.stop_batches or world.stop_codes)
     notice, sender = order.notice, order.sender
@@ -185,6 +195,8 @@ def _examine_fully(
         for around in world.ancestors(row):
             if around.code in scanned:
                 return Verdict(scan, "inside_scanned_package", "refused", {"package": around.code})
+    # what a bill before emptied of one of its products neither moves with a label nor stands in its way
+    rows = [row for row in rows if row.qty] or rows
     worst: Verdict | None = None
     for row in rows:
         found = _examine_row(world, order, scan, row)
@@ -202,6 +214,8 @@ def _examine_row(world: World, order: Order, scan: Scan, unit: Unit) -> Verdict:
     root = world.root(unit)
     reason = _state_reason(order, root)
     receiving = order.type.kind == "receive"
+    # goods that come to hand are kept apart where they may not enter stock
+    arriving = receiving or order.type.kind == "find"
     if not reason and unit.qty == 0:
         return Verdict(scan, "package_empty", "refused", {}, unit.last_bill)
     if not order.type.stopped:
@@ -213,13 +227,21 @@ def _examine_row(world: World, order: Order, scan: Scan, unit: Unit) -> Verdict:
         )
         if stop is not None and not (reason and beside):
             verdict = _STOPPED[stop.kind]
-            held = receiving and not reason
+            held = arriving and not reason
             return Verdict(scan, verdict, "refused", stop.params, 0, quarantined=held, stop=stop)
     if reason:
         return Verdict(scan, reason, "refused", {"holder": root.holder or 0}, root.last_bill)
     case = world.held.get(root.key)
     if case is not None:
         return Verdict(scan, "exception_open", "refused", {"case": case}, root.last_bill)
+    if order.type.kind in _TO_STOCK and root.aside is not None and root.aside.decided:
+        return Verdict(scan, "exception_decided", "refused", {"case": root.aside.decided}, root.last_bill)
+    if order.way_home is not None and (stops := world.stops_of(unit, order.owner)):
+        ends = order.way_home.ends(world, order.owner, unit, stops)
+        if ends:
+            named = "、".join(world.names.get(org, f"#{org}") for org in ends)
+            params = {**stops[0].params, "to": named}
+            return Verdict(scan, "not_way_home", "refused", params, 0, stop=stops[0])
     if order.type.kind == "ship" and (split := world.split_of(unit)) is not None:
         # what was opened does not go back into the chain, whatever is left of it
         return Verdict(scan, "opened", "refused", {"left": split.left}, split.opened_bill)
@@ -249,6 +271,8 @@ def _examine_row(world: World, order: Order, scan: Scan, unit: Unit) -> Verdict:
         if gone:
             params = {"batch": gone[0].batch_no}
             return Verdict(scan, "expired", "refused", params, 0, quarantined=receiving)
+    if _comes_from_quarantine(world, order, root):
+        return Verdict(scan, "back_to_quarantine", "warn", {}, root.last_bill, quarantined=True)
     if root.since is not None and order.happened_at < root.since:
         return Verdict(scan, "out_of_order", "warn", {}, root.last_bill)
     if unit.parent is not None:
@@ -256,6 +280,21 @@ def _examine_row(world: World, order: Order, scan: Scan, unit: Unit) -> Verdict:
     return Verdict(scan)
 
 
+def _comes_from_quarantine(world: World, order: Order, root: Unit) -> bool:
+    """Whether goods would enter stock that nobody released: found after they were lost in quarantine, turned away by
+    whom they were sent to from there, or sent from there within one legal entity or chain (R-B4).
+    """
+    if order.type.post == "Q":
+        return False
+    if order.type.kind == "find":
+        return root.aside is not None
+    if order.type.kind != "receive" or not world.left_quarantine(root):
+        return False
+    return root.holder == order.owner or order.kin(root.holder or 0)
+
+
+_TO_STOCK = frozenset({"release", "find"})
+"""Kinds of bills that bring own goods into saleable stock."""
 _STOPPED = {"recall": "recalled", "lock": "locked", "suspension": "suspended"}
 _PERHAPS_OPENED = frozenset({"D", "Q", "N"})
 _SPLITTING = frozenset({"use", "give_back", "open", "split_loss"})
@@ -385,6 +424,7 @@ def carry_out(world: World, order: Order, verdicts: Sequence[Verdict], bill_id: 
     owner, when = order.owner, order.happened_at
     post, post_dest = kind.post, (order.to if kind.post == "O" else None)
     splitting = bool(order.parts) or kind.kind in ("open", "release", "find")
+    returns = kind.kind == "ship" and kind.stopped
     lines: list[Line] = []
     runs: dict[int, list[str]] = {}
     for verdict in verdicts:
@@ -399,8 +439,12 @@ def carry_out(world: World, order: Order, verdicts: Sequence[Verdict], bill_id: 
             root = unit if unit.parent is None else world.root(unit)
             pre, pre_holder, pre_dest = root.status or "", root.holder or 0, root.dest or 0
             notice_bill = root.notice or 0
+            was_sent = world.sent.get((root.drug_id, notice_bill)) if world.sent else None
+            came = world.left_quarantine(root) if was_sent is not None else False
             left = world.take_out(unit) if unit.parent is not None else ""
             if verdict.rejected:
+                if was_sent is not None:
+                    world.sent.setdefault((unit.drug_id, bill_id), {})[unit.code] = "Q" if came else "I"
                 unit.status, unit.holder, unit.dest, unit.notice = "O", pre_holder, pre_holder, bill_id
             elif verdict.quarantined:
                 unit.status, unit.holder, unit.dest, unit.notice = "Q", owner, None, None
@@ -414,6 +458,10 @@ def carry_out(world: World, order: Order, verdicts: Sequence[Verdict], bill_id: 
                         after = "D" if split.left else "S"
                 unit.status, unit.holder, unit.dest = after, owner, post_dest
                 unit.notice = bill_id if after == "O" else None
+            if returns:
+                world.sent.setdefault((unit.drug_id, bill_id), {})[unit.code] = pre
+            if unit.aside is not None or unit.status == "Q":
+                unit.settle_aside(pre)
             unit.since, unit.last_bill, unit.touched = when, bill_id, True
             lines.append(
                 Line(

@@ -14,16 +14,32 @@ LOGISTICS_LEVEL = 90
 """Package level of a logistics container (SSCC); such a container has one row per product in it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """What is known of goods that stand in quarantine, or were lost from there: why they came, and a settled case
+    (its number) that keeps them out of stock (R-B4).
+    """
+
+    verdict: str = ""
+    params: Mapping[str, object] = field(default_factory=dict)
+    decided: str = ""
+
+
+_ASIDE = Aside()
+
+
 class Unit:
     """A coded package as stored; None status/holder means inherited from the outermost package.
 
     `qty` counts smallest packages in it now; `since` is the business time of `last_bill`; `notice` is, for goods
     on their way, the bill they were shipped by; `was` and `was_qty` are what the
-    database had when it was read. `alike`: it stands for a run of packages, see `Assumed`.
+    database had when it was read. `alike`: it stands for a run of packages, see `Assumed`. `aside`: it is in quarantine
+    or was lost from there.
     """
 
     __slots__ = (
         "alike",
+        "aside",
         "batch_id",
         "code",
         "dest",
@@ -72,6 +88,12 @@ class Unit:
         self.was = last_bill
         self.was_qty = self.qty
         self.alike = False
+        self.aside: Aside | None = None
+
+    def settle_aside(self, pre: str) -> None:
+        """After a change from status `pre`: goods that were lost from quarantine stay known as such, others do not."""
+        known = self.status == "Q" or (self.status == "N" and pre == "Q")
+        self.aside = (self.aside or _ASIDE) if known else None
 
     @property
     def key(self) -> tuple[int, str]:
@@ -123,6 +145,8 @@ class Stop:
     placed_by: int
     reason: str
     placed_at: datetime
+    return_to: int | None = None
+    """Where a recall order says that the goods go; None: it does not say."""
 
     def binds(self, owner: int) -> bool:
         """Whether bills of `owner` are stopped."""
@@ -186,6 +210,16 @@ class World:
     """Packages that nobody has read; all others are as stored."""
     held: Mapping[tuple[int, str], str] = field(default_factory=dict)
     """Units in quarantine that a case holds there, with the case's number (R-B4)."""
+    sent: dict[tuple[int, int], dict[str, str]] = field(default_factory=dict)
+    """Of shipments (product, bill) that may have left quarantine: each code's status before."""
+    sellers: Mapping[tuple[int, int, int], frozenset[int]] = field(default_factory=dict)
+    """Who delivered goods of a batch to an organisation: by (organisation, product, batch)."""
+    stored_for: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    """Whose goods a logistics firm stores."""
+    names: Mapping[int, str] = field(default_factory=dict)
+    """Of organisations that a refusal names."""
+    labels: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Scanned logistics containers, with the products that were in them when they were read."""
 
     def add(self, unit: Unit) -> None:
         """Put one stored unit in."""
@@ -249,6 +283,24 @@ class World:
                         return stop
         return None
 
+    def stops_of(self, unit: Unit, owner: int) -> list[Stop]:
+        """All stops that forbid `owner` to move `unit`."""
+        found = dict.fromkeys(s for s, n in self.stop_holding.get(unit.key, _NONE).items() if n > 0)
+        for one in (unit, *self.ancestors(unit)):
+            found |= dict.fromkeys(self.stop_codes.get(one.key, ()))
+        for batch_id in self.batches_in(unit):
+            found |= dict.fromkeys(self.stop_batches.get((unit.drug_id, batch_id), ()))
+        return [stop for stop in found if stop.binds(owner)]
+
+    def left_quarantine(self, root: Unit) -> bool:
+        """Whether goods on their way were sent from quarantine, as far as `sent` tells."""
+        lines = self.sent.get((root.drug_id, root.notice or 0))
+        if lines is None:
+            return False
+        # what was taken out of its case since has no line of its own there: the careful answer
+        was = lines.get(root.code)
+        return was == "Q" if was is not None else "Q" in lines.values()
+
     def take_out(self, unit: Unit) -> str:
         """Take `unit` out of all packages around it; the code of the one it was directly in, or ''."""
         if unit.parent is None:
@@ -284,4 +336,5 @@ class World:
         unit.dest = outer.dest
         unit.since = outer.since
         unit.notice = outer.notice
+        unit.aside = outer.aside
         return left

@@ -35,13 +35,17 @@ async def place(
     batches: Sequence[tuple[int, int]],
     codes: Sequence[Key],
     org: int | None = None,
+    return_to: int | None = None,
 ) -> int:
     """Stop `batches` (product, batch) and `codes` (product, code) with all they contain; the stop's number.
 
-    `org` limits it to bills of one owner: a firm's own suspension of sale (R-B5). In force with the caller's
-    commit; keep that transaction short, bills wait for it. Refused (`stops_too_many_codes`) past `CODES_MAX`.
+    `org` limits it to bills of one owner: a firm's own suspension of sale (R-B5). `return_to` is who collects the
+    goods, where a recall order says it. In force with the caller's commit; keep that transaction short, bills wait for
+    it. Refused (`stops_too_many_codes`) past `CODES_MAX`.
     """
-    made: int = await conn.fetchval(store.PLACE, kind, ref, number, title, level, org, placed_by, reason)
+    made: int = await conn.fetchval(
+        store.PLACE, kind, ref, number, title, level, org, placed_by, reason, return_to
+    )
     await extend(conn, made, batches, codes)
     return made
 

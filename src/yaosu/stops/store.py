@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 PLACE = """
-INSERT INTO stop (kind, ref, number, title, level, org, placed_by, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-RETURNING id"""
+INSERT INTO stop (kind, ref, number, title, level, org, placed_by, reason, return_to)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id"""
 
 PLACE_BATCHES = """
 INSERT INTO stop_batch (drug_id, batch_id, stop_id)
@@ -33,7 +33,7 @@ VERSION = "SELECT version FROM stop_version"
 LOCK_OUT_BILLS = "SELECT pg_advisory_xact_lock(7295461002)"
 
 ACTIVE = """
-SELECT id, kind, ref, number, title, level, org, placed_by, reason, placed_at
+SELECT id, kind, ref, number, title, level, org, placed_by, reason, placed_at, return_to
 FROM stop WHERE lifted_at IS NULL ORDER BY id"""
 
 ACTIVE_BATCHES = """
