@@ -16,6 +16,7 @@ from importlib import resources
 from yaosu import yamls
 
 _MISSING = re.compile(r"\{(\w+)\}")
+_MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})\+08:00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,13 @@ class Message:
 
 
 def _fill(text: str, params: Mapping[str, object]) -> str:
-    return _MISSING.sub(lambda m: str(params.get(m.group(1), "—")), text)
+    return _MISSING.sub(lambda m: _read_out(params.get(m.group(1), "—")), text)
+
+
+def _read_out(value: object) -> str:
+    """A parameter as people read it: moments are kept with their zone, and texts name them in China time without."""
+    found = _MOMENT.fullmatch(str(value))
+    return found.group(1) if found else str(value)
 
 
 @cache

@@ -325,7 +325,12 @@ async def test_a_delegation_is_given_shown_to_both_and_withdrawn(place: Place) -
     held = (await place.get("/delegations")).text
     assert "委托合同-示-7" in held
     assert f'href="/stock?org={market.wholesaler}"' in held
-    assert (await place.get(f"/stock?org={market.wholesaler}")).status_code == 200
+    books = await place.get(f"/stock?org={market.wholesaler}")
+    # a batch in them opens, without the shelf that only the owner's books as a whole tell
+    batches = re.findall(r'href="(/stock\?drug=[^"]+)"', books.text)
+    assert batches
+    batch = await place.get(batches[0].replace("&amp;", "&"))
+    assert batch.status_code == 200 and "按包装级别" not in batch.text
     assert (await place.post(f"/delegations/{number.group(1)}/accept", agent)).status_code == 409
     token = await place.enter("wholesaler")
     assert (await place.post(f"/delegations/{number.group(1)}/withdraw", token)).status_code == 303

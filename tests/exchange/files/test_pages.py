@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import AsyncIterator
 
 import httpx
+import openpyxl
 import pytest
 import pytest_asyncio
 
@@ -97,6 +99,27 @@ async def test_a_file_goes_from_drop_to_result(world: World, client: httpx.Async
     for form_ in ("csv", "xlsx"):
         assert (await client.get(f"{where}/result.{form_}", headers=HTML)).status_code == 200
     keep("home.html", (await client.get("/files", headers=HTML)).text)
+
+
+async def test_the_preview_of_several_sheets_names_the_sheet_and_the_row_of_a_problem(
+    world: World, client: httpx.AsyncClient, csrf: str
+) -> None:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title in ("一月", "二月"):
+        sheet = book.create_sheet(title)
+        sheet.append(["单据编号", "单据类型", "单据时间", "往来单位", "追溯码"])
+        sheet.append([number("S"), "217", stamp(), "", f"no code {title}"])
+    data = io.BytesIO()
+    book.save(data)
+    got = await drop(client, csrf, data.getvalue(), "多表.xlsx")
+    assert got.status_code == 303, got.text[:500]
+    page = (await client.get(got.headers["location"], headers=HTML)).text
+    assert "一月 第 2 行" in page and "二月 第 2 行" in page
+    # formats have names for people
+    cut = await drop(client, csrf, scan_xml("OA", [(number("X"), "x", ["83857930000000012345"])]), "a.xml")
+    assert "出入库 XML 3.0 ·" in (await client.get(cut.headers["location"], headers=HTML)).text
+    assert "scan_xml" not in (await client.get("/files", headers=HTML)).text
 
 
 async def test_what_cannot_be_read_is_said_on_the_page_with_the_fix(

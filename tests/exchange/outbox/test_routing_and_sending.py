@@ -336,6 +336,28 @@ async def test_the_operator_connects_the_platform_and_sees_what_goes_for_everybo
         assert own["deliveries"] == [] and own["decisions"] == []
 
 
+async def test_whoever_keeps_the_connection_that_a_bill_went_out_over_sees_where_it_went(
+    fresh: tuple[Exchange, Goods],
+) -> None:
+    """The list of what was sent leads to the bill, also where the keeper is no party to it."""
+    box, goods = fresh
+    await box.connect(box.market.maker, "jianguan")
+    shipped = await box.market.ship(box.market.maker, box.market.wholesaler, boxes(goods))
+    await box.routed()
+    keeper = box.subject(box.market.other)
+    async with box.pool.acquire() as conn, conn.transaction():
+        with pytest.raises(YaosuError) as stranger:
+            await deliveries.of_bill(conn, keeper, shipped.bill_id)
+        assert stranger.value.code == "not_found"
+        await conn.execute("UPDATE connection SET org = $1", keeper.org)
+        await conn.execute("UPDATE delivery SET org = $1", keeper.org)
+        (listed,) = await deliveries.listed(conn, keeper)
+        found = await deliveries.of_bill(conn, keeper, listed["bill"])
+        assert [d["id"] for d in found["deliveries"]] == [listed["id"]]
+        with pytest.raises(YaosuError):
+            await deliveries.of_bill(conn, box.subject(box.market.pharmacy), shipped.bill_id)
+
+
 async def test_what_was_settled_long_ago_loses_its_content_and_keeps_its_digest(
     fresh: tuple[Exchange, Goods],
 ) -> None:

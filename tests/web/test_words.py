@@ -1,0 +1,47 @@
+"""Words that people read on pages: times, states, nothing to show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from web.rendering import WHOLESALER, page
+from yaosu.errors import Finding
+
+
+def test_a_moment_in_a_message_is_read_out_without_its_zone_and_kept_with_it() -> None:
+    moved = Finding("moved_on_since", {"code": "1", "bill_no": "CK-1", "time": "2026-11-17 22:57:44+08:00"})
+    assert "（单据 CK-1，2026-11-17 22:57:44）" in moved.text("zh")
+    assert moved.as_json()["params"]["time"] == "2026-11-17 22:57:44+08:00"  # type: ignore[index]
+    # what somebody typed is shown as it was typed
+    typed = Finding("moved_on_since", {"code": "1", "bill_no": "CK 2026-11-17 22:57:44+08:00", "time": "—"})
+    assert "CK 2026-11-17 22:57:44+08:00" in typed.text("zh")
+
+
+def test_an_office_of_a_system_that_receives_no_supervision_data_is_told_so() -> None:
+    office = replace(WHOLESALER, org_type="110")
+    context = {
+        "operator": False,
+        "trace": True,
+        "regulator": False,
+        "sources": [],
+        "problem": None,
+        "once": None,
+    }
+    assert "没有启用监管数据的接收" in page("exchange/jianguan.html", context, subject=office)
+    receives = page("exchange/jianguan.html", context | {"regulator": True}, subject=office)
+    assert "没有启用监管数据的接收" not in receives and "还没有数据来源" in receives
+
+
+def test_what_went_out_is_named_in_words_and_not_in_those_of_the_program() -> None:
+    parcel = {
+        "id": 7, "created_at": "", "connection": 1, "title": "协同平台", "bill": 0, "bill_no": "", "kind": "produce",
+        "revision": 1, "state": "processed", "advice": "", "answer_status": "", "answer": "", "remote": "", "text": "",
+        "next": "",
+    }  # fmt: skip
+    context = {
+        "items": [parcel, parcel | {"kind": "yibao.3505"}], "at": str, "tones": {}, "links": [], "connection": "",
+        "state": "", "bill_no": "", "todo": False, "next": "",
+    }  # fmt: skip
+    shown = page("exchange/deliveries.html", context)
+    assert "生产赋码" in shown and "医保 3505" in shown
+    assert "produce" not in shown and "yibao.3505" not in shown
