@@ -20,6 +20,7 @@ from yaosu.exchange.outbox.model import Outcome
 from yaosu.exchange.outbox.why import why
 from yaosu.notify.outbox import KeyReusedError, enqueue
 from yaosu.registry.places import create_place
+from yaosu.registry.resolver import load_registry
 from yaosu.subject import Subject
 
 
@@ -402,8 +403,8 @@ async def test_what_a_ward_uses_is_reported_by_its_hospital(fresh: tuple[Exchang
     codes = boxes(goods)
     await market.pass_on(market.maker, market.hospital, codes)
     ward = (await create_place(market.conn, market.subject(market.hospital), "内科病区", 3904)).id
-    await box.router._registry.refresh(market.conn)
-    market.registry = box.router._registry
+    # the router has not heard of the ward yet: it comes with its first bill
+    market.registry = await load_registry(market.conn)
     await market.move(203, market.hospital, codes[:2], to_org=ward)
     await market.move(104, ward, codes[:2], from_org=market.hospital)
     await market.move(323, ward, codes[:1], bill_no="WARD-1")

@@ -124,6 +124,9 @@ class Router:
         return await self._route(conn, fresh, single) if fresh or single else 0
 
     async def _route(self, conn: Connection, fresh: Sequence[Due], single: Sequence[Due]) -> int:
+        # a firm, product or filing that came in with a bill, or by another server a moment before it: without them the
+        # rules would find it owed to nobody, for good
+        await self._registry.refresh(conn)
         bills = await loading.load(conn, self._registry, sorted({r["bill_id"] for r in (*fresh, *single)}))
         orgs = {o for b in bills.values() for o in self._parties(b)}
         rows = await conn.fetch(store.CONNECTIONS, sorted(orgs), [r["connection_id"] for r in single])
