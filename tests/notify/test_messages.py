@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -80,6 +81,19 @@ async def test_the_count_in_the_bar_costs_one_query_for_everybody_who_is_looking
     await unread.refresh(db)
     assert unread.of(ours) == 1
     assert unread.of(theirs) is None
+    # what somebody read meanwhile is not overwritten by a count from before
+    real: Any = db.fetch
+
+    class Slow:
+        async def fetch(self, *given: object) -> object:
+            rows = await real(*given)
+            unread.put(ours, 0)
+            return rows
+
+    await unread.refresh(Slow())  # type: ignore[arg-type]
+    assert unread.of(ours) == 0
+    await unread.refresh(db)
+    assert unread.of(ours) == 1
     # nobody looks for a while: no longer counted
     now[0] = 1000.0
     await unread.refresh(db)

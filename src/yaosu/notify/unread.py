@@ -31,6 +31,8 @@ class Unread:
         self._clock = clock
         self._counts: dict[int, int] = {}
         self._asked: dict[int, float] = {}
+        self._fresh: set[int] = set()
+        """Put since the last count for everybody began: later than what that one read."""
 
     def of(self, org: int) -> int | None:
         """The count, or None while it is unknown."""
@@ -42,6 +44,7 @@ class Unread:
         """What a query just said."""
         if org in self._asked:
             self._counts[org] = count
+            self._fresh.add(org)
 
     async def refresh(self, conn: Connection) -> None:
         """Count for everybody who was asked for lately."""
@@ -50,8 +53,10 @@ class Unread:
             del self._asked[org]
             self._counts.pop(org, None)
         if self._asked:
+            self._fresh.clear()
             for row in await conn.fetch(store.UNREAD, list(self._asked)):
-                self.put(row["org"], row["unread"])
+                if row["org"] in self._asked and row["org"] not in self._fresh:
+                    self._counts[row["org"]] = row["unread"]
 
     async def run(self, pool: Pool) -> None:
         """Until cancelled."""
