@@ -9,7 +9,6 @@ from uuid import UUID
 
 import asyncpg
 import procrastinate
-import structlog
 
 from yaosu.circulation import store_job as store
 from yaosu.circulation.apply import apply_group
@@ -20,12 +19,10 @@ from yaosu.circulation.schemas import LargeMovementIn
 from yaosu.circulation.store_write import INSERT_SUBMISSION, ConflictError
 from yaosu.circulation.write import pack_bodies, unpack_body
 from yaosu.db.engine import Connection, connect
-from yaosu.db.jobs import Watch, queue
+from yaosu.db.jobs import Watch, WhenBack, failure_of, queue
 from yaosu.errors import YaosuError
 from yaosu.registry.resolver import Registry, load_registry
 from yaosu.subject import Subject
-
-log = structlog.get_logger("yaosu.circulation.tasks")
 
 TASK = "room1:large_bill"
 JOB_CODES_MAX = 1_000_000
@@ -39,7 +36,7 @@ def make_blueprint(address: str) -> procrastinate.Blueprint:
     """The tasks, bound to a database."""
     blueprint = procrastinate.Blueprint()
 
-    @blueprint.task(name="large_bill")
+    @blueprint.task(name="large_bill", retry=WhenBack())
     async def large_bill(job_id: str) -> None:
         await run_job(address, UUID(job_id))
 
@@ -81,9 +78,7 @@ async def run_job(address: str, job_id: UUID) -> None:
             await watch.finish("queued", {"phase": "interrupted"})
             raise
         except Exception as error:
-            log.error("job_failed", job=str(job_id), exc_info=error)
-            failure = YaosuError("internal_error", {"incident": str(job_id)[:8]})
-            state, answer = "failed", failure.as_json(lang)
+            state, answer = "failed", failure_of(error, job_id).as_json(lang)
         await watch.finish(state, answer)
     finally:
         await conn.close()

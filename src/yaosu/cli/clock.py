@@ -17,6 +17,7 @@ import structlog
 from yaosu.api.app import ROOMS
 from yaosu.db.engine import connect
 from yaosu.db.jobs import QUEUE
+from yaosu.db.trouble import away
 from yaosu.settings import Settings
 
 log = structlog.get_logger("yaosu.cli.clock")
@@ -48,7 +49,10 @@ async def tick(settings: Settings, address: str) -> None:
             try:
                 async with conn.transaction():
                     await room.tick(conn, settings)
-            except Exception:
+            except Exception as error:
+                if away(error):
+                    # the others would find the same: a minute later all are asked again
+                    raise
                 log.exception("clock_failed", room=room.__name__)
     finally:
         await conn.close()

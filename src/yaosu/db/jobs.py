@@ -17,6 +17,8 @@ import procrastinate
 import structlog
 
 from yaosu.db.engine import Connection, connect
+from yaosu.db.trouble import away, traits, trouble
+from yaosu.errors import YaosuError
 
 log = structlog.get_logger("yaosu.jobs")
 
@@ -24,6 +26,9 @@ QUEUE = "yaosu"
 POLL_S = 2.0
 ADOPT_EVERY_S = 30.0
 _LOCK_KEY = 7_295_461_004
+
+AGAIN_S = 2
+"""Pause before a job is begun again whose database went away."""
 
 HAS_SCHEMA = "SELECT to_regclass('procrastinate_jobs') IS NOT NULL"
 
@@ -49,6 +54,17 @@ UPDATE job SET state = $2, result = $3, finished_at = CASE WHEN $2 <> 'queued' T
 WHERE id = $1"""
 
 
+class WhenBack(procrastinate.BaseRetryStrategy):
+    """A job in the middle of which the database went away is begun again, as often as that happens: its one transaction
+    was taken back, or stands, and then the repeat finds it."""
+
+    def get_retry_decision(
+        self, *, exception: BaseException, job: procrastinate.jobs.Job
+    ) -> procrastinate.RetryDecision | None:
+        """Again for a database that is away, never for anything else."""
+        return procrastinate.RetryDecision(retry_in={"seconds": AGAIN_S}) if away(exception) else None
+
+
 async def ensure_schema(address: str) -> bool:
     """Create the queue's tables if absent; True when they were created now. Servers that start at once take turns."""
     conn = await connect(address)
@@ -62,6 +78,19 @@ async def ensure_schema(address: str) -> bool:
         return True
     finally:
         await conn.close()
+
+
+def failure_of(error: Exception, job_id: UUID) -> YaosuError:
+    """What the caller of a job is told that ended by no verdict. Raises the error again when the database is away: then
+    the job has not ended."""
+    if away(error):
+        raise error
+    known = trouble(error)
+    if known is None:
+        log.error("job_failed", job=str(job_id), exc_info=error)
+        return YaosuError("internal_error", {"incident": str(job_id)[:8]})
+    log.warning(known.code, job=str(job_id), **traits(error))
+    return known
 
 
 def make_app(address: str, *blueprints: procrastinate.Blueprint) -> procrastinate.App:
@@ -151,7 +180,12 @@ class Watch:
             await asyncio.sleep(self.EVERY_S)
             if self._latest != shown:
                 shown = self._latest
-                await self._conn.execute(PROGRESS, self._id, shown[0], shown[1], {"phase": shown[2]})
+                try:
+                    await self._conn.execute(PROGRESS, self._id, shown[0], shown[1], {"phase": shown[2]})
+                except Exception as error:
+                    # only shown; what became of the job is told at its end
+                    log.warning("job_progress_not_written", error=type(error).__name__)
+                    return
 
     async def start(self) -> None:
         """The job runs from now on."""

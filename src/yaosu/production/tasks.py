@@ -7,18 +7,15 @@ from typing import Any
 from uuid import UUID
 
 import procrastinate
-import structlog
 
 from yaosu.db.engine import Connection, connect
-from yaosu.db.jobs import Watch, make_app, run_worker
+from yaosu.db.jobs import Watch, WhenBack, failure_of, make_app, run_worker
 from yaosu.errors import YaosuError
 from yaosu.production import activation, uploads
 from yaosu.production.answers import activation_answer, check_answer
 from yaosu.registry.resolver import load_registry
 from yaosu.settings import Settings, master_secret
 from yaosu.subject import Subject
-
-log = structlog.get_logger("yaosu.production.tasks")
 
 TASK = "room0:relation_file"
 KINDS = ("relation_check", "relation_activate")
@@ -30,7 +27,7 @@ def make_blueprint(settings: Settings, address: str) -> procrastinate.Blueprint:
     """The tasks, bound to a data folder and a database."""
     blueprint = procrastinate.Blueprint()
 
-    @blueprint.task(name="relation_file")
+    @blueprint.task(name="relation_file", retry=WhenBack())
     async def relation_file(job_id: str) -> None:
         await run_job(settings, address, UUID(job_id))
 
@@ -62,9 +59,7 @@ async def run_job(settings: Settings, address: str, job_id: UUID) -> None:
             await watch.finish("queued", {"phase": "interrupted"})
             raise
         except Exception as error:
-            log.error("job_failed", job=str(job_id), exc_info=error)
-            failure = YaosuError("internal_error", {"incident": str(job_id)[:8]})
-            state, result = "failed", failure.as_json(lang)
+            state, result = "failed", failure_of(error, job_id).as_json(lang)
         await watch.finish(state, result)
     finally:
         await conn.close()

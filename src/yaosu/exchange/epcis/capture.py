@@ -25,6 +25,7 @@ import structlog
 
 from yaosu.circulation.store_write import ConflictError
 from yaosu.db.engine import Connection
+from yaosu.db.trouble import away
 from yaosu.errors import Finding, YaosuError
 from yaosu.exchange.epcis import reading_json, reading_xml, store
 from yaosu.exchange.epcis.acting import Actor, RefusedActError, Tools
@@ -371,6 +372,9 @@ async def run_job(conn: Connection, tools: Tools, job: UUID) -> bool:
         except RETRY as error:
             log.info("epcis_capture_retried", job=str(job), attempt=attempt, reason=type(error).__name__)
         except Exception as error:
+            if away(error):
+                # the job stands as it was: it is taken up again
+                raise
             log.error("epcis_capture_failed", job=str(job), exc_info=error)
             break
     shown = Finding("internal_error", {"incident": str(job)[:8]})

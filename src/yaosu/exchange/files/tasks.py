@@ -6,27 +6,24 @@ import asyncio
 from uuid import UUID
 
 import procrastinate
-import structlog
 
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.committer import Committer
 from yaosu.circulation.issued import Issued
 from yaosu.db.engine import connect, open_pool
-from yaosu.db.jobs import Watch
+from yaosu.db.jobs import Watch, WhenBack, failure_of
 from yaosu.errors import YaosuError
 from yaosu.exchange.files import sending, store_jobs
 from yaosu.registry.resolver import load_registry
 from yaosu.settings import Settings, master_secret
 from yaosu.subject import Subject
 
-log = structlog.get_logger("yaosu.files.tasks")
-
 
 def make_blueprint(settings: Settings, address: str) -> procrastinate.Blueprint:
     """The tasks, bound to a database."""
     blueprint = procrastinate.Blueprint()
 
-    @blueprint.task(name="files_send")
+    @blueprint.task(name="files_send", retry=WhenBack())
     async def files_send(job_id: str) -> None:
         await run_job(settings, address, UUID(job_id))
 
@@ -67,9 +64,7 @@ async def run_job(settings: Settings, address: str, job_id: UUID) -> None:
             await watch.finish("queued", {"phase": "interrupted"})
             raise
         except Exception as error:
-            log.error("job_failed", job=str(job_id), exc_info=error)
-            failure = YaosuError("internal_error", {"incident": str(job_id)[:8]})
-            state, answer = "failed", failure.as_json(details["lang"])
+            state, answer = "failed", failure_of(error, job_id).as_json(details["lang"])
         finally:
             await committer.stop()
         await watch.finish(state, {"file": details["file"], **answer})

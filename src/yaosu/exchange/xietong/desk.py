@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from yaosu.circulation.committer import Committer
+from yaosu.db.trouble import away
 from yaosu.edge.state import AppState
 from yaosu.errors import YaosuError
 from yaosu.exchange.xietong import apply_base, apply_bills, apply_made, apply_stops, envelope
@@ -91,6 +92,9 @@ async def _one(desk: Desk, row: Any, last: bool) -> Booked:
         final = error.code in ("xietong_content", "xietong_data", "xietong_field")
         return Booked("refused", None, {"error": error.as_json("zh")}, held=not (last or final))
     except Exception as error:
+        if away(error):
+            # says nothing of the event, which waits as it is
+            raise
         # a defect of ours must not stop the events behind it; it is tried again like any other
         log.exception("xietong_event_broke", inbox=row["id"])
         return Booked("refused", None, {"error": {"code": type(error).__name__}}, held=not last)
