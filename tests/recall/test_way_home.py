@@ -17,6 +17,7 @@ from yaosu.circulation.prepare import prepare
 from yaosu.circulation.service import check
 from yaosu.circulation.way_home import AloneError
 from yaosu.db.engine import Connection
+from yaosu.recall import progress, service
 from yaosu.registry.model import OrgType
 from yaosu.registry.places import create_place
 from yaosu.registry.resolver import load_registry
@@ -198,3 +199,31 @@ async def test_the_station_says_it_before_the_bill_is_sent(market: Market) -> No
         movement = market.movement(211, market.pharmacy, goods.cases[:1], to_org=to)
         results, _ = await check(market.conn, market.registry, market.batches, subject, movement)
         assert [r.verdict for r in results] == [expected]
+
+
+@pytest.mark.parametrize("single", [False, True])
+async def test_what_was_sent_counts_as_back_when_the_collector_has_it(market: Market, single: bool) -> None:
+    conn = market.conn
+    goods = await activate(market)
+    await market.pass_on(market.maker, market.wholesaler, goods.cases)
+    await market.pass_on(market.wholesaler, market.pharmacy, goods.cases)
+    chosen = {"batch_nos": (), "codes": tuple(goods.cases)} if single else {}
+    order = await published(market, conn, draft_of(goods, **chosen))
+    named = await service.goods_of(conn, order)
+
+    async def stands() -> tuple[int, ...]:
+        all_of_it = await progress.figures(conn, order, named)
+        line = all_of_it.by_org[market.pharmacy]
+        return line.returned, line.under_way, all_of_it.back, all_of_it.on_the_way, all_of_it.outstanding
+
+    assert await sent(market, market.pharmacy, market.maker, goods.cases[:1]) == ["accepted"]
+    assert await sent(market, market.pharmacy, market.wholesaler, goods.cases[1:]) == ["accepted"]
+    assert await stands() == (20, 20, 0, 20, 20)
+    await market.move(108, market.maker, goods.cases[:1], from_org=market.pharmacy)
+    assert await stands() == (20, 10, 10, 10, 10)
+    # the wholesaler has it, who does not collect: it is still to be fetched back
+    await market.move(108, market.wholesaler, goods.cases[1:], from_org=market.pharmacy)
+    assert await stands() == (20, 0, 10, 0, 10)
+    assert await sent(market, market.wholesaler, market.maker, goods.cases[1:]) == ["accepted"]
+    await market.move(108, market.maker, goods.cases[1:], from_org=market.wholesaler)
+    assert await stands() == (20, 0, 20, 0, 0)

@@ -54,6 +54,7 @@ LEDGER = {
     "due": 120,
     "arrived": 0,
     "returned": 100,
+    "under_way": 40,
     "destroyed": 0,
     "sold": 0,
     "now": 20,
@@ -128,6 +129,7 @@ ORDER: dict[str, Any] = {
             "done": 20,
             "due": 40000,
             "returned": 26000,
+            "under_way": 2000,
             "destroyed": 0,
             "now": 14000,
         }

@@ -159,6 +159,7 @@ class Ledger:
     due: int = 0
     arrived: int = 0
     returned: int = 0
+    """Sent by it since, arrived or not: whom it went to has it under `arrived`, and the whole under `Figures.back`."""
     destroyed: int = 0
     sold: int = 0
     now: int = 0
@@ -167,6 +168,8 @@ class Ledger:
     """Of these in quarantine."""
     coming: int = 0
     """Still on the way to it."""
+    under_way: int = 0
+    """Sent by it, and not received by anybody yet: still its own in the books."""
 
 
 @dataclass(slots=True)

@@ -73,6 +73,7 @@ async def _batches(
             line.quarantined += row["qty"] if row["status"] == "Q" else 0
         elif row["status"] == "O":
             found.on_the_way += row["qty"]
+            _line(found, row["org"]).under_way += row["qty"]
     for row in await rows(conn, store_locate.COMING, order.drug_id, batch_ids, org):
         if limit is None or row["to_org"] in limit:
             _line(found, row["to_org"]).coming += row["qty"]
@@ -135,6 +136,7 @@ async def _singles(conn: Connection, order: Order, found: Figures) -> None:
                 line.due += qty
         elif status == "O":
             found.on_the_way += qty
+            _line(found, holder).under_way += qty
             if dest:
                 _line(found, dest).coming += qty
 

@@ -138,6 +138,7 @@ def by_region(registry: Registry, tasks: Sequence[Task], figures: Figures) -> li
                 "done": 0,
                 "due": 0,
                 "returned": 0,
+                "under_way": 0,
                 "destroyed": 0,
                 "now": 0,
             },
@@ -145,7 +146,7 @@ def by_region(registry: Registry, tasks: Sequence[Task], figures: Figures) -> li
         row["holders"] += 1
         row["read"] += task.read_at is not None
         row["done"] += task.done_at is not None
-        for field in ("due", "returned", "destroyed", "now"):
+        for field in ("due", "returned", "under_way", "destroyed", "now"):
             row[field] += getattr(line, field)
     return sorted(found.values(), key=lambda r: (-r["now"], r["region"]))
 
