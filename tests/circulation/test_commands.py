@@ -129,6 +129,14 @@ async def test_parts_and_goods_without_codes_stand_on_the_bill_and_are_not_lost_
     words = ("correct", "-", "--org", market.pharmacy, "--bill-no", "W-1", "--append")
     code, _, err = await do(*words, stdin="83857930000000000001")
     assert code == 1 and "quantities" in err
+    # what the file leaves out stays: the header is corrected, the goods are not
+    header = orjson.dumps({"bill_no": "W-1", "header": {"invoice_no": "F2"}})
+    code, out, err = await do("correct", "-", "--org", market.pharmacy, "--json", stdin=header)
+    assert code == 0, out + err
+    code, out, _ = await do("show", orjson.loads(out)["bill_id"])
+    shown = orjson.loads(out)
+    assert [(q["batch_no"], q["qty"]) for q in shown["quantities"]] == [("U1", 40)]
+    assert shown["header"]["invoice_no"] == "F2"
 
 
 async def test_what_is_on_its_way_checked_and_in_quarantine_is_listed_for_whom_it_concerns(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 from access.helpers import key_headers
@@ -118,3 +119,82 @@ async def test_the_effects_name_what_is_kept_added_and_removed_and_nothing_is_do
     assert await market.status(goods.cases[1]) == ("I", market.maker, None)
     assert await market.status(goods.cases[2]) == ("O", market.maker, market.wholesaler)
     await market.conserved()
+
+
+async def test_goods_without_codes_are_corrected_by_quantity_once_the_effect_was_seen(place: Place) -> None:
+    market = place.market
+    dates = date(2025, 1, 1), date(2028, 1, 1)
+    entry = await market.move(
+        21,
+        market.pharmacy,
+        [],
+        bill_no="WM-P",
+        header={"invoice_no": "FP-1", "invoice_date": "2025-01-01"},
+        quantities=[Quantity(market.drug_id, "WP-2", 10, *dates)],
+    )
+    sold = [Quantity(market.drug_id, "WP-2", 3)]
+    header = {"invoice_no": "FP-1", "invoice_date": "2025-01-01"}
+    await market.move(23, market.pharmacy, [], bill_no="WS-P", header=header, quantities=sold)
+    token = await place.enter("pharmacy")
+    path = f"/bills/{entry.bill_id}/correct"
+    page = (await place.get(path)).text
+    assert 'value="WP-2"' in page and 'value="2028-01-01"' in page and "确认更正" not in page
+    form = {
+        "d_0": str(market.drug_id),
+        "b_0": "WP-2",
+        "q_0": "2",
+        "p_0": "2025-01-01",
+        "e_0": "2028-01-01",
+        "h_invoice_no": "FP-2",
+        "h_invoice_date": "2025-01-01",
+        "reason": "数错",
+    }
+    blocked = await place.post(path, token, **form)
+    assert blocked.status_code == 200
+    assert all(t in blocked.text for t in ("不能这样更正", "WS-P（3）", "至少 3")), blocked.text
+    assert "确认更正" not in blocked.text
+    form["q_0"] = "12"
+    form |= {"d_1": str(market.drug_id), "b_1": "WP-3", "q_1": "1", "p_1": "2025-01-01", "e_1": "2028-01-01"}
+    shown = await place.post(path, token, **form)
+    assert "确认更正" in shown.text and "WP-3" in shown.text and 'value="FP-2"' in shown.text
+    query = (
+        "SELECT coalesce(sum(x.qty), 0)::int FROM balance x JOIN batch b ON b.drug_id = x.drug_id "
+        "AND b.id = x.batch_id WHERE x.org = $1 AND x.status = 'U' AND b.batch_no = $2"
+    )
+    assert await market.conn.fetchval(query, market.pharmacy, "WP-2") == 7
+    done = await place.post(path, token, confirm="1", **form)
+    assert done.status_code == 303, done.text
+    assert [await market.conn.fetchval(query, market.pharmacy, b) for b in ("WP-2", "WP-3")] == [9, 1]
+    row = await market.conn.fetchrow(
+        "SELECT header, revision FROM bill WHERE bill_no = 'WM-P' AND status = 'A'"
+    )
+    assert (row["header"]["invoice_no"], row["header"]["correct_reason"], row["revision"]) == (
+        "FP-2",
+        "数错",
+        2,
+    )
+    wrong = await place.post(f"/bills/{done.headers['location'].split('/')[-1]}/correct", token, reason="")
+    assert wrong.status_code == 422 and "请填写更正原因" in wrong.text
+
+
+async def test_parts_of_a_box_are_corrected_on_the_page(place: Place) -> None:
+    market = place.market
+    goods = await activate(market, cases=1, per_case=3)
+    await market.pass_on(market.maker, market.hospital, goods.cases)
+    box, whole = goods.boxes[:2]
+    bill = await market.move(323, market.hospital, [box, whole], parts={box: 6})
+    await market.move(323, market.hospital, [box], parts={box: 2})
+    token = await place.enter("hospital")
+    path = f"/bills/{bill.bill_id}/correct"
+    page = (await place.get(path)).text
+    order = sorted([box, whole])
+    n, other = order.index(box), order.index(whole)
+    assert f'name="u_{n}" type="number" value="6"' in page and f'name="k_{other}"' in page
+    form = {f"u_{n}": "4", "reason": "多登记"}
+    shown = await place.post(path, token, **form)
+    told = " ".join(re.sub("<[^>]*>", " ", shown.text).split())
+    assert "确认更正" in told and "6 → 4" in told and f"{whole[7:]} — 1 已售出 在库" in told, told
+    done = await place.post(path, token, confirm="1", **form)
+    assert done.status_code == 303, done.text
+    assert await market.conn.fetchval("SELECT unit_left FROM split_pack WHERE code = $1", box) == 18
+    assert (await market.status(whole))[0] == "I"

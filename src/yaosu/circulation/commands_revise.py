@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from rich.table import Table
 
 from yaosu.access.visibility import visible
-from yaosu.circulation import service, store_pages, views
+from yaosu.circulation import service, views
 from yaosu.circulation import store_read as store
+from yaosu.circulation.amounts import amounts_of, as_fields
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.commands_common import DataOption, JsonOption, OrgOption, run, subject_of
 from yaosu.circulation.committer import Committer
@@ -20,6 +21,7 @@ from yaosu.circulation.schemas import MovementIn, OrgRef, RawCode, VoidIn, org_i
 from yaosu.db.engine import Connection, Pool
 from yaosu.edge.terminal import checked, explain, json_of, lines_of, out, print_json, read_file
 from yaosu.errors import Finding, YaosuError
+from yaosu.registry import uncoded_rules
 from yaosu.registry.resolver import Registry
 from yaosu.rules.bill_types import submittable
 from yaosu.subject import Subject
@@ -147,8 +149,8 @@ async def _merged(
 ) -> dict[str, Any]:
     """The next revision: what the file says, and for the rest what the revision in force says.
 
-    Refused: `not_found`; `invalid_request` for a bill with parts of boxes or goods without codes, unless the file
-    states them, since a list of codes cannot say how much of each.
+    Refused: `not_found`; `invalid_request` for codes given to a bill with parts of boxes or goods without codes, unless
+    the file states how much of each.
     """
     sight = visible(subject)
     owner = org_id(registry, "owner", given.get("owner")) or subject.org
@@ -156,8 +158,11 @@ async def _merged(
     if not rows:
         raise YaosuError("not_found", {"what": f"单据 bill {given['bill_no']}"})
     row = max(rows, key=lambda r: r["revision"])
-    if await conn.fetchval(store_pages.HAS_PARTS, row["id"], row["drug_ids"]) and (
-        append or "codes" not in given or not given.keys() & {"parts", "quantities"}
+    amounts = await amounts_of(conn, row["id"], row["drug_ids"])
+    said = given.keys() & {"parts", "quantities"}
+    # a list of codes alone does not say how much of each
+    if (amounts.parts and "codes" in given and not append and not said) or (
+        amounts.quantities and (append or ("codes" in given and not said))
     ):
         reason = (
             "该单据含拆零数量或无码药品，请在 JSON 中完整写明 codes 与 parts / quantities "
@@ -169,6 +174,7 @@ async def _merged(
             [Finding("field_invalid", {"field": "codes", "reason": reason}, "codes")],
         )
     values: dict[str, Any] = {
+        **({} if said else as_fields(amounts, row["type"] == uncoded_rules.PURCHASE)),
         "type": row["type"],
         "happened_at": row["happened_at"],
         "owner": owner,
@@ -178,7 +184,9 @@ async def _merged(
     if row["notice_bill"]:
         notice = await store.bill(conn, sight, row["notice_bill"])
         values["notice"] = notice["bill_no"] if notice is not None else ""
-    if append or "codes" not in given:
+    if amounts.quantities:
+        values["codes"] = []
+    elif append or "codes" not in given:
         lines = await store.bill_lines(conn, sight, row["id"], None, CODES_MAX + 1) or []
         notes = await store.bill_notes(conn, sight, row["id"], -1, CODES_MAX) or []
         codes = [r["code"] for r in lines]

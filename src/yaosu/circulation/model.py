@@ -229,6 +229,7 @@ class Effect:
     """What taking a bill back does to one package, or to goods without codes (`code` is empty).
 
     `units` come back into an opened box (below nothing: go out of it), which then holds `left`; None when it is closed.
+    Of goods without codes `left` is what a correction leaves on the account.
     """
 
     code: str

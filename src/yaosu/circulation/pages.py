@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from yaosu.circulation import (
     pages_acting,
+    pages_amounts,
     pages_bills,
     pages_corrections,
     pages_delegations,
@@ -23,6 +24,7 @@ for part in (
     pages_quarantine,
     pages_bills,
     pages_corrections,
+    pages_amounts,
     pages_delegations,
     pages_acting,
 ):

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
 from yaosu.access.visibility import visible
-from yaosu.circulation import service, store_pages, views
+from yaosu.circulation import pages_amounts, service, store_pages, views
 from yaosu.circulation import store_read as store
 from yaosu.circulation.cache import CHINA
 from yaosu.circulation.header_words import header_labels
@@ -52,7 +52,7 @@ async def correct(request: Request, conn: Conn, subject: CurrentSubject, bill_id
     row = await _correctable(request, conn, subject, bill_id)
     if await conn.fetchval(store_pages.HAS_PARTS, bill_id, row["drug_ids"]):
         # a list of codes cannot say how many tablets, or which goods without codes
-        return see_other(f"/bills/{bill_id}/void")
+        return await pages_amounts.page(request, conn, subject, row)
     sight, registry, lang = visible(subject), registry_of(request), language(request)
     lines = await store.bill_lines(conn, sight, bill_id, None, CODES_MAX) or []
     notes = await store.bill_notes(conn, sight, bill_id, -1, CODES_MAX) or []

@@ -43,9 +43,25 @@ WHERE c.notice_bill = $1 AND /*visible:parties c.buyer c.seller*/ ORDER BY c.id"
 # Whether a bill says more than a list of codes can: parts of boxes, or goods without codes.
 # ungated: whether a bill that the same page read through its mark has such goods
 HAS_PARTS = """
-SELECT EXISTS (SELECT 1 FROM split_entry s WHERE s.bill_id = $1)
+SELECT EXISTS (SELECT 1 FROM split_entry s WHERE s.bill_id = $1 AND s.kind <> 'open')
     OR EXISTS (SELECT 1 FROM entry e WHERE e.bill_id = $1 AND e.drug_id = ANY($2::int[])
-        AND (e.from_status IN ('U', 'W') OR e.to_status IN ('U', 'W')))"""
+        AND (e.from_status IN ('U', 'W') OR e.to_status IN ('U', 'W'))
+        AND NOT EXISTS (SELECT 1 FROM bill_line l WHERE l.bill_id = $1))"""
+
+# How much a bill moves of opened boxes.
+# ungated: of a bill that the same page read through its mark
+PARTS_OF = """
+SELECT s.code, sum(s.qty)::int AS units FROM split_entry s WHERE s.bill_id = $1 AND s.kind <> 'open'
+GROUP BY s.code ORDER BY s.code"""
+
+# Goods without codes that a bill moves, with the dates of their batches.
+# ungated: of a bill that the same page read through its mark
+QUANTITIES_OF = """
+SELECT e.drug_id, t.batch_no, e.qty, t.produced_on, t.expires_on FROM entry e
+JOIN batch t ON t.drug_id = e.drug_id AND t.id = e.batch_id
+WHERE e.bill_id = $1 AND e.drug_id = ANY($2::int[]) AND 'U' IN (e.from_status, e.to_status)
+    AND NOT EXISTS (SELECT 1 FROM bill_line l WHERE l.bill_id = $1)
+ORDER BY e.drug_id, t.batch_no"""
 
 # Products an organisation has in stock, for the choice of what to count.
 # ungated: products on the asking organisation's own account ($1)

@@ -72,6 +72,21 @@ LEFT JOIN split_pack p ON p.drug_id = l.drug_id AND p.code = l.code
 WHERE b.owner = $1 AND b.bill_no = $2 AND b.revision = $3 AND b.flags & 8 <> 0 AND l.code = ANY($4::text[])
 ORDER BY l.code"""
 
+# What a correction does to goods without codes, net of what it takes back, and what is then on the account.
+# ungated: accounts of the reader's own bill, which the trial that calls this has just corrected
+EFFECTS_ACCOUNTS = """
+SELECT x.drug_id, t.batch_no, abs(x.net)::int AS qty, CASE WHEN x.net > 0 THEN x.other ELSE 'U' END AS before,
+    CASE WHEN x.net > 0 THEN 'U' ELSE x.other END AS after, coalesce(a.qty, 0)::int AS "left"
+FROM (
+    SELECT e.drug_id, e.batch_id, sum(CASE WHEN e.to_status = 'U' THEN e.qty ELSE -e.qty END) AS net,
+        min(CASE WHEN e.to_status = 'U' THEN e.from_status ELSE e.to_status END) AS other
+    FROM bill b JOIN entry e ON e.bill_id = b.id AND e.drug_id = ANY(b.drug_ids)
+    WHERE b.owner = $1 AND b.bill_no = $2 AND b.revision = ANY($3::int[]) AND 'U' IN (e.from_status, e.to_status)
+    GROUP BY e.drug_id, e.batch_id
+) x JOIN batch t ON t.drug_id = x.drug_id AND t.id = x.batch_id
+LEFT JOIN balance a ON a.drug_id = x.drug_id AND a.batch_id = x.batch_id AND a.org = $1 AND a.status = 'U'
+WHERE x.net <> 0 ORDER BY x.drug_id, t.batch_no LIMIT $4"""
+
 # The same of goods without codes.
 # ungated: accounts of the reader's own bill, which the trial that calls this has just taken back
 EFFECTS_UNCODED = """

@@ -190,7 +190,8 @@ async def open_account(doors: Doors, subject: Subject, one: Opening, body: bytes
 async def attach(
     conn: Connection, registry: Registry, subject: Subject, bill_no: str, one: Opening
 ) -> list[int]:
-    """Put papers behind goods that entered without (a bill sent straight to the movement door); numbers of the lots.
+    """Put papers behind goods that entered without (a bill sent straight to the movement door), or right ones in the
+    place of wrong ones; numbers of the lots.
 
     `one.items` names products and batches; quantities stay the ledger's. Refused: `uncoded_invalid`, `not_found`.
     """
@@ -202,14 +203,16 @@ async def attach(
         )
     if not await conn.fetchval(store.PROOF_IS_OURS, one.proof_id, subject.org):
         raise YaosuError("uncoded_invalid", {"count": 1}, [Finding("uncoded_proof_missing", {}, "proof_id")])
-    lots = await _put_lots(conn, subject, one, bill_no)
+    lots = await _put_lots(conn, subject, one, bill_no, anew=True)
     if not lots:
         zh = subject.lang == "zh"
         raise YaosuError("not_found", {"what": "无码入库单" if zh else "Uncoded receipt"})
     return lots
 
 
-async def _put_lots(conn: Connection, subject: Subject, one: Opening, bill_no: str) -> list[int]:
+async def _put_lots(
+    conn: Connection, subject: Subject, one: Opening, bill_no: str, *, anew: bool = False
+) -> list[int]:
     zones = {(i.drug_id, i.batch_no): i.zone for i in one.items if i.zone}
     entered = await conn.fetch(store.ENTERED, subject.org, bill_no)
     told = next((day for r in entered if (day := store.day_of(r["invoice_date"]))), None)
@@ -234,9 +237,12 @@ async def _put_lots(conn: Connection, subject: Subject, one: Opening, bill_no: s
         )
         for r in entered
     ]
-    made = await store.put_lots(conn, rows)
+    before = [dict(r) for r in await conn.fetch(store.PAPERS_OF, subject.org, bill_no)] if anew else []
+    made = await store.put_lots(conn, rows, anew=anew)
     if made:
-        details = {"bill_no": bill_no, "lots": len(made), "proof": one.proof_id}
+        details: dict[str, object] = {"bill_no": bill_no, "lots": len(made), "proof": one.proof_id}
+        if before:
+            details["before"] = [{**r, "invoice_date": r["invoice_date"].isoformat()} for r in before]
         await audit.record(conn, subject, "uncoded.open", ("bill", bill_no), details)
     return made
 

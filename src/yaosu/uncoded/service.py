@@ -97,7 +97,8 @@ def build(
             if row["type"] == IN:
                 key = (row["bill_no"], drug_id, batch_id)
                 paper = paper_of.get(key)
-                bought = paper["invoice_date"] if paper else store.day_of(row["invoice_date"])
+                # the bill in force says it; papers say it where the bill does not
+                bought = store.day_of(row["invoice_date"]) or (paper["invoice_date"] if paper else None)
                 lot_id = paper["id"] if paper else None
                 entered.append(Entered(key, row["qty"], row["at"], row["bill_id"], bought, lot_id))
             else:
@@ -129,9 +130,9 @@ def build(
                     entered=one.qty,
                     left=one.qty - sum(n for _, n in out),
                     zone=paper["zone"] if paper else "",
-                    supplier=paper["supplier"] if paper else head["supplier"],
-                    supplier_name=paper["supplier_name"] if paper else head["supplier_name"] or "",
-                    invoice_no=paper["invoice_no"] if paper else head["invoice_no"] or "",
+                    supplier=head["supplier"] or (paper["supplier"] if paper else None),
+                    supplier_name=head["supplier_name"] or (paper["supplier_name"] if paper else ""),
+                    invoice_no=head["invoice_no"] or (paper["invoice_no"] if paper else ""),
                     invoice_date=one.bought,
                     proof_id=paper["proof_id"] if paper else None,
                     proof_name=paper["proof_name"] if paper else "",

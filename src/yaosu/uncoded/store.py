@@ -110,6 +110,19 @@ INSERT INTO uncoded_lot (org, drug_id, batch_id, bill_no, zone, supplier, suppli
     proof_id, made_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (org, bill_no, drug_id, batch_id) DO UPDATE SET zone = EXCLUDED.zone RETURNING id"""
+# Papers that were wrong are replaced; what they said before is in the audit record.
+PUT_PAPERS = """
+INSERT INTO uncoded_lot (org, drug_id, batch_id, bill_no, zone, supplier, supplier_name, invoice_no, invoice_date,
+    proof_id, made_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT (org, bill_no, drug_id, batch_id) DO UPDATE SET zone = EXCLUDED.zone, supplier = EXCLUDED.supplier,
+    supplier_name = EXCLUDED.supplier_name, invoice_no = EXCLUDED.invoice_no, invoice_date = EXCLUDED.invoice_date,
+    proof_id = EXCLUDED.proof_id, made_by = EXCLUDED.made_by
+RETURNING id"""
+# ungated: bound to the subject's own organisation ($1)
+PAPERS_OF = """
+SELECT DISTINCT l.invoice_no, l.invoice_date, l.supplier_name, l.proof_id FROM uncoded_lot l
+WHERE l.org = $1 AND l.bill_no = $2"""
 MOVE_LOT = "UPDATE uncoded_lot SET zone = $3 WHERE id = $1 AND org = $2 RETURNING id"
 
 # Products and batches of an own bill that entered the account.
@@ -196,9 +209,9 @@ async def put_proof(
     return found
 
 
-async def put_lots(conn: Connection, rows: Sequence[Sequence[Any]]) -> list[int]:
-    """Put papers behind lots; their numbers."""
-    return [await conn.fetchval(PUT_LOT, *row) for row in rows]
+async def put_lots(conn: Connection, rows: Sequence[Sequence[Any]], *, anew: bool = False) -> list[int]:
+    """Put papers behind lots, `anew` in the place of others; their numbers."""
+    return [await conn.fetchval(PUT_PAPERS if anew else PUT_LOT, *row) for row in rows]
 
 
 def day_of(text: str | None) -> date | None:
