@@ -7,15 +7,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from access.helpers import make_account, make_key, make_org
 from yaosu.access import store as access
-from yaosu.db.engine import Connection, Pool
+from yaosu.access.parts import LastUsed
+from yaosu.db.engine import Connection, Pool, open_pool
+from yaosu.edge.state import AppState
 from yaosu.insurance import store_case
 from yaosu.people import service
 from yaosu.people import store as people
+from yaosu.settings import Settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -130,3 +134,20 @@ async def test_a_sale_that_begins_while_persons_are_forgotten_finds_them_gone(po
         await clock.execute(people.ERASE, [person])
         await forgetting.commit()
         assert await selling == "UPDATE 0"
+
+
+async def test_last_uses_that_could_not_be_written_are_written_the_next_time(
+    pool: Pool, database: str, tmp_path: Path
+) -> None:
+    async with pool.acquire() as conn:
+        await make_key(conn, await make_org(conn))
+        key = await conn.fetchval("SELECT max(id) FROM api_key")
+    closed = await open_pool(database)
+    await closed.close()
+    used = LastUsed()
+    used.note(key, None)
+    settings = Settings(tmp_path, database, "127.0.0.1", 0, "http://test")
+    await used.try_flush(AppState(settings, database, closed))
+    assert await pool.fetchval("SELECT last_used_at FROM api_key WHERE id = $1", key) is None
+    await used.try_flush(AppState(settings, database, pool))
+    assert await pool.fetchval("SELECT last_used_at FROM api_key WHERE id = $1", key) is not None

@@ -57,8 +57,21 @@ class LastUsed:
         # sorted: two servers that flush at once take their row locks in the same order
         keys, sessions = sorted(self._keys.items()), sorted(self._sessions.items())
         self._keys, self._sessions = {}, {}
-        async with app.pool.acquire() as conn, conn.transaction():
-            await store.touch(conn, keys, sessions)
+        try:
+            async with app.pool.acquire() as conn, conn.transaction():
+                await store.touch(conn, keys, sessions)
+        except Exception:
+            # the next time; what was used since is later
+            self._keys, self._sessions = {**dict(keys), **self._keys}, {**dict(sessions), **self._sessions}
+            raise
+
+    async def try_flush(self, app: AppState) -> None:
+        """The same for those who go on whatever happens."""
+        try:
+            await self.flush(app)
+        except Exception as error:
+            # the database may be away for a moment; requests say so themselves
+            log.warning("last_used_not_written", error=type(error).__name__)
 
 
 @asynccontextmanager
@@ -71,11 +84,7 @@ async def start(app: AppState) -> AsyncIterator[None]:
     async def run() -> None:
         while True:
             await asyncio.sleep(FLUSH_S)
-            try:
-                await used.flush(app)
-            except Exception as error:
-                # the database may be away for a moment; requests say so themselves
-                log.warning("last_used_not_written", error=type(error).__name__)
+            await used.try_flush(app)
 
     task = asyncio.create_task(run())
     try:
@@ -84,4 +93,4 @@ async def start(app: AppState) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        await used.flush(app)
+        await used.try_flush(app)

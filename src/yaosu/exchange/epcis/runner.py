@@ -12,6 +12,7 @@ import structlog
 
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.issued import Issued
+from yaosu.db.trouble import away
 from yaosu.edge.state import AppState
 from yaosu.exchange.epcis import capture, store, subscriptions
 from yaosu.exchange.epcis.acting import Tools
@@ -58,10 +59,16 @@ class Runner:
             await asyncio.wait_for(asyncio.shield(self.start(job)), within_s)
 
     async def _run(self, job: UUID) -> None:
-        async with self._gate, self._app.pool.acquire() as conn:
-            # the document before may have brought the products of this one, a moment ago
-            await self._app.parts["registry"].refresh(conn)
-            await capture.run_job(conn, self.tools(), job)
+        try:
+            async with self._gate, self._app.pool.acquire() as conn:
+                # the document before may have brought the products of this one, a moment ago
+                await self._app.parts["registry"].refresh(conn)
+                await capture.run_job(conn, self.tools(), job)
+        except Exception as error:
+            if not away(error):
+                raise
+            # it stands as it was; who waits for it asks the database, too
+            log.warning("epcis_capture_interrupted", job=str(job), error=type(error).__name__)
 
     async def keep_up(self) -> None:
         """Take up jobs that were left, for ever."""

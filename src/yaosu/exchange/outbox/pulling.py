@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import structlog
 
 from yaosu.db.engine import Pool
+from yaosu.db.trouble import away
 from yaosu.exchange.outbox import connections, store, store_route
 from yaosu.exchange.outbox.model import Channel
 from yaosu.people.keeper import Keeper
@@ -84,5 +85,13 @@ class Puller:
                     await conn.execute(store_route.PULL_FREE, link_id)
         except Exception as error:
             log.warning("pull_failed", connection=link_id, error=type(error).__name__)
+            name = type(error).__name__
+        else:
+            return
+        try:
             async with self._pool.acquire() as conn:
-                await conn.execute(store.SAVE_CURSOR, link_id, None, type(error).__name__)
+                await conn.execute(store.SAVE_CURSOR, link_id, None, name)
+        except Exception as error:
+            # the database may be away for a moment: nothing is due before it is back
+            if not away(error):
+                raise
