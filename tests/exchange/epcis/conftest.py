@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
+import pytest
 import pytest_asyncio
 
 from exchange.epcis.helpers import World, make_world
 from yaosu.db.engine import Pool
+from yaosu.exchange.epcis import runner
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nobody_else_notifies() -> Iterator[None]:
+    """Tests let subscriptions become due by themselves; the server's own look would take them away beforehand."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "NOTIFY_EVERY_S", 36_000.0)
+        yield
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

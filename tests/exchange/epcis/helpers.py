@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -146,13 +147,16 @@ class World:
         return await self.job(sent.headers["location"], org)
 
     async def job(self, location: str, org: int | None = None) -> dict[str, Any]:
-        """A capture job by its address."""
+        """A capture job by its address, when it has ended."""
         path = location[location.index("/epcis/") :]
-        got = await self.client.get(path, headers=self.keys[org or self.maker])
-        assert got.status_code == 200, got.text
-        found: dict[str, Any] = got.json()
-        assert found["running"] is False
-        return found
+        while True:
+            got = await self.client.get(path, headers=self.keys[org or self.maker])
+            assert got.status_code == 200, got.text
+            found: dict[str, Any] = got.json()
+            if not found["running"]:
+                return found
+            # on a busy machine a capture is answered before its job has ended
+            await asyncio.sleep(0.05)
 
     async def done(self, doc: dict[str, Any], org: int | None = None, **headers: str) -> dict[str, Any]:
         """Capture a document that is right."""

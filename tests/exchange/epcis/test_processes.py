@@ -34,8 +34,8 @@ async def far(
                 took = await client.post("/epcis/capture", json=document(), headers=made.keys[made.maker])
                 return seen.status_code == 200 and took.status_code == 202
 
+            # the process hears of firms and products by notification
             await until(ready)
-            await asyncio.sleep(1)  # the process hears of new products by notification
             yield process, made
         await pool.close()
 
@@ -62,6 +62,7 @@ async def test_a_document_sent_over_a_bad_network_acts_once(far: tuple[Running, 
             answer = await _send(proxy, world, doc, 3 if fault == "hang" else 60)
             if fault in ("twice", "pass"):
                 assert answer is not None and answer.status_code == 202
+                assert (await world.job(answer.headers["location"]))["success"]
     assert (await world.unit(code(boxes[0])))[:3] == ("O", world.maker, world.wholesaler)
     async with world.pool.acquire() as conn:
         assert (
