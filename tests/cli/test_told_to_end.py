@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,13 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from exchange.running import running
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from exchange.running import free_port, running
 
 
 def test_a_server_told_to_end_while_its_database_starts_takes_it_along(tmp_path: Path) -> None:
@@ -29,7 +22,7 @@ def test_a_server_told_to_end_while_its_database_starts_takes_it_along(tmp_path:
     with tempfile.TemporaryDirectory(prefix="ys-") as place, (tmp_path / "out").open("wb") as out:
         mark = Path(place) / "pg" / "postmaster.pid"
         server = subprocess.Popen(
-            [sys.executable, "-m", "yaosu.cli.main", "serve", "--data", place, "--port", str(_free_port())],
+            [sys.executable, "-m", "yaosu.cli.main", "serve", "--data", place, "--port", str(free_port())],
             env=env,
             stdout=out,
             stderr=out,

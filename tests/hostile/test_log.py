@@ -10,7 +10,6 @@ import time
 from typing import Any
 
 import asyncpg
-import httpx
 import pytest
 import structlog
 
@@ -25,16 +24,16 @@ PHONE = "13812345678"
 
 def _hostile_run(world: World, schema: dict[str, Any]) -> None:
     """Requests of every kind with secrets and persons in every place they could come from."""
-    httpx.post(world.base + "/login", data={"login": PHONE, "password": PASSWORD})
-    httpx.post(world.base + "/api/v1/sessions", json={"login": PERSON, "password": PASSWORD})
-    httpx.get(
-        world.base + f"/api/v1/me?token={PASSWORD}",
-        headers={"authorization": "Bearer yk_aaaaaaaa_" + "B" * 43},
-    )
-    httpx.get(
-        world.base + f"/q/{world.goods.boxes[0]}?name={PERSON}&card={CARD}",
-        headers={"cookie": f"yaosu_session={'c' * 43}"},
-    )
+    with world.client() as anybody:
+        anybody.post("/login", data={"login": PHONE, "password": PASSWORD})
+        anybody.post("/api/v1/sessions", json={"login": PERSON, "password": PASSWORD})
+        anybody.get(
+            f"/api/v1/me?token={PASSWORD}", headers={"authorization": "Bearer yk_aaaaaaaa_" + "B" * 43}
+        )
+        anybody.get(
+            f"/q/{world.goods.boxes[0]}?name={PERSON}&card={CARD}",
+            headers={"cookie": f"yaosu_session={'c' * 43}"},
+        )
     with world.client(
         "maker", headers={"user-agent": f"agent {PHONE}", "referer": f"http://x/{CARD}"}
     ) as client:

@@ -156,9 +156,10 @@ def test_scanner_texts_are_understood(demo: Demo) -> None:
 def test_public_pages_answer_without_sign_in(demo: Demo) -> None:
     examples = demo.state.examples
     for key, status in (("sample", 200), ("sold", 200), ("elsewhere", 200), ("applied", 404)):
-        page = httpx.get(f"{demo.base}/q/{quote(examples[key].code, safe='()')}", trust_env=False)
+        address = f"{demo.base}/q/{quote(examples[key].code, safe='()')}"
+        page = httpx.get(address, trust_env=False, timeout=60)
         assert page.status_code == status, key
-    shown = httpx.get(f"{demo.base}/q/{examples['sample'].code}", trust_env=False).text
+    shown = httpx.get(f"{demo.base}/q/{examples['sample'].code}", trust_env=False, timeout=60).text
     for text in ("感冒清热颗粒", "国药准字Z45021428", "251021", "2027-09-30", "6924561884074"):
         assert text in shown or text == "6924561884074"
 
@@ -218,7 +219,7 @@ def test_every_story_was_played_and_each_of_its_pages_opens_for_its_login(demo: 
     told = json.loads((demo.data / "stories.json").read_text("utf-8"))
     assert [s["key"] for s in told["stories"]] == [s["key"] for s in texts()]
     html = {"accept": "text/html"}
-    guide = httpx.get(f"{demo.base}/stories", headers=html, trust_env=False)
+    guide = httpx.get(f"{demo.base}/stories", headers=html, trust_env=False, timeout=60)
     assert guide.status_code == 200
     browsers: dict[str, httpx.Client] = {}
     for story in told["stories"]:
@@ -251,7 +252,7 @@ def test_the_webhook_of_the_demo_arrives_with_a_right_signature(demo: Demo) -> N
     told = json.loads((demo.data / "stories.json").read_text("utf-8"))
     messages = next(s for s in told["stories"] if s["key"] == "messages")
     address = next(s["link"] for s in messages["steps"] if s["link"].startswith("http://"))
-    page = httpx.get(address, trust_env=False).text
+    page = httpx.get(address, trust_env=False, timeout=60).text
     assert "签名正确" in page and "签名不符" not in page
     assert "notice_" in page
 

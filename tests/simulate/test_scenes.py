@@ -14,6 +14,7 @@ import pytest
 
 from access.helpers import PASSWORD as ANY_PASSWORD
 from access.helpers import make_account, make_org
+from exchange.running import free_port
 from yaosu.codes.identifiers import check_identity_card
 from yaosu.console import stories
 from yaosu.db.engine import Pool
@@ -22,7 +23,7 @@ from yaosu.registry.lists import delivered
 from yaosu.simulate import tour
 from yaosu.simulate.cast import cast
 from yaosu.simulate.partner import partner_cast
-from yaosu.simulate.receiver import Receiver, free_port
+from yaosu.simulate.receiver import Receiver
 from yaosu.simulate.scenes import play
 from yaosu.simulate.scenes.named import made_up_identity
 from yaosu.simulate.setup import OPERATOR_LOGIN, PASSWORD
@@ -103,13 +104,13 @@ async def test_the_tour_exists_in_the_demo_only(
 
 
 async def test_the_receiver_believes_signed_deliveries_only() -> None:
-    receiver = Receiver(free_port(20_000), "whs_demo")
+    receiver = Receiver(free_port(), "whs_demo")
     assert await receiver.start()
     body, now = b'{"text":"<b>1</b>"}', int(time.time())
     right = signing.sign("whs_demo", now, body)
     old = signing.sign("whs_demo", now - 3600, body)
     try:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             for stamp, signature, status in ((now, right, 200), (now, "v1=00", 403), (now - 3600, old, 403)):
                 headers = {signing.TIMESTAMP: str(stamp), signing.SIGNATURE: signature, signing.KIND: "x"}
                 sent = await client.post(receiver.address, content=body, headers=headers)
@@ -124,7 +125,7 @@ async def test_the_receiver_believes_signed_deliveries_only() -> None:
 
 @pytest.mark.parametrize("raw", [b"rubbish\r\n\r\n", b"POST / HTTP/1.1\r\ncontent-length: x\r\n\r\n"])
 async def test_the_receiver_answers_rubbish_and_goes_on(raw: bytes) -> None:
-    receiver = Receiver(free_port(20_100), "whs_demo")
+    receiver = Receiver(free_port(), "whs_demo")
     assert await receiver.start()
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", receiver.port)

@@ -75,10 +75,10 @@ async def test_a_receiver_that_hangs_holds_up_nobody_else(fresh: tuple[Exchange,
         # what comes while the first are under way does not wait for them
         await put(box, "jianguan", other, 40)
         sender.wake()
-        await until(lambda: len(box.other.order) == 40, 20)
+        await until(lambda: len(box.other.order) == 40)
         assert slow.got <= 4, "and no more than a few go to the slow one at a time"
         slow.go.set()
-        await until(lambda: slow.got == 6, 20)
+        await until(lambda: slow.got == 6)
     finally:
         running.cancel()
 

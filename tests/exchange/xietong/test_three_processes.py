@@ -132,7 +132,7 @@ async def test_a_box_travels_between_customers_of_two_systems(
             box = goods.boxes_of(0)[0]
 
             # the public at B is led to A, whose system has the code
-            async with httpx.AsyncClient() as http:
+            async with httpx.AsyncClient(timeout=60) as http:
                 page = await http.get(f"{b.url}/q/{box}", headers={"accept": "text/html"})
                 home = (await http.get(f"{c.url}/xietong/resolve", params={"code": box})).json()
             assert "系统甲" in page.text
