@@ -59,7 +59,9 @@ async def test_a_moment_with_its_zone_is_taken_as_it_is(
     body = {"agent": market.hospital, "valid_until": "2099-12-31T10:00:00Z"}
     assert (await client.post("/api/v1/delegations", json=body, headers=headers)).status_code == 200
     newest = (await client.get("/api/v1/delegations", headers=headers)).json()["items"][0]
-    assert datetime.fromisoformat(newest["valid_until"]) == datetime.fromisoformat("2099-12-31T10:00:00+00:00")
+    assert datetime.fromisoformat(newest["valid_until"]) == datetime.fromisoformat(
+        "2099-12-31T10:00:00+00:00"
+    )
 
 
 @pytest.mark.parametrize(
