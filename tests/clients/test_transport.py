@@ -86,7 +86,10 @@ def test_what_may_be_repeated_is_sent_again_until_it_is_answered(broken: int, pa
     asyncio.run(same())
 
 
-@pytest.mark.parametrize("broken", [answer(502), answer(504), httpx.ReadTimeout("slow")])
+@pytest.mark.parametrize(
+    "broken",
+    [answer(502), answer(504), answer(503, {"code": "database_away"}), httpx.ReadTimeout("slow")],
+)
 def test_taking_a_bill_back_is_not_sent_twice_when_it_may_have_happened(
     broken: httpx.Response | Exception,
 ) -> None:

@@ -24,6 +24,8 @@ PAUSES_S = (0.3, 1.0, 3.0, 8.0)
 LATER = frozenset({429, 502, 503, 504})
 NOT_BEGUN = frozenset({429, 503})
 """Answers that say that nothing was begun: also what must not be done twice may be sent again."""
+NOT_KNOWN = "database_away"
+"""The code of an answer that says that it may have been done: the server lost its database in the middle."""
 PAUSE_MAX_S = 60.0
 """A server that asks for a longer wait than this is given up on; the caller knows better what to do meanwhile."""
 
@@ -209,6 +211,16 @@ def arguments(call: Call[Any]) -> dict[str, Any]:
     return found
 
 
+def _not_begun(answer: httpx.Response) -> bool:
+    """Whether an answer says that nothing was done, and nothing will be."""
+    try:
+        body = answer.json()
+    except ValueError:
+        body = {}
+    code = body.get("code") if isinstance(body, dict) else None
+    return answer.status_code in NOT_BEGUN and code != NOT_KNOWN
+
+
 class Tries:
     """How often one call was tried, and whether it may be tried again."""
 
@@ -227,7 +239,7 @@ class Tries:
         """Seconds to wait before the next try; None when the answer is final. Raises `RefusedError`."""
         if answer.is_success:
             return None
-        if answer.status_code in (LATER if self._call.repeatable else NOT_BEGUN):
+        if answer.status_code in LATER and (self._call.repeatable or _not_begun(answer)):
             given = answer.headers.get("retry-after", "")
             return self._pause(None, float(given) if given.isdigit() else None)
         if answer.status_code in LATER:
