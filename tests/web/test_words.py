@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
+
+import pytest
+from rich.console import Console
 
 from web.rendering import WHOLESALER, page
+from yaosu.edge import terminal
 from yaosu.errors import Finding
+from yaosu.grants import commands as grants
 
 
 def test_a_moment_in_a_message_is_read_out_without_its_zone_and_kept_with_it() -> None:
@@ -45,3 +51,22 @@ def test_what_went_out_is_named_in_words_and_not_in_those_of_the_program() -> No
     shown = page("exchange/deliveries.html", context)
     assert "生产赋码" in shown and "医保 3505" in shown
     assert "produce" not in shown and "yibao.3505" not in shown
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "access.commands", "capture.commands", "dispensing.narcotics_commands", "dispensing.realname_commands",
+        "dispensing.split_commands", "exchange.top.commands", "grants.commands", "notify.commands",
+    ],
+)  # fmt: skip
+def test_a_table_of_the_command_line_that_goes_to_a_file_is_not_cut_to_a_narrow_screen(module: str) -> None:
+    found = import_module(f"yaosu.{module}").out
+    assert isinstance(found, Console)
+    assert found is terminal.out
+
+
+def test_a_grant_of_the_command_line_ends_in_china_time() -> None:
+    assert grants._until("2027-12-31T16:00:00+00:00") == "2027-12-31"
+    assert grants._until("2027-12-31T06:00:00+00:00") == "2027-12-31 14:00"
+    assert grants._until(None) == "长期 no end"

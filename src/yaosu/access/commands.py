@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from yaosu import settings
@@ -23,7 +22,7 @@ from yaosu.access import accounts, keys, scopes
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Connection, connect
 from yaosu.db.migrate import migrate
-from yaosu.edge.terminal import refusals
+from yaosu.edge.terminal import out, refusals
 from yaosu.subject import SYSTEM
 
 T = TypeVar("T")
@@ -116,7 +115,7 @@ def list_accounts(org: OrgOption = None, data: DataOption = None) -> None:
     for one in found:
         state = "停用 disabled" if not one.active else "锁定 locked" if one.locked_until else "正常 active"
         table.add_row(str(one.id), one.login, one.name, one.role, state)
-    Console().print(table)
+    out.print(table)
 
 
 @app.command("disable")
@@ -186,4 +185,4 @@ def roles() -> None:
     table = Table("角色 role", "名称", "Name", "单位类型 types", "权限 permissions")
     for role in scopes.permissions().roles.values():
         table.add_row(role.id, role.zh, role.en, " ".join(sorted(role.types)), " ".join(sorted(role.scopes)))
-    Console().print(table)
+    out.print(table)

@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from yaosu import settings
 from yaosu.capture import service
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import connect
-from yaosu.edge.terminal import refusals
+from yaosu.edge.terminal import out, refusals
 from yaosu.registry.resolver import Registry, load_registry
 from yaosu.subject import SYSTEM
 
 app = typer.Typer(name="capture", help="Codes in a picture 照片识码: read.", no_args_is_help=True)
-out = Console()
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")

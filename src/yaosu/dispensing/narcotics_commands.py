@@ -13,7 +13,6 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from yaosu import settings
@@ -26,7 +25,7 @@ from yaosu.dispensing import narcotics_views as views
 from yaosu.dispensing import store_narcotics as store
 from yaosu.dispensing.narcotics_deps import moment
 from yaosu.edge.pages import china
-from yaosu.edge.terminal import refusals
+from yaosu.edge.terminal import out, refusals
 from yaosu.errors import YaosuError
 from yaosu.papers import pdf, xlsx
 from yaosu.people import service as people
@@ -40,7 +39,6 @@ app = typer.Typer(
     "destruction take two people, each in an own session 只读；发放、交接、销毁须双人各自登录办理.",
     no_args_is_help=True,
 )
-out = Console()
 NEWEST = 2**62
 
 DataOption = Annotated[
@@ -78,7 +76,7 @@ def _run(data: Path | None, org: int, work: Work) -> None:
 def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     table = Table(title=title)
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")  # a number cut short is none
     for row in rows:
         table.add_row(*row)
     out.print(table)

@@ -16,7 +16,6 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from yaosu import settings
@@ -30,7 +29,7 @@ from yaosu.dispensing import realname_views as views
 from yaosu.dispensing.realname_api import facts_of, wanted_of
 from yaosu.dispensing.realname_schemas import RegisterIn, SaleIn
 from yaosu.edge.pages import CHINA, china
-from yaosu.edge.terminal import checked, json_of, read_file, refusals
+from yaosu.edge.terminal import checked, json_of, out, read_file, refusals
 from yaosu.errors import YaosuError
 from yaosu.papers import pdf, xlsx
 from yaosu.people.keeper import Keeper
@@ -40,7 +39,6 @@ from yaosu.registry.terminal import acting
 from yaosu.subject import ADMIN, Subject
 
 app = typer.Typer(help="Real-name sales 实名购药: sell, register, repeat.", no_args_is_help=True)
-out = Console()
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from yaosu import settings
@@ -28,7 +27,7 @@ from yaosu.dispensing.split_deps import box_key, soon_of
 from yaosu.dispensing.split_model import BOX_STATES, Line
 from yaosu.dispensing.split_orders import Desk
 from yaosu.dispensing.split_schemas import BackIn, DrawIn, LossIn, PartsIn
-from yaosu.edge.terminal import checked, json_of, lines_of, print_json, read_file, refusals
+from yaosu.edge.terminal import checked, json_of, lines_of, out, print_json, read_file, refusals
 from yaosu.errors import YaosuError
 from yaosu.registry.resolver import load_registry
 from yaosu.subject import ADMIN, Subject
@@ -36,7 +35,6 @@ from yaosu.subject import ADMIN, Subject
 T = TypeVar("T")
 
 app = typer.Typer(help="Split packs and pools 拆零与预扫码池.", no_args_is_help=True)
-out = Console()
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")

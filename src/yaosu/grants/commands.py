@@ -11,13 +11,13 @@ from typing import Annotated, TypeVar
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from yaosu import settings
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Connection, connect
-from yaosu.edge.terminal import refusals
+from yaosu.edge.pages import china, last_moment
+from yaosu.edge.terminal import out, refusals
 from yaosu.errors import YaosuError
 from yaosu.grants import groups as telling
 from yaosu.grants import service
@@ -39,7 +39,6 @@ group_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(group_app)
-out = Console()
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")
@@ -77,6 +76,10 @@ def _day(text: str) -> date | None:
         raise typer.BadParameter("2026-09-30") from error
 
 
+def _until(text: object) -> str:
+    return last_moment(datetime.fromisoformat(str(text))) if text else "长期 no end"
+
+
 @app.command("list")
 def list_(org: OrgOption, data: DataOption = None) -> None:
     """Grants given and held 列出授权."""
@@ -89,7 +92,7 @@ def list_(org: OrgOption, data: DataOption = None) -> None:
         fields = one["fields"]
         table.add_row(
             str(one["id"]), str(dict(one["grantor"])["name"]), str(dict(one["grantee"])["name"]),  # type: ignore[call-overload]
-            ", ".join(fields if isinstance(fields, list) else []), str(one["until"] or "长期"), str(one["state"]),
+            ", ".join(fields if isinstance(fields, list) else []), _until(one["until"]), str(one["state"]),
         )  # fmt: skip
     out.print(table)
 
@@ -152,7 +155,7 @@ def reads(
     for one in _run(data, org, work):
         reader = one["reader"]
         name = reader["name"] if isinstance(reader, dict) else "—"
-        table.add_row(str(one["at"]), str(name), str(one["what"]))
+        table.add_row(china(datetime.fromisoformat(str(one["at"])), True), str(name), str(one["what"]))
     out.print(table)
 
 

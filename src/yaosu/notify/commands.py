@@ -12,13 +12,12 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from yaosu import settings
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Pool, open_pool
-from yaosu.edge.terminal import refusals
+from yaosu.edge.terminal import out, refusals
 from yaosu.notify import webhooks
 from yaosu.notify.model import Webhook
 from yaosu.notify.outbox import Delivery, Outcome
@@ -31,7 +30,6 @@ T = TypeVar("T")
 CHINA = ZoneInfo("Asia/Shanghai")
 
 app = typer.Typer(name="webhook", help="Webhooks 推送订阅: list, add, test, replay.", no_args_is_help=True)
-out = Console()
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")
 ]

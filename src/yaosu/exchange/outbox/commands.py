@@ -16,6 +16,7 @@ from rich.table import Table
 
 from yaosu import settings
 from yaosu.db.engine import Connection
+from yaosu.edge.pages import china
 from yaosu.exchange.outbox import connections, deliveries, service
 from yaosu.exchange.outbox.erp import Erp
 from yaosu.exchange.outbox.model import Channel
@@ -176,8 +177,9 @@ def show(org: OrgOption, delivery: DeliveryArgument, data: DataOption = None) ->
         f"#{found['id']} {found['title']} {found['key']}: {found['text']} {found['next']}", markup=False
     )
     for t in reversed(found["tries"]):
+        at = china(datetime.fromisoformat(t["at"]), True)
         out.print(
-            f"{t['n']:>3} {t['at']} {t['what']} {t['state']} {t['status'] or '—'} {t['answer']}", markup=False
+            f"{t['n']:>3} {at} {t['what']} {t['state']} {t['status'] or '—'} {t['answer']}", markup=False
         )
 
 

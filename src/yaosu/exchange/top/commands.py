@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from yaosu import settings
 from yaosu.db.embedded import database_address
 from yaosu.db.engine import Connection, open_pool
-from yaosu.edge.terminal import refusals
+from yaosu.edge.pages import china
+from yaosu.edge.terminal import out, refusals
 from yaosu.exchange.top import catalogue, keys, partners
 from yaosu.exchange.top.aliases import Alias, Aliases
 from yaosu.exchange.top.client.gateways import set_gateway
@@ -38,7 +38,6 @@ partner_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(partner_app)
-out = Console()
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder 数据目录 (default: YAOSU_DATA, else ./data).")
 ]
@@ -76,7 +75,7 @@ def list_keys(org: OrgOption, data: DataOption = None) -> None:
 
     table = Table("AppKey", "用途 title", "角色 role", "最近使用 used", "状态 state")
     for one in _run(data, org, work):
-        used = one.used_at.isoformat(timespec="minutes") if one.used_at else "—"
+        used = china(one.used_at) if one.used_at else "—"
         table.add_row(
             one.app_key, one.title, one.role, used, "已停用 revoked" if one.revoked_at else "有效 active"
         )
