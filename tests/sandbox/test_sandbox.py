@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import httpx
 import pytest_asyncio
@@ -10,6 +10,7 @@ import pytest_asyncio
 from access.helpers import key_headers
 from circulation.helpers import make_market
 from yaosu.db.engine import Pool
+from yaosu.sandbox.service import expires_of
 
 Headers = dict[str, str]
 
@@ -122,3 +123,9 @@ async def test_neither_a_regulator_nor_other_systems_hear_of_a_sandbox(pool: Poo
         filed = await everything(conn, registry)
         names = {registry.org(o).uscc for o in inside}  # type: ignore[union-attr]
         assert not names & {item.firm for item in filed}
+
+
+def test_goods_made_on_a_leap_day_have_a_last_day() -> None:
+    """A sandbox that was reset sixty days after one, on 29 April 2028, could not be built."""
+    days = [date(2028, 2, 28), date(2028, 2, 29), date(2028, 3, 1)]
+    assert [expires_of(d) for d in days] == [date(2031, 2, 27), date(2031, 2, 27), date(2031, 2, 28)]

@@ -20,6 +20,7 @@ from yaosu.db.engine import Connection, Pool
 from yaosu.errors import YaosuError
 from yaosu.notify.routed import raise_version
 from yaosu.production.activation import Options, activate
+from yaosu.production.relation.dates import add_shelf_life
 from yaosu.registry import service as registry_service
 from yaosu.registry.drafts import FilingDraft, OrgDraft, ProductDraft
 from yaosu.registry.resolver import Registry
@@ -29,6 +30,8 @@ from yaosu.subject import ADMIN, SYSTEM, Subject
 
 SCOPE = "key.manage"
 BATCH = "SBX2601"
+SHELF_LIFE = 36
+"""Months."""
 GOVERNMENT = 110
 
 
@@ -192,7 +195,7 @@ async def _product(conn: Connection, kind: world.Kind, number: int, maker: int, 
         dosage_form="胶囊剂",
         strength="0.3g",
         package_size="24粒/盒",
-        shelf_life=36,
+        shelf_life=SHELF_LIFE,
         shelf_life_unit=2,
         registration_class="chemical",
         mah_id=maker,
@@ -206,12 +209,19 @@ async def _product(conn: Connection, kind: world.Kind, number: int, maker: int, 
     return (await registry_service.create_product(conn, SYSTEM, draft)).id
 
 
+def expires_of(made: date) -> date:
+    """The last day of what was made then, on the 29th of February too."""
+    after = add_shelf_life(made, SHELF_LIFE, 2)
+    assert after is not None
+    return after - timedelta(days=1)
+
+
 async def _goods(
     parts: _Parts, kind: world.Kind, number: int, roles: Mapping[str, int], made: date, drug: int
 ) -> None:
     """Activated and partly passed on: stock everywhere, and something under way to everybody."""
     goods = world.cases(kind, number)
-    expires = made.replace(year=made.year + 3) - timedelta(days=1)
+    expires = expires_of(made)
     content = world.relation_file(BATCH, made, expires, goods)
     begun = datetime.now(UTC) - timedelta(hours=6)
     maker = Subject("system", org_id=roles["maker"], scopes=frozenset({ADMIN}), name="sandbox")
