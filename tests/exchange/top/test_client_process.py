@@ -112,11 +112,15 @@ class Two:
     async def noticed(self, bill_no: str) -> None:
         """Wait until the shipment is a notice here."""
         query = "SELECT count(*) FROM notice n JOIN bill b ON b.id = n.bill_id WHERE b.bill_no = %s"
-        with psycopg.connect(self.here.database) as conn:
-            # the next look is in a minute
-            conn.execute("UPDATE connection SET pulled_at = NULL")
-            conn.commit()
-        await self.until(lambda: self.ask(self.here, query, bill_no))
+
+        def come() -> Any:
+            with psycopg.connect(self.here.database) as conn:
+                # the next look is in a minute; one that is under way was perhaps too early, and ends after this
+                conn.execute("UPDATE connection SET pulled_at = NULL WHERE pulled_at IS NOT NULL")
+                conn.commit()
+            return self.ask(self.here, query, bill_no)
+
+        await self.until(come)
 
     def bill(self, type: int, bill_no: str, codes: list[str], **more: Any) -> dict[str, Any]:
         """A bill as the pharmacy's program writes it."""
