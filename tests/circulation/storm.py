@@ -53,6 +53,8 @@ class Storm:
         self.kinds: dict[str, int] = {}
         self.number = 0
         self.group_max = GROUP
+        self.aside = self.astray = 0
+        """Scans of goods that went back into quarantine, and of stopped ones that were sent to a stranger."""
         self.guessed = self.wrong = 0
         """Groups with units whose state was taken from others, and those where that was wrong."""
 
@@ -91,17 +93,16 @@ class Storm:
             self.check(m, outcome)
         return len(movements)
 
-    async def judged(self, prepared: list[Prepared]) -> list[MovementResult | YaosuError]:
+    async def judged(self, prepared: list[Prepared], lock: bool = False) -> list[MovementResult | YaosuError]:
         """The outcomes of a group, as the committer comes to them."""
         market = self.market
         try:
             async with market.conn.transaction():
-                outcomes = await apply_group(market.conn, prepared, market.batches)
-            self.guessed += bool(runs_of(prepared)[0])
+                outcomes = await apply_group(market.conn, prepared, market.batches, lock=lock)
+            self.guessed += bool(runs_of(prepared)[0]) and not lock
         except AssumptionError:
             self.wrong += 1
-            async with market.conn.transaction():
-                outcomes = await apply_group(market.conn, prepared, market.batches, lock=True)
+            outcomes = await self.judged(prepared, lock=True)
         except AloneError:
             outcomes = [one for p in prepared for one in await self.judged([p])]
         return outcomes
@@ -129,6 +130,8 @@ class Storm:
             [self.model.state_of(c) for c in m.codes],
             self.model.why,
         )
+        self.aside += told.count("aside")
+        self.astray += sum(r.verdict == "not_way_home" for r in outcome.results)
         self.moved += told.count("moved")
         self.refused += told.count("refused")
 

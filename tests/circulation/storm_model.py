@@ -7,7 +7,7 @@ and the bills on record, and predicts the fate of every scan of every bill, lega
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from circulation.helpers import Goods
@@ -42,6 +42,12 @@ class Line:
     part: int = 0
     sent: int = 0
     """The shipment that the goods were on before, of a shipment."""
+    lost: str = ""
+    """From which status the goods had been lost the time before."""
+    out: bool = False
+    """Whether it took the package out of another."""
+    waited: bool = False
+    """Whether the goods were to be released already before it (`Model.waiting`)."""
     giver: tuple[int, int] | None = None
     """Who delivered the goods to whom by it, in the direction of trade."""
 
@@ -248,8 +254,9 @@ class Model:
                 post = "D" if split.left else "S"
             elif kind.kind in ("release", "find") and code in self.splits:
                 post = "D" if self.splits[code].left else "S"
-        giver = None
-        sent = self.sent.get(next(iter(self.inside[code])), 0)
+        giver, waited = None, bool(self.waiting & self.inside[code])
+        one, out = next(iter(self.inside[code])), bool(self.parents[code])
+        sent, lost = self.sent.get(one, 0), self.lost.get(one, "")
         if kind.kind == "receive" and pre[0] == "O" and sent in self.passing_on:
             giver = (pre[1], m.owner)
             self.supplied[giver] = self.supplied.get(giver, 0) + len(self.inside[code])
@@ -269,7 +276,7 @@ class Model:
         self.history[code].append(token)
         if part:
             self.taken[code, token] = (kind.parts, part)
-        return Line(token, pre, post, len(self.inside[code]), opened, part, sent, giver)
+        return Line(token, pre, post, len(self.inside[code]), opened, part, sent, lost, out, waited, giver)
 
     def moved_on(self, code: str, line: Line) -> bool:
         """Whether something came after the line that still stands."""
@@ -311,9 +318,12 @@ class Model:
             for box in self.inside[code]:
                 if on_top and line.post == "O":
                     self.sent[box] = line.sent
-                if on_top and line.pre[0] == "N":
-                    self.lost[box] = self.state[box][0]
-                if on_top and line.post == "Q" and line.pre[0] not in ("Q", "N"):
+                if on_top and line.post == "N":
+                    self.lost[box] = line.lost
+                if on_top and line.pre[0] == "N" and line.out:
+                    # it was lost as part of what was around it: nobody can tell any more
+                    self.lost[box] = "Q"
+                if on_top and line.post == "Q" and not line.waited:
                     self.waiting.discard(box)
                 elif on_top and line.pre[0] == "Q":
                     self.waiting.add(box)
@@ -358,11 +368,18 @@ class Model:
         before = self.bills.get(m.bill_no)
         saved = self.snapshot() if before is not None else None
         kept: dict[str, Line] = {}
+        staying = 0
         if before is not None:
             moved_on = [c for c, line in before.lines.items() if self.moved_on(c, line)]
+            # what was sold before a stop is not sold again by a correction
+            stopped = [
+                c
+                for c, line in before.lines.items()
+                if kind.kind == "use" and line.post == "S" and c not in moved_on and self.stopped(c, m.owner)
+            ]
             kept = {
                 c: before.lines[c]
-                for c in moved_on
+                for c in (*moved_on, *stopped)
                 if not m.void
                 and c in m.codes
                 and before.lines[c].post != "Q"
@@ -370,11 +387,13 @@ class Model:
                 and not before.lines[c].part
                 and c not in m.parts
             }
+            # codes that it leaves alone leave the uncoded account as it is
+            staying = sum(line.qty for line in kept.values()) if kind.supplement else 0
             in_the_way = [c for c in moved_on if c not in kept and not self.additive(c, before.lines[c])]
             if in_the_way:
                 self.why = str([(c, before.lines[c], len(self.inside[c]), self.history[c]) for c in moved_on])
                 return "later_fact"
-            if not self._take_back_uncoded(before):
+            if not self._take_back_uncoded(before, m, staying):
                 return "later_fact"
             self.take_back(before, [c for c in before.lines if c not in kept])
             if m.void:
@@ -384,11 +403,14 @@ class Model:
         refused = [f for f in fates if f not in ("moved", "aside")]
         memo = kind.kind == "receive" and any(f == "memo" for f in fates)
         nothing = all(f in ("refused", "memo") for f in fates) and not memo
-        if nothing or (refused and m.mode == "atomic"):
+        # a correction of goods without codes stands as a whole
+        whole = m.mode == "atomic" or (kind.by_quantity and before is not None)
+        if nothing or (refused and whole):
             if saved is not None:
                 self.restore(saved)
-            return ["refused" if f == "memo" or m.mode != "atomic" else f for f in fates]
+            return ["refused" if f == "memo" or not whole else f for f in fates]
         self._carry_out(kind, m, fates, bill, kept)
+        bill.supplemented += staying
         self.bills[m.bill_no] = bill
         return ["refused" if f == "memo" else f for f in fates]
 
@@ -428,7 +450,7 @@ class Model:
             if kind.code == 203 and m.owner == self.hospital:
                 # no group of hospitals lists the product (R-C5)
                 fate = "refused"
-            if fate in ("moved", "aside") and kind.supplement:
+            if fate == "moved" and kind.supplement:
                 qty = len(self.inside[code])
                 if qty > left:
                     fate = "refused"
@@ -451,7 +473,7 @@ class Model:
         for code, fate in zip(m.codes, fates, strict=True):
             if fate in ("moved", "quarantined", "aside") and code not in kept:
                 bill.lines[code] = self.move(kind, m, code, fate, token)
-                if kind.supplement and fate in ("moved", "aside"):
+                if kind.supplement and fate == "moved":
                     bill.supplemented += bill.lines[code].qty
         self._shift_uncoded(bill, 1)
 
@@ -466,10 +488,12 @@ class Model:
             self.shift(bill.movement.owner, batch, source, -sign * qty)
             self.shift(bill.movement.owner, batch, target, sign * qty)
 
-    def _take_back_uncoded(self, bill: Bill) -> bool:
+    def _take_back_uncoded(self, bill: Bill, m: Movement, staying: int) -> bool:
         if bill.kind.uncoded is not None and bill.kind.uncoded[1] == "U":
             owner = bill.movement.owner
-            if any(self.uncoded.get((owner, b, "U"), 0) < q for b, q in bill.moved.items()):
+            stays = {} if m.void else {q.batch_no: q.qty for q in m.quantities}
+            have = {b: self.uncoded.get((owner, b, "U"), 0) for b in bill.moved}
+            if any(have[b] - q + stays.get(b, 0) < 0 for b, q in bill.moved.items()):
                 return False
-        self._shift_uncoded(bill, -1)
+        self._shift_uncoded(replace(bill, supplemented=bill.supplemented - staying), -1)
         return True

@@ -17,6 +17,7 @@ from circulation.test_stops import place
 from yaosu.circulation.apply import apply_group
 from yaosu.circulation.model import MovementResult, Quantity
 from yaosu.circulation.prepare import prepare
+from yaosu.circulation.way_home import AloneError
 from yaosu.db.engine import Connection
 from yaosu.stops import service as stops
 
@@ -100,6 +101,42 @@ async def test_voiding_what_found_or_lost_them_changes_nothing_about_that(market
         == 1
     )
     await market.move(214, market.pharmacy, [case])
+    assert said(await market.move(111, market.pharmacy, [case])) == ["back_to_quarantine"]
+
+
+async def test_a_scrapping_that_was_taken_back_hides_nothing(market: Market) -> None:
+    """Lost from quarantine, written off for good, and that voided: together and one by one."""
+    for loss in (214, 220):
+        goods = await set_aside(market)
+        case, beside = goods.cases
+        await market.move(loss, market.pharmacy, [case, beside])
+        gone = await market.move(216, market.pharmacy, [case, beside])
+        assert (await market.status(case))[0] == "X"
+        await market.move(216, market.pharmacy, [], bill_no=gone.bill_no, revision=2, void=True)
+        ended = await market.move(205, market.pharmacy, [case], header=GONE)
+        void = market.movement(205, market.pharmacy, [], bill_no=ended.bill_no, revision=2, void=True)
+        find = market.movement(111, market.pharmacy, [case, beside])
+        prepared = [
+            await prepare(market.conn, market.registry, market.subject(m.owner), m) for m in (void, find)
+        ]
+        with pytest.raises(AloneError):
+            async with market.conn.transaction():
+                await apply_group(market.conn, prepared, market.batches)
+        await market.submit(void)
+        assert said(await market.submit(find)) == ["back_to_quarantine", "accepted"]
+        assert await market.status(beside) == ("I", market.pharmacy, None)
+
+
+async def test_a_loss_that_is_taken_back_in_between_counts_for_nothing(market: Market) -> None:
+    goods = await set_aside(market)
+    case = goods.cases[0]
+    await market.move(220, market.pharmacy, [case])
+    found = await market.move(111, market.pharmacy, [case])
+    free = await market.move(6, market.pharmacy, [case], header=REASON)
+    again = await market.move(214, market.pharmacy, [case])
+    for type, one in ((214, again), (6, free), (111, found)):
+        await market.move(type, market.pharmacy, [], bill_no=one.bill_no, revision=2, void=True)
+    assert await market.status(case) == ("N", market.pharmacy, None)
     assert said(await market.move(111, market.pharmacy, [case])) == ["back_to_quarantine"]
 
 

@@ -1,4 +1,5 @@
-"""Random bills of every kind against the boxes-only model (issue 3; design §6): nothing is lost, doubled or invented.
+"""Random bills of every kind against the boxes-only model (issue 3; design §6): nothing is lost, doubled or invented,
+and what came into quarantine becomes saleable by the acts that release it only (R-B4; `storm_model.Model.released`).
 
 `YAOSU_TEST_STORM_STEPS` sets the steps of each of the first three tests (together at least 100,000 by default; the
 fourth, with guesses, takes a quarter), `YAOSU_TEST_STORM_SEED` the first seed. A failure names its seed and the bill.
@@ -34,7 +35,7 @@ async def test_no_storm_of_bills_loses_doubles_or_invents_anything(
         monkeypatch.setattr(assume, "RUN_MIN", 2)
         monkeypatch.setattr(assume, "SAMPLE", 1)
         monkeypatch.setattr(store_write, "ALIKE_MIN", 2)
-    steps = moved = refused = forbidden = guessed = wrong = 0
+    steps = moved = refused = forbidden = guessed = wrong = aside = astray = 0
     kinds: dict[str, int] = {}
     season = 0
     while steps < (STEPS // 4 if guessing else STEPS):
@@ -54,6 +55,7 @@ async def test_no_storm_of_bills_loses_doubles_or_invents_anything(
         steps, moved = steps + storm.steps, moved + storm.moved
         refused, forbidden = refused + storm.refused, forbidden + storm.forbidden
         guessed, wrong = guessed + storm.guessed, wrong + storm.wrong
+        aside, astray = aside + storm.aside, astray + storm.astray
         for kind, count in storm.kinds.items():
             kinds[kind] = kinds.get(kind, 0) + count
     # a storm in which everything is refused, or a kind never comes up, would prove nothing
@@ -71,5 +73,6 @@ async def test_no_storm_of_bills_loses_doubles_or_invents_anything(
     ):
         assert kinds[kind] > steps * 0.002, kinds
     assert forbidden > steps * 0.005, forbidden
+    assert aside > steps * 0.001 and astray > steps * 0.001, (steps, aside, astray)
     if guessing:
         assert guessed > steps * 0.03 and wrong > steps * 0.03, (steps, guessed, wrong)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from yaosu.circulation import (
     late,
+    lost,
     notices,
     purchases,
     repeats,
@@ -131,6 +132,7 @@ async def _apply(
     flat = [line for lines in old.values() for line in lines]
     before = {(line.drug_id, line.notice) for line in flat if line.pre == "O" and line.notice}
     await load_sent(conn, world, [one.order for _, one, _ in todo], before)
+    await lost.load(conn, world, flat, len(todo))
     await way_home.load(conn, world, [(one.order, one.scans) for _, one, _ in todo])
     for _, one, previous in todo:
         if previous is not None:
@@ -281,7 +283,8 @@ class _Work:
             else:
                 entries = await uncoded.entries_of(self.conn, previous.id, previous.drug_ids)
             drug_ids = {entry[0] for entry, _ in entries}
-            await uncoded.more(self.conn, self.books, {one.movement.owner}, drug_ids)
+            batch_ids = {entry[1] for entry, _ in entries}
+            await uncoded.more(self.conn, self.books, {one.movement.owner}, drug_ids, batch_ids)
         lines, reversal.split_rows = revise.take_back(
             self.world, back, reversal.bill_id, self.times, undo, self.split_entries, self.chains
         )

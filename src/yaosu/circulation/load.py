@@ -116,9 +116,8 @@ async def load_limits(
 
 
 async def _quarantine(conn: Connection, world: World, lock: bool) -> None:
-    """What is known of units in quarantine, and of those that were lost from there."""
+    """What is known of units in quarantine."""
     waiting = [u for u in world.units.values() if u.status == "Q"]
-    lost = [u for u in world.units.values() if u.status == "N" and u.parent is None]
     if waiting:
         for u in waiting:
             u.aside = Aside()
@@ -132,12 +131,6 @@ async def _quarantine(conn: Connection, world: World, lock: bool) -> None:
             if r["held_by"] is not None:
                 held[unit.key] = r["held_case"]
         world.held = held
-    if lost:
-        columns = [u.drug_id for u in lost], [u.last_bill for u in lost], [u.code for u in lost]
-        for r in await conn.fetch(store_holds.LOST, *columns):
-            world.units[(r["drug_id"], r["code"])].aside = Aside(
-                r["verdict"] or "", r["params"] or {}, r["decided_case"] or ""
-            )
 
 
 async def load_sent(

@@ -347,5 +347,7 @@ def take_back(
             )
         )
         unit.settle_aside(pre)
+        if unit.status == "N":
+            unit.aside = world.lost.get(unit.key)
         unit.last_bill, unit.touched = bill_id, True
     return lines, rows

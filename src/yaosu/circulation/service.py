@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from yaosu.access.visibility import visible
+from yaosu.circulation import lost, store_revise, way_home
 from yaosu.circulation import store_read as reads
-from yaosu.circulation import store_revise, way_home
 from yaosu.circulation.answers import code_result
 from yaosu.circulation.apply import apply_group
 from yaosu.circulation.cache import BatchCache
@@ -189,6 +189,7 @@ async def check(
         way_home=way_home.of_bill(registry, movement, kind),
     )
     await load_sent(conn, world, [order])
+    await lost.load(conn, world)
     await way_home.load(conn, world, [(order, scans)])
     verdicts = examine(world, order, scans)
     # a scan at the station is refused as a bill would be, and counts as the first one that was (R-X7)

@@ -16,13 +16,14 @@ SELECT drug_id, code, verdict, params, held_by, held_case, decided_case FROM qua
 WHERE code = ANY($1::text[]) AND closed_at IS NULL AND moved ORDER BY id"""
 WAITING_LOCKED = WAITING + " FOR NO KEY UPDATE"
 
-# Units that are not there any more, as far as they stood in quarantine when they were lost, damaged or written off;
-# with the case that kept them there.
+# What units were before the bills by which they are not there any more (lost, damaged, written off), whether such a
+# bill only took another one back, and what is known of their place in quarantine, with the case that kept them there.
 # ungated: write path; goods that a bill names
 LOST = """
-SELECT l.drug_id, l.code, q.verdict, q.params, q.decided_case
+SELECT l.drug_id, l.code, l.pre, l.post, b.flags & 8 <> 0 AS reversal, q.verdict, q.params, q.decided_case
 FROM unnest($1::int[], $2::bigint[], $3::text[]) AS a(drug_id, bill_id, code)
-JOIN bill_line l ON l.drug_id = a.drug_id AND l.bill_id = a.bill_id AND l.code = a.code AND l.pre = 'Q'
+JOIN bill_line l ON l.drug_id = a.drug_id AND l.bill_id = a.bill_id AND l.code = a.code
+LEFT JOIN bill b ON b.id = l.bill_id
 LEFT JOIN LATERAL (
     SELECT verdict, params, decided_case FROM quarantine
     WHERE closed_bill = l.bill_id AND org = l.pre_holder AND code = l.code AND moved ORDER BY id DESC LIMIT 1

@@ -6,7 +6,7 @@ codes arrive for such goods (type 24), units come in and the same quantity leave
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -107,11 +107,15 @@ async def load(
     return books
 
 
-async def more(conn: Connection, books: Books, owners: set[int], drug_ids: set[int]) -> None:
-    """Balances of further products, e.g. those of a bill that is taken back."""
+async def more(
+    conn: Connection, books: Books, owners: set[int], drug_ids: set[int], batch_ids: Iterable[int] = ()
+) -> None:
+    """Balances of further products, e.g. those of a bill that is taken back, and numbers of its batches, which have
+    no balance where one commit brought them in and out.
+    """
     for r in await conn.fetch(store.UNCODED_BALANCES, sorted(owners), sorted(drug_ids)):
         books.have.setdefault((r["drug_id"], r["batch_id"], r["org"]), r["qty"])
-    batches = sorted({batch_id for drug_id, batch_id, _ in books.have if drug_id in drug_ids})
+    batches = sorted({batch_id for drug_id, batch_id, _ in books.have if drug_id in drug_ids} | {*batch_ids})
     for r in await conn.fetch(store_uncoded.NUMBERS, sorted(drug_ids), batches):
         books.numbers[r["id"]] = r["batch_no"]
 
@@ -254,13 +258,15 @@ def _date(value: object) -> date | None:
 
 
 def supplement(books: Books, one: Prepared, verdicts: Sequence[Verdict], batch_no: dict[int, str]) -> Moved:
-    """Codes for goods in the uncoded stock (type 24): what leaves it. Refuses codes beyond what is there."""
+    """Codes for goods in the uncoded stock (type 24): what leaves it. Refuses codes beyond what is there. Goods that go
+    to quarantine stand for nothing in it.
+    """
     moved = Moved()
     assert one.kind.uncoded is not None
     source, target = one.kind.uncoded
     owner = one.movement.owner
     for verdict in verdicts:
-        if not verdict.accepted or verdict.rejected:
+        if not verdict.accepted or verdict.rejected or verdict.quarantined:
             continue
         needed: dict[tuple[int, int], int] = {}
         for unit in verdict.units:
@@ -271,7 +277,6 @@ def supplement(books: Books, one: Prepared, verdicts: Sequence[Verdict], batch_n
         if short is not None:
             (drug_id, batch_id), qty = short
             verdict.code, verdict.severity, verdict.units = "uncoded_short", "refused", ()
-            verdict.quarantined = False
             have = books.have.get((drug_id, batch_id, owner), 0)
             verdict.params = {"batch": batch_no.get(batch_id, "—"), "asked": qty, "have": have}
             continue

@@ -212,6 +212,8 @@ class World:
     """Units in quarantine that a case holds there, with the case's number (R-B4)."""
     sent: dict[tuple[int, int], dict[str, str]] = field(default_factory=dict)
     """Of shipments (product, bill) that may have left quarantine: each code's status before."""
+    lost: Mapping[tuple[int, str], Aside] = field(default_factory=dict)
+    """Units in quarantine before they were lost: those not there any more, or not before a bill that is taken back."""
     sellers: Mapping[tuple[int, int, int], frozenset[int]] = field(default_factory=dict)
     """Who delivered goods of a batch to an organisation: by (organisation, product, batch)."""
     stored_for: Mapping[int, frozenset[int]] = field(default_factory=dict)
