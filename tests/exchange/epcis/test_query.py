@@ -288,6 +288,25 @@ async def test_the_page_shows_captures_and_takes_a_gln(world: World, pool: Pool)
     assert sent.status_code == 303, sent.text
     again = await world.client.get("/epcis/help", headers={"accept": "text/html"})
     assert "6901234009996" in again.text
+    # subscriptions go on when their key is withdrawn: people see them here and end them
+    key = world.keys[world.maker]
+    await world.client.post("/epcis/queries", json={"name": "shelf", "query": {}}, headers=key)
+    made = await world.client.post(
+        "/epcis/queries/shelf/subscriptions",
+        json={"dest": "https://told.example.com/shelf", "stream": True},
+        headers=key,
+    )
+    assert made.status_code == 201, made.text
+    shown = await world.client.get("/epcis/help", headers={"accept": "text/html"})
+    assert "https://told.example.com/shelf" in shown.text and "有事件即推送" in shown.text
+    number = {"_csrf": token, "subscription": made.json()["subscriptionID"]}
+    ended = await world.client.post("/epcis/help/unsubscribe", data=number)
+    assert ended.status_code == 303, ended.text
+    assert "told.example.com" not in (await world.client.get("/epcis/help")).text
+    left = await world.client.get("/epcis/queries/shelf/subscriptions", headers=key)
+    assert left.json() == []
+    gone = await world.client.post("/epcis/help/unsubscribe", data=number, headers={"accept": "text/html"})
+    assert gone.status_code == 404
     wrong = await world.client.post(
         "/epcis/help",
         data={"_csrf": token, "gln": "123", "uscc": world.uscc[world.maker]},

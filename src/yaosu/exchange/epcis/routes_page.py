@@ -1,8 +1,9 @@
-"""The page for people: the address, the last captures, and whose a GLN is."""
+"""The page for people: the address, the last captures, who is told what, and whose a GLN is."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
@@ -44,6 +45,7 @@ async def _page(
         {
             "address": f"{state(request).settings.public_url}/epcis",
             "jobs": await store.jobs(conn, subject.org, None, JOBS),
+            "subscriptions": await conn.fetch(store.OWN_SUBSCRIPTIONS, subject.org),
             "parties": known,
             "may_write": subject.can("bill.write"),
             "problem": error.as_json(language(request)) if error else None,
@@ -73,4 +75,15 @@ async def put(
             await parties.put_party(conn, subject, registry, gln.strip(), card.id)
     except YaosuError as error:
         return await _page(request, conn, subject, error, {"gln": gln, "uscc": uscc})
+    return see_other("/epcis/help")
+
+
+@router.post("/help/unsubscribe")
+async def unsubscribe(
+    request: Request, conn: Conn, subject: CurrentSubject, subscription: Annotated[UUID, Form()]
+) -> Response:
+    """End a subscription, also one whose key is withdrawn: it belongs to the organisation."""
+    subject.require("bill.write")
+    if await conn.fetchval(store.DROP_OWN_SUBSCRIPTION, subject.org, subscription) is None:
+        raise YaosuError("epcis_no_such", {"what": str(subscription)})
     return see_other("/epcis/help")

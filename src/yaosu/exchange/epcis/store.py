@@ -248,6 +248,11 @@ _SUBSCRIPTION = "id, query, dest, schedule, style, report_empty, since, created_
 SUBSCRIPTIONS = (
     f"SELECT {_SUBSCRIPTION} FROM epcis_subscription WHERE org = $1 AND query = $2 ORDER BY created_at, id"  # noqa: S608
 )
+# For the page, whatever query they follow; an organisation has a hundred at most.
+OWN_SUBSCRIPTIONS = (
+    f"SELECT {_SUBSCRIPTION} FROM epcis_subscription WHERE org = $1 ORDER BY created_at DESC, id LIMIT 200"  # noqa: S608
+)
+DROP_OWN_SUBSCRIPTION = "DELETE FROM epcis_subscription WHERE org = $1 AND id = $2 RETURNING id"
 SUBSCRIPTION = f"SELECT {_SUBSCRIPTION} FROM epcis_subscription WHERE org = $1 AND query = $2 AND id = $3"  # noqa: S608
 DROP_SUBSCRIPTION = "DELETE FROM epcis_subscription WHERE org = $1 AND query = $2 AND id = $3 RETURNING id"
 COUNT_SUBSCRIPTIONS = "SELECT count(*) FROM epcis_subscription WHERE org = $1"
