@@ -119,6 +119,7 @@ async def test_the_story_by_api(trade: Trade, client: httpx.AsyncClient, running
     sold = (await client.post("/api/v1/movements", json=sale, headers=trade.pharmacy)).json()
     assert (sold["status"], sold["results"][0]["verdict"]) == ("refused", "recalled")
     task = f"/api/v1/recalls/{running}/task"
+    order = (await client.get(f"/api/v1/recalls/{running}", headers=trade.maker)).json()
     assert (await client.post(f"{task}/acknowledge", headers=trade.pharmacy)).json()["state"] == "read"
     checked = await client.post(
         f"{task}/scans/check", json={"codes": [trade.goods.cases[0]]}, headers=trade.pharmacy
@@ -139,15 +140,28 @@ async def test_the_story_by_api(trade: Trade, client: httpx.AsyncClient, running
         "to_org": trade.market.maker,
         "codes": [trade.goods.cases[0]],
     }
+    away = {**back, "bill_no": "ZH-0", "to_org": trade.market.other}
+    for path, body in (
+        ("/api/v1/movements", away),
+        (
+            "/api/v1/movements/check",
+            {"context": {"type": 211, "to_org": away["to_org"]}, "codes": away["codes"]},
+        ),
+    ):
+        astray = (await client.post(path, json=body, headers=trade.pharmacy)).json()["results"][0]
+        assert astray["verdict"] == "not_way_home" and order["number"] in astray["message"]
+        card = trade.market.registry.org(trade.market.maker)
+        assert card is not None and card.name in astray["message"] and astray["next"]
     assert (await client.post("/api/v1/movements", json=back, headers=trade.pharmacy)).json()[
         "status"
     ] == "accepted"
     assert (await client.post(f"{task}/close", headers=trade.pharmacy)).json()["state"] == "done"
     order = (await client.get(f"/api/v1/recalls/{running}", headers=trade.maker)).json()
-    assert order["times"]["first_refused_s"] is not None and order["times"]["refused_scans"] == 1
+    assert order["times"]["first_refused_s"] is not None and order["times"]["refused_scans"] == 3
     holders = (await client.get(f"/api/v1/recalls/{running}/holders?state=done", headers=trade.maker)).json()
     assert [h["holder"]["org_id"] for h in holders["items"]] == [trade.market.pharmacy]
-    assert holders["items"][0]["ledger"]["returned"] == 10
+    line = holders["items"][0]["ledger"]
+    assert (line["returned"], line["under_way"]) == (10, 10)
     report = await client.post(
         f"/api/v1/recalls/{running}/reports", json={"kind": "progress"}, headers=trade.maker
     )
