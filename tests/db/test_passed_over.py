@@ -1,5 +1,5 @@
 """Background work passes over rows that somebody is changing: it never waits for a caller, nor a caller in a circle for
-it. What was passed over is done the next time."""
+it. What was passed over is done the next time. And nobody waits for work that has nothing to do with his own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from access.helpers import make_account, make_key, make_org
+from registry.helpers import make_org as registered
 from yaosu.access import store as access
 from yaosu.access.parts import LastUsed
 from yaosu.db.engine import Connection, Pool, open_pool
@@ -19,6 +20,8 @@ from yaosu.edge.state import AppState
 from yaosu.insurance import store_case
 from yaosu.people import service
 from yaosu.people import store as people
+from yaosu.production.store_packing import SHARE_STOPS
+from yaosu.registry.model import OrgType
 from yaosu.settings import Settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -151,3 +154,9 @@ async def test_last_uses_that_could_not_be_written_are_written_the_next_time(
     assert await pool.fetchval("SELECT last_used_at FROM api_key WHERE id = $1", key) is None
     await used.try_flush(AppState(settings, database, pool))
     assert await pool.fetchval("SELECT last_used_at FROM api_key WHERE id = $1", key) is not None
+
+
+async def test_an_organisation_is_saved_while_a_large_bill_is_being_written(pool: Pool) -> None:
+    """Who waits at the gate of the bills has all later ones wait behind him."""
+    async with beside(pool, SHARE_STOPS) as conn, conn.transaction():
+        assert await registered(conn, OrgType.RETAIL)

@@ -9,8 +9,9 @@ from yaosu.registry import rows
 from yaosu.registry.drafts import LicenceDraft, OrgDraft
 from yaosu.registry.model import Licence, Org, OrgCard
 
-WRITE_LOCK = 7_295_461_002
-"""Writers of the registry take turns, so that «is it free?» and «take it» are one step. Readers never wait."""
+WRITE_LOCK = 7_295_461_003
+"""Writers of the registry take turns, so that «is it free?» and «take it» are one step. Readers never wait, nor bills:
+the number is not that of the gate which holds them (`yaosu.stops.store`)."""
 
 # 32-bit lock key space is shared with nobody: the key is ours
 LOCK = "SELECT pg_advisory_xact_lock($1)"
