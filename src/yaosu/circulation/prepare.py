@@ -304,7 +304,7 @@ def _header_findings(
         org = registry.org(org_id)
         if org is None:
             found.append(_unknown(field, org_id))
-        elif not org.active:
+        elif not org.active and not movement.void:
             found.append(Finding("party_abolished", {"field": field, "name": org.name}, field))
         elif field == "to_org" and org.place and home(registry, org_id) != home(registry, movement.owner):
             # a place inside another organisation is nobody outsiders deal with

@@ -238,7 +238,8 @@ def left_alone(
     chains: Chains,
     split_entries: Mapping[tuple[int, int, str], Sequence[splits.Entry]],
 ) -> list[OldLine]:
-    """Lines that the correction says again just as they were and that have moved on since: they stay (R-X3).
+    """Lines that the correction says again just as they were and that have moved on since, or were sold before a stop:
+    they stay (R-X3).
 
     A line is the same when type, parties and its preparation units are, and its time does not move past what
     came later.
@@ -257,9 +258,9 @@ def left_alone(
     for line in old:
         if line.code not in codes or line.code in one.order.parts or not _may_stay(line, split_entries):
             continue
-        if not moved_on(world, line, chains):
-            continue
         unit = world.units[(line.drug_id, line.code)]
+        if not moved_on(world, line, chains) and not _sold_and_stopped(world, one, line):
+            continue
         if movement.happened_at > previous.happened_at:
             late = chains.too_late(line, movement.happened_at)
             if late is not None:
@@ -267,6 +268,14 @@ def left_alone(
                 continue
         found.append(line)
     return found
+
+
+def _sold_and_stopped(world: World, one: Prepared, line: OldLine) -> bool:
+    """Whether a recall, lock or suspension that came after a sale would refuse to sell the same goods again: the sale
+    stays as it is, and what else was wrong with its bill is corrected."""
+    unit = world.units[(line.drug_id, line.code)]
+    stopped = world.stop_of(unit, one.movement.owner)
+    return line.post == "S" and one.kind.kind == "use" and stopped is not None
 
 
 def _may_stay(line: OldLine, split_entries: Mapping[tuple[int, int, str], Sequence[splits.Entry]]) -> bool:
