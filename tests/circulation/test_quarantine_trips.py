@@ -12,13 +12,15 @@ import pytest
 import pytest_asyncio
 
 from circulation.helpers import Goods, Market, activate, make_market
-from circulation.nested import make_stack
+from circulation.nested import label, make_stack
 from circulation.test_stops import place
 from yaosu.circulation.apply import apply_group
 from yaosu.circulation.model import MovementResult, Quantity
 from yaosu.circulation.prepare import prepare
 from yaosu.circulation.way_home import AloneError
 from yaosu.db.engine import Connection
+from yaosu.errors import YaosuError
+from yaosu.production import packing
 from yaosu.stops import service as stops
 
 REASON = {"reason_text": "复核合格"}
@@ -250,3 +252,42 @@ async def test_a_bill_that_empties_one_product_of_a_label_leaves_the_rest_to_the
         assert [r.qty for r in second.results] == [11]
         await market.conserved()
         await trial.rollback()
+
+
+async def test_quarantined_goods_are_neither_packed_nor_unpacked_nor_put_under_a_label(
+    market: Market,
+) -> None:
+    goods = await set_aside(market)
+    subject, box = market.subject(market.pharmacy), goods.boxes_of(0)[0]
+    doing = (
+        lambda: packing.pack(market.conn, subject, market.registry, goods.cases[1], [box]),
+        lambda: packing.pack(market.conn, subject, market.registry, label(), [goods.cases[0]]),
+        lambda: packing.unpack(market.conn, subject, market.registry, [box]),
+        lambda: packing.unpack(market.conn, subject, market.registry, [goods.cases[0]], True),
+    )
+    for act in doing:
+        with pytest.raises(YaosuError) as refused:
+            async with market.conn.transaction():
+                await act()
+        assert refused.value.findings
+    assert await market.status(box) == ("Q", market.pharmacy, None)
+
+
+async def test_a_label_with_goods_in_quarantine_keeps_each_of_them_there(db: Connection) -> None:
+    """A pallet of two products and a carton: held, lost, found, sent to the own headquarters."""
+    market = await make_market(db)
+    stack = await make_stack(market)
+    await market.pass_on(market.maker, market.pharmacy, [stack.pallet])
+    await market.pass_on(market.pharmacy, market.store, [stack.pallet])
+    await market.move(112, market.store, [stack.pallet])
+    await market.move(214, market.store, [stack.pallet])
+    assert said(await market.move(111, market.store, [stack.mixed])) == ["back_to_quarantine"]
+    assert said(await market.move(111, market.store, [stack.pallet])) == ["back_to_quarantine"]
+    assert said(await market.move(321, market.store, [stack.loose])) == ["in_quarantine"]
+    both = [stack.mixed, stack.pallet]
+    assert (await market.move(202, market.store, both, to_org=market.pharmacy)).status == "accepted"
+    box = stack.two.boxes_of(0)[0]
+    got = await market.move(103, market.pharmacy, [box, stack.pallet, stack.loose], from_org=market.store)
+    assert set(said(got)) == {"back_to_quarantine"}
+    assert await market.stock(market.pharmacy) == 0
+    await stack.counted()
