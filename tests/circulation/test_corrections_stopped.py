@@ -1,4 +1,4 @@
-"""Bills whose goods were recalled, or whose partner is gone, since: they are corrected and voided still (R-X3, R-E4)."""
+"""Bills whose goods were recalled, or whose partner is gone, since: corrected and voided still (R-X3, R-E4)."""
 
 from __future__ import annotations
 
