@@ -22,6 +22,7 @@ from yaosu.people import service
 from yaosu.people import store as people
 from yaosu.production.store_packing import SHARE_STOPS
 from yaosu.registry.model import OrgType
+from yaosu.registry.resolver import load_registry
 from yaosu.settings import Settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -116,6 +117,26 @@ async def test_a_person_to_whom_somebody_sells_is_not_forgotten(pool: Pool) -> N
         assert await conn.fetchval(
             "SELECT used AND erased_at IS NULL FROM people.person WHERE id = $1", persons[0]
         )
+
+
+async def test_a_person_of_long_ago_to_whom_somebody_sells_again_is_kept(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        await conn.execute(
+            "UPDATE people.person SET erased_at = now(), hash = NULL, cipher = NULL, salt = NULL"
+        )
+        persons = [
+            await conn.fetchval(
+                "INSERT INTO people.person (last_at, kind, key_id, hash, cipher, salt, used) "
+                "VALUES ('1990-01-01', 1, 1, $1, 'x', 'x', true) RETURNING id",
+                bytes([9, n]),
+            )
+            for n in range(2)
+        ]
+        registry = await load_registry(conn)
+    async with beside(pool, people.LAST_AT + " RETURNING id", persons[:1], NOW) as conn, conn.transaction():
+        assert await service.erase_due(conn, registry, NOW) == 1
+    kept = "SELECT id FROM people.person WHERE erased_at IS NULL"
+    assert [r["id"] for r in await pool.fetch(kept)] == persons[:1]
 
 
 async def test_a_sale_that_begins_while_persons_are_forgotten_finds_them_gone(pool: Pool) -> None:

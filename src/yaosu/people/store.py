@@ -94,11 +94,12 @@ SELECT $2, p.person, p.agent, p.happened_at, p.drug_id, p.batch_id, p.org, -p.qt
     p.prescription_no, p.doctor, p.second_person, p.bill_id
 FROM people.purchase p WHERE {_STANDS}"""  # noqa: S608 - constants
 
-# Persons whose last purchase is so old that retention may have ended, with what decides it.
+# Persons whose last purchase is so old that retention may have ended, with what decides it; held as below.
 # ungated: read by the clock only, which answers nobody
 DUE = """
 SELECT p.id, p.last_at, u.drug_id, u.happened_at, b.expires_on
-FROM (SELECT id, last_at FROM people.person WHERE erased_at IS NULL AND last_at < $1 AND id > $2 ORDER BY id LIMIT $3) p
+FROM (SELECT id, last_at FROM people.person WHERE erased_at IS NULL AND last_at < $1 AND id > $2
+    ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED) p
 LEFT JOIN people.purchase u ON u.person = p.id OR u.agent = p.id
 LEFT JOIN batch b ON b.drug_id = u.drug_id AND b.id = u.batch_id
 ORDER BY p.id"""
