@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+# Entries are locked in one order for all, also by bills (WAITING_LOCKED), so that nobody waits in a circle.
+# ungated: locks what a case of the caller is about, and shows nothing
+LOCK = "SELECT 1 FROM quarantine WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE"
+# ungated: the same, of a case that closes
+LOCK_HELD = "SELECT 1 FROM quarantine WHERE held_by = $1 ORDER BY id FOR NO KEY UPDATE"
+
 # A settled case keeps its goods from being released, or lets go of what an earlier one kept.
 DECIDE = """
 UPDATE quarantine SET decided_by = held_by, decided_case = held_case
