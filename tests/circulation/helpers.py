@@ -190,7 +190,7 @@ async def activate(
         batch_no,
         maker,
         date(2026, 1, 1),
-        expires_on or date(2029, 12, 31),
+        expires_on or date(2059, 12, 31),
     )
     when = datetime(2026, 1, 2, tzinfo=UTC)
     bill_id = await conn.fetchval("SELECT nextval('bill_id_seq')")

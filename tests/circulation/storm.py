@@ -33,7 +33,7 @@ HEADER = {
     "invoice_no": "FP-1",
     "invoice_date": "2025-01-01",
 }
-DATES = (date(2026, 1, 1), date(2029, 12, 31))
+DATES = (date(2026, 1, 1), date(2059, 12, 31))
 SHIPS = (201, 202, 203, 209, 211, 212)
 RECEIPTS = (102, 103, 104, 108)
 USES = (321, 323)

@@ -68,7 +68,7 @@ async def test_voiding_goods_without_codes_shows_what_leaves_the_account(place: 
         market.pharmacy,
         [],
         header=header,
-        quantities=[Quantity(market.drug_id, "WP-1", 7, date(2025, 1, 1), date(2028, 1, 1))],
+        quantities=[Quantity(market.drug_id, "WP-1", 7, date(2025, 1, 1), date(2058, 1, 1))],
     )
     await place.enter("pharmacy")
     page = (await place.get(f"/bills/{entry.bill_id}/void")).text
@@ -123,7 +123,7 @@ async def test_the_effects_name_what_is_kept_added_and_removed_and_nothing_is_do
 
 async def test_goods_without_codes_are_corrected_by_quantity_once_the_effect_was_seen(place: Place) -> None:
     market = place.market
-    dates = date(2025, 1, 1), date(2028, 1, 1)
+    dates = date(2025, 1, 1), date(2058, 1, 1)
     entry = await market.move(
         21,
         market.pharmacy,
@@ -138,13 +138,13 @@ async def test_goods_without_codes_are_corrected_by_quantity_once_the_effect_was
     token = await place.enter("pharmacy")
     path = f"/bills/{entry.bill_id}/correct"
     page = (await place.get(path)).text
-    assert 'value="WP-2"' in page and 'value="2028-01-01"' in page and "确认更正" not in page
+    assert 'value="WP-2"' in page and 'value="2058-01-01"' in page and "确认更正" not in page
     form = {
         "d_0": str(market.drug_id),
         "b_0": "WP-2",
         "q_0": "2",
         "p_0": "2025-01-01",
-        "e_0": "2028-01-01",
+        "e_0": "2058-01-01",
         "h_invoice_no": "FP-2",
         "h_invoice_date": "2025-01-01",
         "reason": "数错",
@@ -154,7 +154,7 @@ async def test_goods_without_codes_are_corrected_by_quantity_once_the_effect_was
     assert all(t in blocked.text for t in ("不能这样更正", "WS-P（3）", "至少 3")), blocked.text
     assert "确认更正" not in blocked.text
     form["q_0"] = "12"
-    form |= {"d_1": str(market.drug_id), "b_1": "WP-3", "q_1": "1", "p_1": "2025-01-01", "e_1": "2028-01-01"}
+    form |= {"d_1": str(market.drug_id), "b_1": "WP-3", "q_1": "1", "p_1": "2025-01-01", "e_1": "2058-01-01"}
     shown = await place.post(path, token, **form)
     assert "确认更正" in shown.text and "WP-3" in shown.text and 'value="FP-2"' in shown.text
     query = (

@@ -18,7 +18,7 @@ from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 
 HEADER = {"invoice_no": "FP-2025-0017", "invoice_date": "2025-06-01"}
-PRODUCED, EXPIRES = date(2025, 1, 1), date(2029, 12, 31)
+PRODUCED, EXPIRES = date(2025, 1, 1), date(2059, 12, 31)
 
 
 @pytest_asyncio.fixture(loop_scope="module")

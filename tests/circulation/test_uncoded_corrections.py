@@ -15,7 +15,7 @@ from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
 
 HEADER = {"invoice_no": "FP-2025-0017", "invoice_date": "2025-06-01", "reason_text": "破损"}
-PRODUCED, EXPIRES = date(2025, 1, 1), date(2029, 12, 31)
+PRODUCED, EXPIRES = date(2025, 1, 1), date(2059, 12, 31)
 AT = datetime.now(UTC) - timedelta(hours=2)
 Dates = tuple[date, date]
 
@@ -156,7 +156,7 @@ async def test_a_wrong_expiry_is_corrected_while_only_this_receipt_knows_the_bat
 
     await book(market, 21, ("K-6", 5), bill_no="WM-K6")
     await book(market, 23, ("K-6", 2), bill_no="WS-K6")
-    right = (date(2025, 2, 1), date(2028, 1, 31))
+    right = (date(2025, 2, 1), date(2058, 1, 31))
     done = await book(market, 21, ("K-6", 5), bill_no="WM-K6", revision=2, dates=right)
     assert (done.status, await dates_of("K-6")) == ("accepted", right)
     # but not to a day before goods of it were sold

@@ -60,8 +60,8 @@ async def quiet(ward: Ward, pool_id: int) -> None:
 
 
 async def test_a_draw_takes_the_earliest_expiry_first_and_names_every_box(ward: Ward) -> None:
-    later = (await ward.boxes(expires_on=date(2029, 6, 30))).boxes
-    sooner = (await ward.boxes(expires_on=date(2029, 5, 31))).boxes
+    later = (await ward.boxes(expires_on=date(2059, 6, 30))).boxes
+    sooner = (await ward.boxes(expires_on=date(2059, 5, 31))).boxes
     made = await a_pool(ward, [later[0], sooner[0]])
     drug = ward.market.drug_id
     wants = [Want(drug, 20, "ZY-1"), Want(drug, 10, "ZY-2"), Want(drug, 1, "ZY-3")]
@@ -156,7 +156,7 @@ async def test_a_number_sent_twice_at_once_draws_once(ward: Ward) -> None:
 
 
 async def test_a_recalled_box_is_left_out_and_the_draw_takes_another(ward: Ward) -> None:
-    bad = await ward.boxes(expires_on=date(2029, 6, 30))
+    bad = await ward.boxes(expires_on=date(2059, 6, 30))
     good = (await ward.boxes()).boxes[0]
     made = await a_pool(ward, [bad.boxes[0], good])
     async with ward.pool.acquire() as conn, conn.transaction():

@@ -96,7 +96,7 @@ def fill_rooms(world: World, secret: str) -> None:
                 "batch_no": f"{secret}批",
                 "qty": 12,
                 "produced_on": "2024-05-01",
-                "expires_on": "2029-04-30",
+                "expires_on": "2059-04-30",
             }
         ],
     }

@@ -206,7 +206,7 @@ def _store_rooms(world: World) -> None:
                 "batch_no": "=1+1",
                 "qty": 3,
                 "produced_on": "2024-05-01",
-                "expires_on": "2029-04-30",
+                "expires_on": "2059-04-30",
             }
         ],
     }

@@ -147,7 +147,7 @@ def _texts(world: World) -> dict[str, tuple[str, str, dict[str, Any]]]:
             "pharmacy", "/uncoded/lots",
             {"invoice_no": "1", "invoice_date": "2025-06-12", "supplier_name": "某公司", "zone": "甲",
              "proof_id": ids["proof_id"][0], "items": [{**drug, "batch_no": said, "qty": 1, "zone": DOTTED,
-             "produced_on": "2024-05-01", "expires_on": "2029-04-30"}]},
+             "produced_on": "2024-05-01", "expires_on": "2059-04-30"}]},
         ),
         "name of a pool": ("hospital", "/dispensing/pools", {"name": said, "kind": "ward"}),
         "second person": ("maker", "/movements", {**bill, "codes": codes, "header": {"second_person": said}}),

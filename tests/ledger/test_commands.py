@@ -55,7 +55,7 @@ def test_stock_and_statement_are_printed(database: str, maker: int, monkeypatch:
     stock = runner.invoke(app, ["stock", str(maker)])
     assert stock.exit_code == 0, stock.output
     assert "CLI-1" in stock.output
-    statement = runner.invoke(app, ["statement", str(maker), "2025-01-01", "2030-01-01"])
+    statement = runner.invoke(app, ["statement", str(maker), "2025-01-01", "2999-01-01"])
     assert statement.exit_code == 0, statement.output
     assert "赋码激活 20" in statement.output
 

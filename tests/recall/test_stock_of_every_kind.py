@@ -13,7 +13,7 @@ INVOICE = {"invoice_no": "FP-2025-0017", "invoice_date": "2025-06-01", "reason_t
 
 
 async def _uncoded(market: Market, goods: Goods, type_: int, qty: int, **more: object) -> MovementResult:
-    dates = (date(2026, 1, 1), date(2029, 12, 31)) if type_ == 21 else ()
+    dates = (date(2026, 1, 1), date(2059, 12, 31)) if type_ == 21 else ()
     line = Quantity(goods.drug_id, goods.batch_no, qty, *dates)
     return await market.move(type_, market.pharmacy, [], quantities=[line], header=INVOICE, **more)
 

@@ -73,7 +73,7 @@ class Shop:
             **more,
         }
         drug = values.pop("drug_id", self.drug_id)
-        item = Item(drug, batch_no or f"U{next(_numbers)}", qty, date(2024, 5, 1), date(2029, 4, 30))
+        item = Item(drug, batch_no or f"U{next(_numbers)}", qty, date(2024, 5, 1), date(2059, 4, 30))
         values.setdefault("proof_id", await self.proof(org))
         values.setdefault("items", (item,))
         return await intake.open_account(self.doors, self.who(org), Opening(**values))

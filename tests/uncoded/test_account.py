@@ -60,7 +60,7 @@ async def test_the_movement_door_refuses_the_same(shop: Shop) -> None:
         happened_at=datetime.now(UTC),
         codes=(),
         header={"invoice_no": "1", "invoice_date": "2026-05-01"},
-        quantities=[Quantity(shop.drug_id, "R1", 5, date(2025, 1, 1), date(2029, 12, 31))],
+        quantities=[Quantity(shop.drug_id, "R1", 5, date(2025, 1, 1), date(2059, 12, 31))],
         body=b"{}",
     )
     with pytest.raises(YaosuError) as refused:
@@ -168,7 +168,7 @@ async def test_every_mistake_of_an_entry_is_named_at_once(shop: Shop) -> None:
 
 async def test_sent_twice_under_one_number_it_enters_once(shop: Shop) -> None:
     proof, when = await shop.proof(shop.pharmacy), (await shop.book(shop.pharmacy))[0].entered_at
-    item = Item(shop.drug_id, "TWICE", 9, date(2024, 5, 1), date(2029, 4, 30))
+    item = Item(shop.drug_id, "TWICE", 9, date(2024, 5, 1), date(2059, 4, 30))
     one = Opening("T-1", BEFORE, (item,), "A", proof, shop.supplier, "", "WR-TWICE", when)
     first = await intake.open_account(shop.doors, shop.who(shop.pharmacy), one)
     again = await intake.open_account(shop.doors, shop.who(shop.pharmacy), one)
@@ -402,7 +402,7 @@ async def test_goods_that_came_by_the_movement_door_get_their_papers_later(shop:
         happened_at=datetime.now(UTC) - timedelta(minutes=5),
         codes=(),
         header={"invoice_no": "B-1", "invoice_date": "2025-08-15"},
-        quantities=[Quantity(shop.drug_id, "BARE", 8, date(2025, 1, 1), date(2029, 12, 31))],
+        quantities=[Quantity(shop.drug_id, "BARE", 8, date(2025, 1, 1), date(2059, 12, 31))],
         body=b"{}",
     )
     who = shop.who(shop.pharmacy)

@@ -21,7 +21,7 @@ from yaosu.uncoded.imports import COLUMNS, template
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 HTML = {"accept": "text/html"}
-ITEM = {"batch_no": "P-1", "qty": 30, "produced_on": "2024-05-01", "expires_on": "2029-04-30"}
+ITEM = {"batch_no": "P-1", "qty": 30, "produced_on": "2024-05-01", "expires_on": "2059-04-30"}
 
 
 @dataclass
@@ -107,7 +107,7 @@ async def test_an_invoice_is_entered_by_hand_with_its_proof(place: Place) -> Non
         "batch_no_0": "HAND-1",
         "qty_0": "12",
         "produced_on_0": "2024-05-01",
-        "expires_on_0": "2029-04-30",
+        "expires_on_0": "2059-04-30",
     }
     files = {"proof": ("发票.pdf", PDF, "application/pdf")}
     wrong = await place.client.post(
@@ -262,7 +262,7 @@ async def test_historical_stock_comes_from_a_file_all_rows_or_none(place: Place)
         "batch_no": "FILE-1",
         "qty": "100",
         "produced_on": "2024/5/1",
-        "expires_on": "20290430",
+        "expires_on": "20590430",
         "supplier": "某医药有限公司",
         "invoice_no": "IMP-1",
         "invoice_date": "2025年6月1日",

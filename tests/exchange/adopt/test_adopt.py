@@ -42,7 +42,7 @@ class Two:
             prefix = self.market.prefixes[level - 1]
             code = f"{prefix}{700_000_000 + next(_numbers):09d}{next(_numbers):04d}"
             return Package(
-                code, level, self.market.drug_id, "WX01", date(2026, 1, 1), date(2029, 12, 31), children
+                code, level, self.market.drug_id, "WX01", date(2026, 1, 1), date(2059, 12, 31), children
             )
 
         return one(2, tuple(one(1) for _ in range(boxes)))

@@ -129,7 +129,7 @@ async def test_the_relations_of_a_shipped_case_are_byte_exact_and_for_its_partie
     assert codes[1:] == [
         f'<Code curCode="{b}" packLayer="1" parentCode="{goods.cases[0]}" flag="0"/>' for b in boxes
     ]
-    assert (f'<Batch batchNo="{goods.batch_no}" madeDate="2026-01-01" validateDate="2029-12-31" '
+    assert (f'<Batch batchNo="{goods.batch_no}" madeDate="2026-01-01" validateDate="2059-12-31" '
             'workshop="" lineName="" lineManager="">') in lines  # fmt: skip
     assert any(line.startswith('<Relation productCode="') and 'cascade="1:4:40"' in line for line in lines)
     read = read_relation(io.BytesIO(data))

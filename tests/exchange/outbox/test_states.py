@@ -85,7 +85,7 @@ def test_every_channel_that_is_named_has_a_pace_and_rules_of_its_own() -> None:
 
 lines = st.lists(
     st.builds(
-        lambda n, drug, home: RoutedLine(f"c{n}", drug, 1, "B1", "2026-01-01", "2029-01-01", 1, 1, home),
+        lambda n, drug, home: RoutedLine(f"c{n}", drug, 1, "B1", "2026-01-01", "2059-01-01", 1, 1, home),
         st.integers(0, 50), st.integers(1, 3), st.integers(0, 3),
     ),
     max_size=12,

@@ -21,7 +21,7 @@ AT = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 
 
 def line(code: str) -> RoutedLine:
-    return RoutedLine(code, 1, 1, "B1", "2026-01-01", "2028-12-31", 1, 1, 2)
+    return RoutedLine(code, 1, 1, "B1", "2026-01-01", "2058-12-31", 1, 1, 2)
 
 
 def bill(type: int = 102, codes: int = 3, **more: Any) -> RoutedBill:

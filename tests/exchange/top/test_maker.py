@@ -292,7 +292,7 @@ async def test_products_and_batches_are_looked_up(world: World, maker: Caller, r
     (batch,) = (await maker.result(
         "drug.kyt.querybatchprod", product_ent_name=name, product_batch_no=goods.batch_no.lower(), **terminal
     ))["models"]  # fmt: skip
-    assert (batch["produce_batch_no"], batch["expire_date"]) == (goods.batch_no, "2029-12-31")
+    assert (batch["produce_batch_no"], batch["expire_date"]) == (goods.batch_no, "2059-12-31")
     (active,) = (
         await maker.result("drug.kyt.queryactivetime", res_prod_code_list="8385793,9999999", **terminal)
     )["models"]

@@ -64,7 +64,7 @@ async def test_codes_have_product_batch_and_status(world: World, us: Caller, ref
     batch = case["code_produce_info_d_t_o"]["produce_info_list"][0]
     assert (batch["batch_no"], batch["expire_date"], batch["pkg_amount"]) == (
         goods.batch_no,
-        "20291231",
+        "20591231",
         "10",
     )
     drug = case["drug_ent_base_d_t_o"]
@@ -218,7 +218,7 @@ async def test_small_questions_about_a_code(world: World, us: Caller, ref: str) 
     scan = (
         await us("drug.scan.querycode", code=goods.boxes[0], scan_time="2026-01-01 00:00:00", webchat_id="1")
     )["result"]
-    assert scan["model"]["expiry_date"] == "2029-12-31"
+    assert scan["model"]["expiry_date"] == "2059-12-31"
     (node,) = (await us("drugcode.nodename.get", ref_ent_id=ref, code=goods.boxes[0]))["model"]
     assert node["name"] == world.app.parts["registry"].org(m.wholesaler).name
     alien = await world.goods(m.other)

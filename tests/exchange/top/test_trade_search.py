@@ -190,7 +190,7 @@ async def test_a_bill_has_its_goods_in_packages_and_preparation_units(
     assert line["product_batch_no"] == goods.batch_no and line["product_code"] == "8385793"
     assert line["prod_code"].startswith("8385793") and len(line["prod_code"]) == 10
     assert (line["min_pkg_count"], line["min_preparations_count"]) == ("11", str(11 * 24))
-    assert line["expired_date"] == "2029-12-31" and line["drug_ent_base_info_id"] == str(m.drug_id)
+    assert line["expired_date"] == "2059-12-31" and line["drug_ent_base_info_id"] == str(m.drug_id)
     codes = {c["code"]: c for c in line.get("code_and_parent_list", ())}
     if codes:
         # here 1 is the largest package: of three levels the case is the second, the box the third (§2.5)

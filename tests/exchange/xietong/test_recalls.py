@@ -81,7 +81,7 @@ class World:
                 "level": 1,
                 "batch_no": batch,
                 "produced_on": "2026-01-01",
-                "expires_on": "2029-12-31",
+                "expires_on": "2059-12-31",
             }
             for b in boxes
         ]
@@ -249,7 +249,7 @@ async def test_only_the_home_of_the_codes_stops_them(world: World) -> None:
 async def test_what_is_made_there_of_a_product_is_known_here_before_it_comes(world: World) -> None:
     boxes = [world.box(), world.box()]
     packages = [
-        {"code": b, "level": 1, "batch_no": "WX-NEW", "produced_on": "2026-01-01", "expires_on": "2029-12-31"}
+        {"code": b, "level": 1, "batch_no": "WX-NEW", "produced_on": "2026-01-01", "expires_on": "2059-12-31"}
         for b in boxes
     ]
     at = (datetime.now(UTC) - timedelta(hours=1)).isoformat()

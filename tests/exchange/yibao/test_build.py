@@ -140,14 +140,14 @@ async def test_uncoded_goods_are_bought_and_sold_without_codes(db: Connection) -
     from datetime import date
 
     desk = await open_desk(db)
-    one = Quantity(desk.market.drug_id, "OLD1", 10, date(2024, 1, 1), date(2028, 12, 31))
+    one = Quantity(desk.market.drug_id, "OLD1", 10, date(2024, 1, 1), date(2058, 12, 31))
     header = {"invoice_no": "FP9", "invoice_date": "2025-01-05", "supplier": "老供货商"}
     _, bought = await desk.move(21, [], quantities=[one], header=header)
     assert calls(bought) == [("3503", [()])]
     assert (fields(bought[0])["manu_date"], fields(bought[0])["memo"]) == ("2024-01-01", "无码库")
     _, sold = await desk.move(23, [], quantities=[Quantity(desk.market.drug_id, "OLD1", 3)], header=header)
     row = fields(sold[0])
-    assert (row["sel_retn_cnt"], row["expy_end"], row.get("drugtracinfo")) == (3, "2028-12-31", None)
+    assert (row["sel_retn_cnt"], row["expy_end"], row.get("drugtracinfo")) == (3, "2058-12-31", None)
 
 
 async def test_nothing_personal_stands_in_what_is_kept(db: Connection) -> None:

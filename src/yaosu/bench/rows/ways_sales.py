@@ -219,7 +219,7 @@ def _sold(key: str, codes: Sequence[str]) -> dict[str, object]:
         "psn_name": "王某某",
         "manu_lotnum": "B1",
         "manu_date": "2026-01-01",
-        "expy_end": "2029-12-31",
+        "expy_end": "2059-12-31",
         "rx_flag": "1",
         "trdn_flag": "0",
         "rx_circ_flag": "0",
