@@ -22,8 +22,14 @@ from yaosu.db.migrate import migrate
 from yaosu.settings import Settings
 
 TEMPLATE = "yaosu_test_template"
-# on a busy machine drawing examples takes longer; that says nothing about the code
-settings.register_profile("any machine", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+# On a busy machine drawing examples takes longer; that says nothing about the code. Every run draws the same ones; to
+# look for others: YAOSU_TEST_RANDOM=1, also with pytest's --hypothesis-seed.
+settings.register_profile(
+    "any machine",
+    suppress_health_check=[HealthCheck.too_slow],
+    deadline=None,
+    derandomize="YAOSU_TEST_RANDOM" not in os.environ,
+)
 settings.load_profile("any machine")
 
 
