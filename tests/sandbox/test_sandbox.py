@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import httpx
 import pytest_asyncio
@@ -74,6 +74,20 @@ async def test_a_sandbox_has_stock_and_deliveries_and_is_reset_under_the_same_ke
     assert (await stock(client, wholesaler), await stock(client, pharmacy)) == before
     off = await pool.fetch("SELECT drug_id, sum(qty) FROM balance GROUP BY 1 HAVING sum(qty) <> 0")
     assert off == []
+
+
+async def test_a_server_that_died_while_it_built_locks_nobody_out(
+    client: httpx.AsyncClient, firm: Headers, pool: Pool
+) -> None:
+    before = (await client.get("/api/v1/sandbox", headers=firm)).json()["generation"]
+    org = (await client.get("/api/v1/me", headers=firm)).json()["org_id"]
+    begun = "UPDATE sandbox SET building = true, begun_at = now() - $2::interval WHERE org = $1"
+    await pool.execute(begun, org, timedelta(minutes=9))
+    refused = await client.post("/api/v1/sandbox/reset", headers=firm)
+    assert (refused.status_code, refused.json()["code"]) == (409, "sandbox_building")
+    await pool.execute(begun, org, timedelta(minutes=11))
+    made = await client.post("/api/v1/sandbox/reset", headers=firm)
+    assert (made.status_code, made.json()["generation"], made.json()["building"]) == (200, before + 1, False)
 
 
 async def test_a_sandbox_has_no_sandbox_and_its_keys_end(client: httpx.AsyncClient, firm: Headers) -> None:

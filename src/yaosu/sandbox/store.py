@@ -7,10 +7,14 @@ LOCK = "SELECT * FROM sandbox WHERE org = $1 FOR UPDATE NOWAIT"
 MAKE = "INSERT INTO sandbox (org) VALUES ($1) ON CONFLICT (org) DO NOTHING RETURNING id"
 NEXT_PREFIX = "SELECT nextval('sandbox_prefix')"
 ADD_ORG = "INSERT INTO sandbox_org (org, sandbox_id, generation, role) VALUES ($1, $2, $3, $4)"
-BEGIN = "UPDATE sandbox SET building = true WHERE id = $1 AND (NOT building OR generation = 0)"
+# A build takes seconds: whoever began so long ago and did not end has gone.
+BEGIN = """
+UPDATE sandbox SET building = true, begun_at = now()
+WHERE id = $1 AND (begun_at IS NULL OR begun_at < now() - interval '10 minutes')"""
 READY = """
-UPDATE sandbox SET generation = $2, building = false, roles = $3, drugs = $4, reset_at = now() WHERE id = $1"""
-FAILED = "UPDATE sandbox SET building = false WHERE id = $1"
+UPDATE sandbox SET generation = $2, building = false, begun_at = NULL, roles = $3, drugs = $4, reset_at = now()
+WHERE id = $1"""
+FAILED = "UPDATE sandbox SET building = false, begun_at = NULL WHERE id = $1"
 
 # keys and accounts of the old generation's organisations belong to the new one's
 MOVE_KEYS = "UPDATE api_key SET org_id = $2 WHERE org_id = $1 RETURNING id"
