@@ -26,7 +26,7 @@ from yaosu.registry.resolver import load_registry
 from yaosu.settings import Settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
+NOW = datetime(2060, 1, 1, tzinfo=UTC)
 
 
 @asynccontextmanager
@@ -35,7 +35,7 @@ async def beside(pool: Pool, holds: str, *args: object) -> AsyncIterator[Connect
     async with pool.acquire() as other, other.transaction():
         assert await other.fetch(holds, *args)
         async with pool.acquire() as conn:
-            await conn.execute("SET lock_timeout = '1ms'")
+            await conn.execute("SET lock_timeout = '2s'")
             try:
                 yield conn
             finally:
