@@ -232,6 +232,12 @@ async def test_pages_of_the_maker_and_of_a_holder(
         "/locks/new",
     ):
         assert (await maker.get(path)).status_code == 200, path
+    # regions of holders are named in the reader's language
+    assert "山东省" in (await maker.get(f"/recalls/{running}")).text
+    maker.cookies.set("yaosu_lang", "en")
+    english = (await maker.get(f"/recalls/{running}")).text
+    maker.cookies.delete("yaosu_lang")
+    assert "Shandong" in english and "山东省" not in english
     shop = await _signed_in(client, trade.shop_login)
     for path in (
         f"/recalls/{running}/task",

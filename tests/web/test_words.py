@@ -11,7 +11,9 @@ from rich.console import Console
 from web.rendering import WHOLESALER, page
 from yaosu.edge import terminal
 from yaosu.errors import Finding
+from yaosu.exchange.xietong import commands as xietong
 from yaosu.grants import commands as grants
+from yaosu.trace.pages import _tree
 
 
 def test_a_moment_in_a_message_is_read_out_without_its_zone_and_kept_with_it() -> None:
@@ -70,3 +72,21 @@ def test_a_grant_of_the_command_line_ends_in_china_time() -> None:
     assert grants._until("2027-12-31T16:00:00+00:00") == "2027-12-31"
     assert grants._until("2027-12-31T06:00:00+00:00") == "2027-12-31 14:00"
     assert grants._until(None) == "长期 no end"
+
+
+@pytest.mark.parametrize(("zh", "name"), [(True, "物流单元"), (False, "logistics unit")])
+def test_a_pallet_in_the_tree_is_named_in_the_language_of_the_reader(zh: bool, name: str) -> None:
+    code = "(00)069999000000000019"
+    pallet = {
+        "code": code, "level": {"number": 90, "name": "物流单元"}, "qty": 94, "parent": None, "depth": 0,
+    }  # fmt: skip
+    case = {"code": "8099", "level": {"number": 2, "name": "箱"}, "qty": 94, "parent": code, "depth": 1}
+    body = {"code": code, "items": [pallet, case], "taken_out": []}
+    (root,) = _tree(body, {"status": {"code": "I"}}, zh)
+    # the ladder of a product is named by its maker
+    assert (root["level"], root["children"][0]["level"]) == (name, "箱")
+
+
+def test_the_command_line_counts_what_is_filed_in_words() -> None:
+    assert xietong._counts({"filed": 3, "refused": 1}) == "filed 3, refused 1"
+    assert xietong._counts({}) == "—"

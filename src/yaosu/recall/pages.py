@@ -269,6 +269,7 @@ async def _order_page(
         "state": state,
         "region": region,
         "region_label": region_path(region, lang) if region else "",
+        "region_of": lambda code: region_path(code, lang) if code else "—",
         "prev": f"/recalls/{order_id}?page={page - 1}&{ask}" if page else "",
         "next": f"/recalls/{order_id}?page={page + 1}&{ask}" if start + len(items) < total else "",
         "may_approve": second

@@ -140,7 +140,7 @@ def _tree(body: dict[str, Any], now: dict[str, Any], zh: bool) -> list[dict[str,
     for item in body["items"]:
         node = {
             "code": item["code"],
-            "level": item["level"]["name"],
+            "level": item["level"]["name"] if zh or item["level"]["number"] < 90 else "logistics unit",
             "status": now["status"]["code"] if item["code"] == body["code"] else "",
             "count": f"×{item['qty']:,}" if item["qty"] != 1 else None,
             "note": "",

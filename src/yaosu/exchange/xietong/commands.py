@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -161,6 +161,10 @@ def _day(text: str) -> datetime:
         raise typer.BadParameter("YYYY-MM-DD") from None
 
 
+def _counts(states: Mapping[str, int]) -> str:
+    return ", ".join(f"{state} {count}" for state, count in states.items()) or "—"
+
+
 @app.command()
 def status(as_json: JsonOption = False, data: DataOption = None) -> None:
     """How this trace system stands with its platforms 备案与收发情况. Exit code 1 when something is refused."""
@@ -174,8 +178,8 @@ def status(as_json: JsonOption = False, data: DataOption = None) -> None:
     else:
         table = Table("#", "平台 platform", "备案 filed", "收件 inbox", "应答 said")
         for one in found:
-            filed = "  ".join(f"{k}: {dict(v)}" for k, v in one.filed.items())
-            table.add_row(str(one.link.id), one.link.title, filed, str(dict(one.inbox)), one.said)
+            filed = "  ".join(f"{kind}: {_counts(states)}" for kind, states in one.filed.items())
+            table.add_row(str(one.link.id), one.link.title, filed, _counts(one.inbox), one.said)
         out.print(table)
     if any(s.inbox.get("refused") or any(v.get("refused") for v in s.filed.values()) for s in found):
         raise typer.Exit(1)
