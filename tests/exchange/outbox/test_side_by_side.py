@@ -63,6 +63,8 @@ async def test_a_line_that_is_back_does_not_wait_for_what_a_person_changes(box: 
     box.other.answers += [Outcome("failed", None, "ConnectError")] * 3
     assert await box.box.once() == 3
     async with box.pool.acquire() as conn:
+        # the others are not due by themselves while this runs
+        await conn.execute("UPDATE delivery SET next_at = now() + interval '6 hours'")
         await conn.execute("UPDATE delivery SET next_at = now() WHERE id = $1", one)
         async with conn.transaction():
             await hold(conn, three)
