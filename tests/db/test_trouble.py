@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from structlog.testing import capture_logs
 
 from yaosu.api.app import create_app
+from yaosu.circulation.store_write import ConflictError
 from yaosu.db import trouble
 from yaosu.db.engine import connect
 from yaosu.edge.state import AppState
@@ -116,6 +117,7 @@ def _of(state: str, **more: str) -> asyncpg.PostgresError:
         (_of("40001"), "database_conflict"),
         (_of("55P03"), "database_conflict"),
         (_of("23505"), "database_conflict"),
+        (ConflictError("2 of 3"), "database_conflict"),
         # it may have been committed
         (_of("40003"), "database_away"),
         (_of("08006"), "database_away"),

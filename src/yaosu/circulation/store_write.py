@@ -15,6 +15,7 @@ from typing import Any
 from asyncpg import Record
 
 from yaosu.db.engine import Connection
+from yaosu.db.trouble import TakenBackError
 from yaosu.rules.states import BELOW_NOTHING
 from yaosu.rules.world import Assumed, Unit
 
@@ -220,7 +221,7 @@ ALIKE_MIN = 32
 """From this many on, the statements for units of one product that change alike are cheaper."""
 
 
-class ConflictError(RuntimeError):
+class ConflictError(TakenBackError):
     """Units changed between reading and writing: the group is tried again with locks."""
 
 

@@ -14,7 +14,13 @@ from yaosu.errors import YaosuError
 AGAIN_S = {"database_conflict": 1, "database_away": 5, "too_busy": 2}
 """Seconds after which a caller may try again (`Retry-After`)."""
 
+
+class TakenBackError(RuntimeError):
+    """Work of ours took itself back, because somebody else changed what it rested on."""
+
+
 _TAKEN_BACK = (
+    TakenBackError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.LockNotAvailableError,
