@@ -5,7 +5,7 @@ a logistics label that is filled while it is being shipped (R-X4). Two connectio
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TypeVar
 
 import pytest
@@ -18,11 +18,14 @@ from yaosu.circulation.apply import apply_group
 from yaosu.circulation.cache import BatchCache
 from yaosu.circulation.committer import Committer
 from yaosu.circulation.model import Movement, MovementResult
+from yaosu.circulation.posting import Outcome
 from yaosu.circulation.prepare import prepare
 from yaosu.circulation.service import submit
+from yaosu.circulation.store_write import ConflictError
 from yaosu.db.engine import Connection, Pool
 from yaosu.errors import YaosuError
 from yaosu.production import packing
+from yaosu.stops.service import place
 
 T = TypeVar("T")
 CASE = 7_001
@@ -35,6 +38,48 @@ async def market(pool: Pool) -> AsyncIterator[Market]:
         made = await make_market(conn)
         yield made
         await made.conserved()
+
+
+@pytest.mark.parametrize("row", ["unit", "balance"])
+async def test_a_stop_is_placed_while_a_large_bill_is_at_work_which_then_hears_of_it(
+    row: str, market: Market, pool: Pool
+) -> None:
+    """The large bill waits for a row, before it judges or after; a stop waits for neither (R-E1)."""
+    goods = await activate(market)
+    (batch,) = await market.conn.fetch(
+        "SELECT DISTINCT drug_id, batch_id FROM unit WHERE code = ANY ($1)", goods.cases
+    )
+    movement = market.movement(201, market.maker, goods.cases, to_org=market.wholesaler)
+    async with pool.acquire() as holder, pool.acquire() as works, pool.acquire() as stops:
+        prepared = await prepare(works, market.registry, market.subject(market.maker), movement, 1_000)
+        holding = holder.transaction()
+        await holding.start()
+        rows = await holder.fetch(
+            f"SELECT 1 FROM {row} WHERE drug_id = $1 AND batch_id = $2 FOR UPDATE",
+            *batch,
+        )
+        assert rows
+
+        async def large() -> Sequence[Outcome]:
+            async with works.transaction():
+                return await apply_group(works, [prepared], BatchCache(), lock=True, late_gate=True)
+
+        bill = await waits(pool, large())
+        async with asyncio.timeout(120), stops.transaction():
+            await place(
+                stops, kind="lock", ref=0, number="L-1", title="待查", level=None, placed_by=market.maker,
+                reason="质量待查", batches=[tuple(batch)], codes=[],
+            )  # fmt: skip
+        await holding.rollback()
+        if row == "unit":
+            (outcome,) = await asyncio.wait_for(bill, 120)
+        else:
+            with pytest.raises(ConflictError):
+                await asyncio.wait_for(bill, 120)
+            async with works.transaction():
+                (outcome,) = await apply_group(works, [prepared], BatchCache(), lock=True)
+    assert isinstance(outcome, MovementResult) and outcome.status == "refused"
+    assert {one.verdict for one in outcome.results} == {"locked"}
 
 
 @pytest_asyncio.fixture(loop_scope="module")

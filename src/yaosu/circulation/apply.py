@@ -45,17 +45,23 @@ LATE_AFTER = timedelta(days=1)
 
 
 async def apply_group(
-    conn: Connection, group: Sequence[Prepared], batches: BatchCache, *, lock: bool = False
+    conn: Connection,
+    group: Sequence[Prepared],
+    batches: BatchCache,
+    *,
+    lock: bool = False,
+    late_gate: bool = False,
 ) -> list[Outcome]:
     """Judge and record `group` inside the caller's transaction; one outcome per bill, in order.
 
     Two bills of a group must not share owner and number (the committer sees to that). Without `lock` the units
     are read as they are, of long runs of alike boxes only a few, and written only if all were as judged.
     `ConflictError`, `UniqueViolation` and deadlocks mean that somebody was faster, or a run not alike: the caller rolls
-    back and tries again with `lock`.
+    back and tries again with `lock`. With `late_gate` stops may be placed meanwhile, and it is a conflict when one was:
+    for a bill that takes long, not for the last try.
     """
     outcomes: list[Outcome | None] = [None] * len(group)
-    latest = await revise.latest_revisions(conn, group)
+    latest = await revise.latest_revisions(conn, group, late_gate=late_gate)
     todo: list[tuple[int, Prepared, revise.Previous | None]] = []
     for n, one in enumerate(group):
         previous = latest.get((one.movement.owner, one.movement.bill_no))
@@ -70,8 +76,10 @@ async def apply_group(
         except YaosuError as error:
             outcomes[n] = error
     if todo:
-        await _apply(conn, todo, outcomes, batches, lock)
+        version = await _apply(conn, todo, outcomes, batches, lock)
         await _overtaken(conn, todo, outcomes)
+        if late_gate:
+            await store.pass_gate(conn, version)
     return [o for o in outcomes if o is not None]
 
 
@@ -112,7 +120,8 @@ async def _apply(
     outcomes: list[Outcome | None],
     batches: BatchCache,
     lock: bool,
-) -> None:
+) -> int:
+    """Judge and record; the version of the stops that it judged by."""
     # a correction or a locked try reads everything
     guess = not lock and all(previous is None for _, _, previous in todo)
     runs, keys = (
@@ -182,6 +191,7 @@ async def _apply(
         posting.result.checks = posting.checks
         outcomes[n] = posting.result
     await add_evidence(conn, [o for n, _, _ in todo if isinstance(o := outcomes[n], MovementResult)])
+    return version
 
 
 class _RefusedError(Exception):

@@ -89,12 +89,15 @@ class Undo:
         self.splits.clear()
 
 
-async def latest_revisions(conn: Connection, group: Sequence[Prepared]) -> dict[tuple[int, str], Previous]:
-    """What is on record under the numbers of `group`."""
+async def latest_revisions(
+    conn: Connection, group: Sequence[Prepared], *, late_gate: bool = False
+) -> dict[tuple[int, str], Previous]:
+    """What is on record under the numbers of `group`. From then on no stop is placed, unless with `late_gate`."""
     owners = [p.movement.owner for p in group]
     numbers = [p.movement.bill_no for p in group]
     found = {}
-    for row in await conn.fetch(store.LATEST_REVISIONS, owners, numbers):
+    query = store.LATEST_REVISIONS_LATE if late_gate else store.LATEST_REVISIONS
+    for row in await conn.fetch(query, owners, numbers):
         values = {name: row[name] for name in Previous.__slots__}
         found[(row["owner"], row["bill_no"])] = Previous(**values)
     return found

@@ -110,7 +110,9 @@ async def _run(conn: Connection, row: asyncpg.Record) -> MovementResult:
     for attempt in range(TRIES):
         try:
             async with conn.transaction():
-                (outcome,) = await apply_group(conn, [prepared], BatchCache(), lock=attempt > 0)
+                (outcome,) = await apply_group(
+                    conn, [prepared], BatchCache(), lock=attempt > 0, late_gate=attempt < TRIES - 1
+                )
             break
         except (ConflictError, asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
             if attempt == TRIES - 1:
