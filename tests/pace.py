@@ -26,7 +26,7 @@ class Work:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._own, self._theirs = own_s(), self._backends()
+        self._own, self._theirs = time.process_time(), self._backends()
 
     def _backends(self) -> dict[int, int]:
         """Ticks by process of the database; empty where the kernel does not tell or it runs elsewhere."""
@@ -45,5 +45,6 @@ class Work:
 
     def seconds(self) -> float:
         """Processor time since the beginning."""
-        own = own_s() - self._own
+        # without children: one of an earlier test may be taken off the table just now, with all that it ever did
+        own = time.process_time() - self._own
         return own + sum(t - self._theirs.get(pid, 0) for pid, t in self._backends().items()) / TICKS
