@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from circulation.helpers import Market, activate, make_market
+from circulation.test_uncoded import uncoded as on_account
 from yaosu.circulation.model import MovementResult, Quantity
 from yaosu.db.engine import Connection
 from yaosu.errors import YaosuError
@@ -36,17 +37,6 @@ async def book(
     ]
     values = {"header": HEADER, "happened_at": AT, **more}
     return await market.move(type_, market.pharmacy, [], quantities=quantities, **values)
-
-
-async def on_account(market: Market, batch_no: str, status: str = "U") -> int:
-    found: int = await market.conn.fetchval(
-        "SELECT coalesce(sum(x.qty), 0)::bigint FROM balance x JOIN batch b ON b.drug_id = x.drug_id "
-        "AND b.id = x.batch_id WHERE b.batch_no = $1 AND x.status = $2 AND x.org = $3",
-        batch_no,
-        status,
-        market.pharmacy,
-    )
-    return found
 
 
 async def refused(market: Market, *args: Any, **more: Any) -> list[tuple[str, dict[str, object]]]:

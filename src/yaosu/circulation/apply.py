@@ -38,7 +38,7 @@ from yaosu.rules.bill_types import bill_types
 from yaosu.rules.judge import Verdict, carry_out, examine
 from yaosu.rules.lines import alike
 from yaosu.rules.world import World
-from yaosu.stops.service import count_hits
+from yaosu.stops.service import count_hits, version_of
 
 LATE_AFTER = timedelta(days=1)
 """A bill uploaded later than this after it happened is flagged (D14)."""
@@ -78,8 +78,8 @@ async def apply_group(
     if todo:
         version = await _apply(conn, todo, outcomes, batches, lock)
         await _overtaken(conn, todo, outcomes)
-        if late_gate:
-            await store.pass_gate(conn, version)
+        if late_gate and not (await store.gate_open(conn) and await version_of(conn) == version):
+            raise store.ConflictError("the stops in force changed")
     return [o for o in outcomes if o is not None]
 
 

@@ -19,17 +19,8 @@ from yaosu.db.trouble import TakenBackError
 from yaosu.rules.states import BELOW_NOTHING
 from yaosu.rules.world import Assumed, Unit
 
-# Latest revision of each (owner, bill number) asked about: for idempotency and revisions (D8). The first statement of
-# a group: it also takes the shared side of the lock that placing a stop takes alone (yaosu.stops.store), so that a
-# stop in force is never overlooked by a bill that commits after it.
-LATEST_REVISIONS = """
-WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(7295461002) IS NOT NULL AS passed)"""
-# A bill that takes long passes the gate at its end: else whoever places a stop, and every bill behind him, would wait
-# for it. It waits for nobody there, since it holds its units already.
-GATE_OPEN = "SELECT pg_try_advisory_xact_lock_shared(7295461002)"
-STOP_VERSION = "SELECT version FROM stop_version"
-LATEST_REVISIONS_LATE = "WITH gate AS MATERIALIZED (SELECT true AS passed)"
-_LATEST_REVISIONS = """
+# Latest revision of each (owner, bill number) asked about: for idempotency and revisions (D8).
+_LATEST = """
 SELECT DISTINCT ON (b.owner, b.bill_no)
     b.id, b.owner, b.bill_no, b.revision, b.status, b.content_hash, b.type, b.from_org, b.to_org,
     b.happened_at, b.recorded_at, b.flags, b.qty, b.leaf, b.lines, b.refused, b.drug_ids
@@ -37,8 +28,16 @@ FROM unnest($1::int[], $2::text[]) AS a(owner, bill_no)
 JOIN bill b ON b.owner = a.owner AND b.bill_no = a.bill_no AND b.revision > 0
 WHERE (SELECT passed FROM gate)
 ORDER BY b.owner, b.bill_no, b.revision DESC"""
-LATEST_REVISIONS += _LATEST_REVISIONS
-LATEST_REVISIONS_LATE += _LATEST_REVISIONS
+# The first statement of a group: it also takes the shared side of the lock that placing a stop takes alone
+# (yaosu.stops.store), so that a stop in force is never overlooked by a bill that commits after it.
+LATEST_REVISIONS = (
+    "WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(7295461002) IS NOT NULL AS passed)"
+    + _LATEST
+)
+# A bill that takes long passes the gate at its end: else whoever places a stop, and every bill behind him, would wait
+# for it. It waits for nobody there, since it holds its units already.
+LATEST_REVISIONS_LATE = "WITH gate AS MATERIALIZED (SELECT true AS passed)" + _LATEST
+GATE_OPEN = "SELECT pg_try_advisory_xact_lock_shared(7295461002)"
 
 # Read the asked units. The order (level, product, code) is the same for every bill that locks, so two bills that
 # share units wait for each other instead of deadlocking.
@@ -428,11 +427,10 @@ async def record_one(
     _not_below_nothing(await conn.fetch(RECORD_ONE, body, *bill[:_AT], *bill[_AT + 1 :], *arrays))
 
 
-async def pass_gate(conn: Connection, version: int) -> None:
-    """At the end of a bill that judged by the stops of `version` without holding the gate: ConflictError where somebody
-    is placing or lifting a stop, or has done so since."""
-    if not await conn.fetchval(GATE_OPEN) or await conn.fetchval(STOP_VERSION) != version:
-        raise ConflictError("the stops in force changed")
+async def gate_open(conn: Connection) -> bool:
+    """Take the gate at a bill's end; False, without waiting, where somebody is placing or lifting a stop."""
+    taken: bool = await conn.fetchval(GATE_OPEN)
+    return taken
 
 
 async def next_ids(conn: Connection, count: int) -> tuple[list[int], int, int]:

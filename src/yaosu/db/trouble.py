@@ -7,6 +7,8 @@ driver's own errors, since a trouble is no verdict on what they judge; only what
 
 from __future__ import annotations
 
+from typing import Any
+
 import asyncpg
 
 from yaosu.errors import YaosuError
@@ -55,6 +57,15 @@ def trouble(error: BaseException) -> YaosuError | None:
     if isinstance(error, _TAKEN_BACK):
         return YaosuError("database_conflict")
     return YaosuError("database_away") if away(error) else None
+
+
+def note(log: Any, event: str, error: BaseException) -> None:
+    """What broke, into a room's log: as `event` with its place in the code, unless it was the database."""
+    known = trouble(error)
+    if known is None:
+        log.error(event, error=type(error).__name__, exc_info=error)
+    else:
+        log.warning(known.code, **traits(error))
 
 
 def traits(error: BaseException) -> dict[str, str]:

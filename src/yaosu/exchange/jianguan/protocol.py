@@ -13,8 +13,8 @@ import structlog
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from yaosu.db import trouble
 from yaosu.db.engine import Connection
-from yaosu.db.trouble import traits, trouble
 from yaosu.edge import strict_json
 from yaosu.edge.state import state
 from yaosu.errors import YaosuError
@@ -48,15 +48,6 @@ def _refused(error: YaosuError) -> dict[str, Any]:
     }
 
 
-def _broke(error: Exception) -> None:
-    """What broke, into the log: with its place in the code, unless it was the database."""
-    known = trouble(error)
-    if known is None:
-        log.error("jianguan_broke", error=type(error).__name__, exc_info=error)
-    else:
-        log.warning(known.code, **traits(error))
-
-
 async def _message(request: Request) -> Any:
     try:
         return strict_json.parse(await request.body())
@@ -88,7 +79,7 @@ async def _serve(request: Request, what: str) -> Response:
         return _answer(source_id, request_id, key, _refused(error), error.http)
     except Exception as error:
         # whatever broke is ours: the sender keeps its events and sends them again
-        _broke(error)
+        trouble.note(log, "jianguan_broke", error)
         busy = YaosuError("jianguan_busy")
         return _answer(source_id, request_id, key, _refused(busy), busy.http)
 
@@ -181,6 +172,6 @@ async def _to_regulator(
         return _answer(source_id, request_id, key, _refused(error), error.http)
     except Exception as error:
         # whatever broke is ours: the regulator asks again
-        _broke(error)
+        trouble.note(log, "jianguan_broke", error)
         busy = YaosuError("jianguan_busy")
         return _answer(source_id, request_id, key, _refused(busy), busy.http)

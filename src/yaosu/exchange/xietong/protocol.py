@@ -14,7 +14,7 @@ import structlog
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from yaosu.db.trouble import traits, trouble
+from yaosu.db import trouble
 from yaosu.edge import strict_json
 from yaosu.edge.problem import language
 from yaosu.edge.state import AppState, state
@@ -36,15 +36,6 @@ def resolver_of(app: AppState) -> Resolver:
     """The platform's table of prefixes."""
     found: Resolver = app.parts["xietong.resolver"]
     return found
-
-
-def _broke(error: Exception) -> None:
-    """What broke, into the log: with its place in the code, unless it was the database."""
-    known = trouble(error)
-    if known is None:
-        log.error("xietong_exchange_broke", error=type(error).__name__, exc_info=error)
-    else:
-        log.warning(known.code, **traits(error))
 
 
 async def _params(request: Request) -> dict[str, str]:
@@ -137,7 +128,7 @@ async def exchange(request: Request) -> Response:
         return _answer(params, key, _refusal(error))
     except Exception as error:
         # whatever broke is ours: the sender keeps the event and sends it again
-        _broke(error)
+        trouble.note(log, "xietong_exchange_broke", error)
         return _answer(params, key, _refusal(YaosuError("xietong_busy")))
 
 
@@ -183,7 +174,7 @@ async def mailbox(request: Request) -> Response:
         return _answer(params, key, _refusal(error))
     except Exception as error:
         # asked again from the same place
-        _broke(error)
+        trouble.note(log, "xietong_exchange_broke", error)
         return _answer(params, key, _refusal(YaosuError("xietong_busy")))
 
 
